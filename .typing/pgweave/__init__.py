@@ -1,0 +1,1 @@
+../../src/pgweave/__init__.py

@@ -1,0 +1,1 @@
+../../src/pgweave/__main__.py

@@ -1,0 +1,202 @@
+"""KINDS: the one table of node kinds, and CALLS: the one table of df calls.
+
+Everything that two stages would otherwise both have to know stands here: how people write a kind, what its
+arguments are called, what its row must look like, what it waits for and how it is drawn.
+Facts: the published surface of pg_durable plus its proposed child primitives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Wait(Enum):
+    """What a node waits for once it has been reached."""
+
+    NOTHING = "nothing"
+    ACTIVITY = "activity"
+    TIMER = "timer"
+    SIGNAL = "signal"
+    CHILDREN = "children"
+    INSTANCE = "instance"
+
+
+class Type(Enum):
+    """Type of an argument, as PostgreSQL names it; STEP is text that goes through the ensure rules."""
+
+    STEP = "step"
+    TEXT = "text"
+    INTEGER = "integer"
+    BIGINT = "bigint"
+    JSONB = "jsonb"
+
+
+class Required(Enum):
+    """Marks an argument without a default."""
+
+    REQUIRED = "required"
+
+
+REQUIRED = Required.REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One argument of a df call. `default` is REQUIRED, or the value that the call takes when it is left out."""
+
+    name: str
+    type: Type
+    default: str | int | Required | None = REQUIRED
+
+    @property
+    def required(self) -> bool:
+        """Whether the call refuses to do without it."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One node kind. `name` is what rows store and never changes once released.
+
+    call: how people write it. left, right: must the row have that child? query: must the row carry text
+    (None: it may)? shape: Graphviz shape. since: number of the migration that first admits it.
+    """
+
+    name: str
+    call: str
+    left: bool = False
+    right: bool = False
+    query: bool | None = False
+    waits_for: Wait = Wait.NOTHING
+    shape: str = "box"
+    since: int = 1
+
+    @property
+    def is_leaf(self) -> bool:
+        """A leaf has no child rows."""
+        return not self.left
+
+
+# The order is the order in which error messages list the valid types.
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("SQL", "df.sql", query=True, waits_for=Wait.ACTIVITY),
+        Kind("THEN", "~>", left=True, right=True, waits_for=Wait.CHILDREN, shape="point"),
+        Kind("IF", "df.if", left=True, right=True, query=True, waits_for=Wait.CHILDREN, shape="diamond"),
+        Kind("JOIN", "&", left=True, right=True, query=None, waits_for=Wait.CHILDREN, shape="parallelogram"),
+        Kind("LOOP", "@>", left=True, query=None, waits_for=Wait.CHILDREN, shape="hexagon"),
+        Kind("BREAK", "df.break", query=True, shape="cds"),
+        Kind("RACE", "|", left=True, right=True, waits_for=Wait.CHILDREN, shape="parallelogram"),
+        Kind("SLEEP", "df.sleep", query=True, waits_for=Wait.TIMER, shape="octagon"),
+        Kind("WAIT_SCHEDULE", "df.wait_for_schedule", query=True, waits_for=Wait.TIMER, shape="octagon"),
+        Kind("HTTP", "df.http", query=True, waits_for=Wait.ACTIVITY, shape="component"),
+        Kind("HTTP_MULTIPART", "df.http_multipart", query=True, waits_for=Wait.ACTIVITY, shape="component"),
+        Kind("SIGNAL", "df.wait_for_signal", query=True, waits_for=Wait.SIGNAL, shape="octagon"),
+        Kind("AWAIT_INSTANCE", "df.await_instance", query=True, waits_for=Wait.INSTANCE, shape="octagon"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One function of schema df that builds a node. strict: a NULL argument makes the whole call NULL.
+
+    aliases: operator spellings of the same call.
+    """
+
+    name: str
+    params: tuple[Param, ...]
+    strict: bool = True
+    operator: str | None = None
+
+    def signature(self) -> str:
+        r"""Write the call as `\\df` would: `df.sleep(seconds bigint)`."""
+        return f"df.{self.name}({', '.join(_describe(param) for param in self.params)})"
+
+
+def _describe(param: Param) -> str:
+    kind = "text" if param.type is Type.STEP else param.type.value
+    if param.required:
+        return f"{param.name} {kind}"
+    default = "NULL" if param.default is None else repr(param.default)
+    return f"{param.name} {kind} DEFAULT {default}"
+
+
+_STEP, _TEXT, _INTEGER, _JSONB = Type.STEP, Type.TEXT, Type.INTEGER, Type.JSONB
+
+# Calls that build a node: argument names, order and defaults are those people know from psql.
+CALLS: dict[str, Call] = {
+    call.name: call
+    for call in (
+        Call("sql", (Param("query", _TEXT),)),
+        Call("seq", (Param("a", _STEP), Param("b", _STEP)), operator="~>"),
+        Call("as", (Param("fut", _STEP), Param("name", _TEXT)), operator="|=>"),
+        Call("sleep", (Param("seconds", Type.BIGINT),)),
+        Call("wait_for_schedule", (Param("cron_expr", _TEXT),)),
+        Call("loop", (Param("body", _STEP), Param("condition", _STEP, None)), strict=False, operator="@>"),
+        Call("break", (Param("value", _TEXT, None),), strict=False),
+        Call("if", (Param("condition", _STEP), Param("then_branch", _STEP), Param("else_branch", _STEP))),
+        Call("if_rows", (Param("result_name", _TEXT), Param("then_branch", _STEP), Param("else_branch", _STEP))),
+        Call("join", (Param("a", _STEP), Param("b", _STEP)), operator="&"),
+        Call("join3", (Param("a", _STEP), Param("b", _STEP), Param("c", _STEP))),
+        Call("race", (Param("a", _STEP), Param("b", _STEP)), operator="|"),
+        Call("wait_for_signal", (Param("name", _TEXT), Param("timeout_seconds", _INTEGER, None)), strict=False),
+        Call(
+            "http",
+            (
+                Param("url", _TEXT),
+                Param("method", _TEXT, "POST"),
+                Param("body", _TEXT, None),
+                Param("headers", _JSONB, None),
+                Param("timeout_seconds", _INTEGER, 30),
+            ),
+            strict=False,
+        ),
+        Call(
+            "http_multipart",
+            (
+                Param("url", _TEXT),
+                Param("method", _TEXT, "POST"),
+                Param("parts", _JSONB, None),
+                Param("headers", _JSONB, None),
+                Param("timeout_seconds", _INTEGER, 30),
+            ),
+            strict=False,
+        ),
+        Call("await_instance", (Param("instance_id", _TEXT), Param("timeout_seconds", _INTEGER, None)), strict=False),
+        Call(
+            "call_child",
+            (Param("fut", _STEP), Param("label", _TEXT, None), Param("options", _JSONB, None)),
+            strict=False,
+        ),
+    )
+}
+
+# Statements a file may hold at its top level.
+START = Call(
+    "start",
+    (
+        Param("fut", _STEP),
+        Param("label", _TEXT, None),
+        Param("database", _TEXT, None),
+        Param("transaction_mode", _TEXT, "caller"),
+    ),
+    strict=False,
+)
+SETVAR = Call("setvar", (Param("name", _TEXT), Param("value", _TEXT)))
+EXPLAIN = Call("explain", (Param("input", _STEP),))
+
+# df functions that answer at once; none of them is a step of a workflow.
+NON_STEP_CALLS = frozenset(
+    {
+        "start", "status", "result", "cancel", "signal", "explain", "wait_for_completion", "run", "version",
+        "target_database", "setvar", "getvar", "unsetvar", "clearvars", "list_instances", "instance_info",
+        "instance_nodes", "instance_executions", "metrics", "grant_usage", "revoke_usage",
+    }
+)  # fmt: skip
+
+MAX_DEPTH = 256  # levels below the root; pg_durable's limit, kept
+MAX_NODES = 10_000  # nodes in one graph; pg_durable's limit, kept
+MAX_TEXT = 1_000_000  # characters of one program

@@ -1,0 +1,283 @@
+"""The AST: what a program means, with the way back to its text.
+
+Nodes are frozen and compare by meaning: spans do not take part, so equal programs are equal wherever they stand.
+The parser makes these; checks, graph, lowering and printer read them. A name bound with `|=>` is a field of the
+node it names (`binding`), as in the rows: naming adds no node.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pgweave.grammar.span import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string value and where each of its characters stands in the source.
+
+    value: the decoded value. span: the whole literal with its quotes. anchors: pairs (offset in value, offset in
+    source), ascending; from one anchor to the next both run in step, so only escapes and joins need a new pair.
+    A value that was computed (folded) has one anchor at 0 and maps everything to the start of its expression.
+    """
+
+    value: str
+    span: Span = field(compare=False)
+    anchors: tuple[tuple[int, int], ...] = field(compare=False, default=(), repr=False)
+
+    def locate(self, offset: int) -> int:
+        """Source offset of character `offset` of the value; its length maps to just behind the last character."""
+        if not self.anchors:
+            return self.span.start
+        value_start, source_start = self.anchors[bisect_right(self.anchors, offset, key=lambda pair: pair[0]) - 1]
+        return min(source_start + offset - value_start, self.span.end)
+
+    def span_of(self, start: int, end: int) -> Span:
+        """Source span of `value[start:end]`, through quotes and escapes."""
+        if end <= start:
+            return Span(self.locate(start), self.locate(start))
+        return Span(self.locate(start), min(self.locate(end - 1) + 1, self.span.end))
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The name given with `|=>` or `df.as`."""
+
+    name: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Node:
+    span: Span = field(compare=False)
+    binding: Binding | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sql(_Node):
+    """Run one SQL statement. `'SELECT 1'`, `df.sql('SELECT 1')`."""
+
+    query: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Then(_Node):
+    """Run `first`, then `second`. `a ~> b`."""
+
+    first: Node
+    second: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class If(_Node):
+    """Run one of two branches, by the truth of the condition's result. `c ?> t !> e`."""
+
+    condition: Node
+    then_branch: Node
+    else_branch: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IfRows(_Node):
+    """Run one of two branches: does the named result have rows? `df.if_rows('r', t, e)`."""
+
+    result_name: Text
+    then_branch: Node
+    else_branch: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(_Node):
+    """Run two or more branches side by side and wait for all. `a & b`, `df.join3(a, b, c)`."""
+
+    branches: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race(_Node):
+    """Run two branches side by side; the first to finish wins. `a | b`."""
+
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop(_Node):
+    """Repeat the body while the condition, tested after each turn, holds; for ever without one. `@> body`."""
+
+    body: Node
+    condition: Node | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break(_Node):
+    """Leave the nearest loop with a value. `df.break('done')`."""
+
+    value: Text | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep(_Node):
+    """Pause. `df.sleep(60)`; whole seconds, not negative."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitSchedule(_Node):
+    """Pause until the next time a cron expression names. `df.wait_for_schedule('0 6 * * *')`."""
+
+    cron: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal(_Node):
+    """Wait for a signal from outside. `df.wait_for_signal('approved', 3600)`; the timeout is in seconds."""
+
+    signal_name: Text
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http(_Node):
+    """Make an HTTP request. headers: JSON object as text, in its jsonb rendering, or None."""
+
+    url: Text
+    method: str = "POST"
+    body: Text | None = None
+    headers: Text | None = None
+    timeout_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpMultipart(_Node):
+    """Make a multipart HTTP request. parts: JSON array as text; headers: JSON object as text, or None."""
+
+    url: Text
+    parts: Text
+    method: str = "POST"
+    headers: Text | None = None
+    timeout_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitInstance(_Node):
+    """Wait until another instance has ended. `df.await_instance('$c.instance_id', 300)`."""
+
+    instance_id: Text
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key of call_child's options. value: the JSON value as Python reads it."""
+
+    name: str
+    value: object
+    name_span: Span = field(compare=False)
+    value_span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallChild(_Node):
+    """Start another instance and wait for its end. `df.call_child(child, 'label', '{"timeout_seconds": 300}')`.
+
+    options: the keys as written, also those a check will refuse; None when the argument is absent or NULL.
+    """
+
+    child: Node
+    label: Text | None = None
+    options: tuple[Option, ...] | None = None
+
+    def option(self, name: str) -> Option | None:
+        """The option called `name`; of equal keys the last, as in jsonb."""
+        return next((option for option in reversed(self.options or ()) if option.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque(_Node):
+    """An expression only the database can evaluate (a sub-select, a psql variable): kept as its exact text.
+
+    operands: the steps below it whose meaning is known all the same, for checks and pictures.
+    """
+
+    text: str
+    operands: tuple[Node, ...] = ()
+
+
+Node: TypeAlias = (
+    Sql
+    | Then
+    | If
+    | IfRows
+    | Join
+    | Race
+    | Loop
+    | Break
+    | Sleep
+    | WaitSchedule
+    | Signal
+    | Http
+    | HttpMultipart
+    | AwaitInstance
+    | CallChild
+    | Opaque
+)
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Sub-steps in the order of the rows: left, right, condition, further branches; a called child last."""
+    match node:
+        case Then():
+            return (node.first, node.second)
+        case If():
+            return (node.then_branch, node.else_branch, node.condition)
+        case IfRows():
+            return (node.then_branch, node.else_branch)
+        case Join():
+            return node.branches
+        case Race():
+            return (node.left, node.right)
+        case Loop():
+            return (node.body,) if node.condition is None else (node.body, node.condition)
+        case CallChild():
+            return (node.child,)
+        case Opaque():
+            return node.operands
+        case _:
+            return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One workflow of a file: `df.start(expression, label, ..)`, `df.explain(expression)` or a bare expression.
+
+    name: the label if it is known, else made from the file's name and the position in it.
+    """
+
+    node: Node
+    name: str
+    span: Span = field(compare=False)
+    label: Text | None = None
+    database: Text | None = None
+    transaction_mode: str = "caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One `df.setvar(name, value)` statement."""
+
+    name: str
+    value: str | None
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """Everything a file declares, in the order of the text."""
+
+    source: Source = field(compare=False)
+    definitions: tuple[Definition, ...] = ()
+    variables: tuple[Variable, ...] = ()

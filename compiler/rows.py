@@ -76,7 +76,7 @@ class Graph:
         """The branches of a JOIN or RACE in order: left, right, then the extra ones."""
         extras = row.config().get("extra_nodes", []) if row.query is not None else []
         if not isinstance(extras, list):
-            raise ValueError(f"{row.node_type} node {row.id}: extra_nodes is not a list")  # noqa: TRY004
+            raise ValueError(f"{row.node_type} node {row.id}: extra_nodes is not a list")
         return (self.left(row), self.right(row), *(self.by_id[identifier] for identifier in extras))
 
 

@@ -1,0 +1,176 @@
+"""What people and programs do with workflows: start, watch, signal, cancel, read the result.
+
+In: a connection string and a compiled graph. Out: what the database says, as Python values. Everything goes through
+the SQL functions of schema df, with the rights of the role that is logged in.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pgweave.runtime.connect import connect
+from pgweave.runtime.errors import InstanceNotFound, StartRefused
+from pgweave.runtime.migrate import require
+from pgweave.runtime.queries import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One row of df.instances. result: JSON text. error: `message` and what the server said."""
+
+    id: str
+    label: str | None
+    status: str
+    database: str | None
+    created_at: datetime
+    completed_at: datetime | None
+    result: str | None
+    error: Mapping[str, Any] | None
+    parent_instance_id: str | None
+    parent_node_id: str | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status is one of those that last for ever."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One node with its latest run. ordinal: position in pre-order, from 0. ran: the SQL with its values."""
+
+    instance_id: str
+    id: str
+    ordinal: int
+    node_type: str
+    query: str | None
+    result_name: str | None
+    status: str
+    error: str | None
+    run_status: str | None
+    iteration: Sequence[int] | None
+    result: str | None
+    run_error: Mapping[str, Any] | None
+    ran: str | None
+    attempts: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    due_at: datetime | None
+    signal_name: str | None
+    awaited_id: str | None
+
+
+class Client:
+    """One session with a prepared database. Close it, or use it in a `with` statement."""
+
+    def __init__(self, dsn: str) -> None:
+        self._connection = connect(dsn, application_name="pgweave client")
+        try:
+            require(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def start(
+        self, graph: str, label: str | None = None, *, database: str | None = None, transaction_mode: str = "caller"
+    ) -> str:
+        """Start a workflow from its graph (JSON text, or plain SQL) and return the instance id."""
+        import psycopg
+
+        try:
+            return str(self._one("start", graph, label, database, transaction_mode))
+        except psycopg.DatabaseError as error:
+            said = error.diag.message_primary or str(error)
+            raise StartRefused(f"df.start refused the workflow: {said}", error.diag.message_hint or "") from error
+
+    def setvar(self, name: str, value: str) -> None:
+        """Set a variable for the workflows this role starts from here on."""
+        self._one("setvar", name, value)
+
+    def status(self, instance_id: str) -> str:
+        """The status word. InstanceNotFound for an id this role cannot see."""
+        found = self._one("status", instance_id)
+        if found is None:
+            raise InstanceNotFound(f"There is no instance {instance_id}.", "List the instances with `pgweave ps`.")
+        return str(found)
+
+    def instance(self, instance_id: str) -> Instance:
+        """Everything about one instance. InstanceNotFound for an id this role cannot see."""
+        row = self._connection.execute(QUERIES["instance"], [instance_id]).fetchone()
+        if row is None:
+            raise InstanceNotFound(f"There is no instance {instance_id}.", "List the instances with `pgweave ps`.")
+        return Instance(*row)
+
+    def instances(self, limit: int = 100) -> list[Instance]:
+        """The newest instances first."""
+        return [Instance(*row) for row in self._connection.execute(QUERIES["instances"], [limit])]
+
+    def family(self, instance_id: str) -> list[Instance]:
+        """An instance and everything its steps started, parents before children."""
+        return [Instance(*row) for row in self._connection.execute(QUERIES["family"], [instance_id])]
+
+    def nodes(self, *instance_ids: str) -> list[NodeState]:
+        """The nodes of some instances, each in pre-order."""
+        return [NodeState(*row) for row in self._connection.execute(QUERIES["nodes"], [list(instance_ids)])]
+
+    def result(self, instance_id: str) -> object:
+        """The result of a completed instance as Python values, numbers exact; None for any other."""
+        text = self.instance(instance_id).result
+        return None if text is None else json.loads(text, parse_float=Decimal)
+
+    def wait(self, instance_id: str, timeout_seconds: int = 30) -> str:
+        """Block until the instance has ended; return its status. TimeoutError when it takes longer."""
+        import psycopg
+
+        try:
+            return str(self._one("wait_for_completion", instance_id, timeout_seconds))
+        except psycopg.errors.QueryCanceled as error:
+            raise TimeoutError(error.diag.message_primary) from error
+        except psycopg.errors.NoDataFound as error:
+            raise InstanceNotFound(
+                f"There is no instance {instance_id}.", "List the instances with `pgweave ps`."
+            ) from error
+
+    def signal(self, instance_id: str, name: str, payload: object = None) -> None:
+        """Send a signal; it is kept until a wait takes it. payload: anything JSON can say."""
+        self._steer("signal", instance_id, name, json.dumps({} if payload is None else payload))
+
+    def cancel(self, instance_id: str, reason: str = "Cancelled by user") -> str:
+        """End an instance before its next step. Returns the database's answer."""
+        return str(self._steer("cancel", instance_id, reason))
+
+    def _steer(self, query: str, instance_id: str, *arguments: object) -> object:
+        import psycopg
+
+        try:
+            return self._one(query, instance_id, *arguments)
+        except psycopg.errors.NoDataFound as error:
+            raise InstanceNotFound(
+                f"There is no instance {instance_id}.", "List the instances with `pgweave ps`."
+            ) from error
+
+    def _one(self, query: str, *arguments: object) -> object:
+        row = self._connection.execute(QUERIES[query], arguments).fetchone()
+        return None if row is None else row[0]
+
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

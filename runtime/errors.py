@@ -1,0 +1,51 @@
+"""What goes wrong between us and a database, in words for people.
+
+Every error says what happened (`str(error)`) and one thing to do (`error.advice`). The command line prints both and
+exits with 2; a traceback for any of these is a bug.
+"""
+
+from __future__ import annotations
+
+
+class PgweaveError(Exception):
+    """Base of everything we raise on purpose. `advice` is one sentence about what to do."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class ConnectionFailed(PgweaveError):
+    """The database cannot be reached, or refuses us."""
+
+
+class SchemaMissing(PgweaveError):
+    """The database has no df schema."""
+
+
+class SchemaTooNew(PgweaveError):
+    """A newer pgweave has upgraded the df schema."""
+
+
+class SchemaTooOld(PgweaveError):
+    """The df schema lacks migrations that this version needs."""
+
+
+class SchemaForeign(PgweaveError):
+    """There is a schema df, and it is not ours."""
+
+
+class StartRefused(PgweaveError):
+    """The database refused to start a workflow."""
+
+
+class InstanceNotFound(PgweaveError):
+    """No such instance, or none that this role may see."""
+
+
+class LeaseLost(PgweaveError):
+    """Another worker has taken the instance over; what we were about to write is refused."""
+
+
+class InstanceCancelled(PgweaveError):
+    """Somebody has asked for the end of the instance; no further step may begin."""

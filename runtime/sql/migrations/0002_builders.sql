@@ -1,0 +1,502 @@
+-- The functions and operators that people compose workflows with. Each returns a graph as JSON text ("Durofut"),
+-- byte for byte what the compiler lowers the same program to: compact, keys in the order of df.durofut, children
+-- carried verbatim. The operators are created in the schema that the installer put on the search path.
+
+create function df.node_types() returns text[]
+language sql immutable parallel safe
+as $$ select array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP',
+                   'HTTP_MULTIPART', 'SIGNAL', 'AWAIT_INSTANCE'] $$;
+comment on function df.node_types() is 'Every legal node_type, in the order in which messages list them.';
+
+create function df.durofut(
+    p_node_type text, p_left text default null, p_right text default null, p_condition text default null,
+    p_extra text[] default null, p_query text default null, p_result_name text default null
+) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select '{"node_type":' || to_json(p_node_type)::text
+        || coalesce(',"left_node":' || p_left, '')
+        || coalesce(',"right_node":' || p_right, '')
+        || coalesce(',"condition_node":' || p_condition, '')
+        || coalesce(',"extra_nodes":[' || nullif(array_to_string(p_extra, ','), '') || ']', '')
+        || coalesce(',"query":' || to_json(p_query)::text, '')
+        || coalesce(',"result_name":' || to_json(p_result_name)::text, '')
+        || '}'
+$$;
+comment on function df.durofut(text, text, text, text, text[], text, text) is
+    'Writes one node as compact JSON; absent parts are left out.';
+
+create function df.node_problem(p_node json) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_key text;
+begin
+    foreach v_key in array array['left_node', 'right_node'] loop
+        if json_typeof(p_node -> v_key) not in ('object', 'null') then
+            return 'Durofut children must be JSON objects';
+        end if;
+    end loop;
+    if json_typeof(p_node -> 'condition_node') not in ('object', 'null') then
+        return 'condition_node must be a Durofut JSON object';
+    end if;
+    if json_typeof(p_node -> 'extra_nodes') <> 'array' then
+        return 'extra_nodes must be an array';
+    end if;
+    if json_typeof(p_node -> 'extra_nodes') = 'array' and exists (
+        select from json_array_elements(p_node -> 'extra_nodes') as e (value) where json_typeof(value) <> 'object'
+    ) then
+        return 'extra_nodes entries must be Durofut JSON objects';
+    end if;
+    foreach v_key in array array['query', 'result_name'] loop
+        if json_typeof(p_node -> v_key) not in ('string', 'null') then
+            return v_key || ' must be a string';
+        end if;
+    end loop;
+    select key into v_key from json_object_keys(p_node) as k (key)
+    where key in ('node_type', 'left_node', 'right_node', 'condition_node', 'extra_nodes', 'query', 'result_name')
+    group by key having count(*) > 1 limit 1;
+    return 'duplicate field `' || v_key || '`';
+end $$;
+comment on function df.node_problem(json) is 'What is wrong with the shape of one node, its children unopened; null if nothing.';
+
+create function df.ensure_durofut(fut text, p_strict boolean default false) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_json json;
+    v_type text;
+    v_problem text;
+begin
+    -- Only a text that starts like an object can be a graph; everything else is SQL and need not be parsed.
+    if fut ~ '^[ \t\n\r]*\{' then
+        begin
+            v_json := fut::json;
+        exception when invalid_text_representation or untranslatable_character then
+            v_json := null;
+        end;
+    end if;
+    if v_json is null then
+        return df.durofut('SQL', p_query => fut);
+    end if;
+    if v_json -> '_partial_if' is not null then
+        raise exception 'A half-built if cannot be used as a workflow step'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Complete it with !> and the other branch; put parentheses around a branch that has operators of its own.';
+    end if;
+    if json_typeof(v_json -> 'node_type') is distinct from 'string' then
+        return df.durofut('SQL', p_query => fut);
+    end if;
+    v_type := v_json ->> 'node_type';
+    if v_type <> all (df.node_types()) then
+        raise exception 'Unknown node_type ''%''. Valid types: %', v_type, array_to_string(df.node_types(), ', ')
+            using errcode = 'invalid_parameter_value';
+    end if;
+    v_problem := df.node_problem(v_json);
+    if v_problem is not null then
+        if p_strict then
+            raise exception 'Malformed Durofut JSON with node_type ''%'': %', v_type, v_problem
+                using errcode = 'invalid_parameter_value';
+        end if;
+        raise exception 'Invalid Durofut JSON: failed to deserialize workflow step: %', v_problem
+            using errcode = 'invalid_parameter_value';
+    end if;
+    return fut;
+end $$;
+comment on function df.ensure_durofut(text, boolean) is
+    'A graph as it is; any other text as a SQL step. Half-built ifs and unknown node types are refused.';
+
+create function df.sql(query text) returns text
+language sql strict
+as $$ select df.durofut('SQL', p_query => query) $$;
+comment on function df.sql(text) is 'A step that runs one SQL statement.';
+
+create function df.seq(a text, b text) returns text
+language sql strict
+as $$ select df.durofut('THEN', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
+comment on function df.seq(text, text) is 'First a, then b. Written a ~> b.';
+
+create function df."as"(fut text, name text) returns text
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_node json := df.ensure_durofut(fut)::json;
+    v_extra text[];
+begin
+    if name = '' then
+        raise exception 'df.as: result name cannot be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    if name !~ '^[a-zA-Z_][a-zA-Z0-9_]*$' then
+        raise exception 'df.as: result name ''%'' is not a valid identifier — must match [a-zA-Z_][a-zA-Z0-9_]*', name
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if json_typeof(v_node -> 'extra_nodes') = 'array' then
+        v_extra := array(select value::text from json_array_elements(v_node -> 'extra_nodes') as e (value));
+    end if;
+    return df.durofut(
+        v_node ->> 'node_type',
+        nullif((v_node -> 'left_node')::text, 'null'),
+        nullif((v_node -> 'right_node')::text, 'null'),
+        nullif((v_node -> 'condition_node')::text, 'null'),
+        v_extra,
+        v_node ->> 'query',
+        name
+    );
+end $$;
+comment on function df."as"(text, text) is 'Names the result of a step, for $name in later steps. Written fut |=> name.';
+
+create function df.sleep(seconds bigint) returns text
+language plpgsql strict
+as $$
+begin
+    if seconds < 0 then
+        raise exception 'Sleep duration must be non-negative' using errcode = 'invalid_parameter_value';
+    end if;
+    return df.durofut('SLEEP', p_query => seconds::text);
+end $$;
+comment on function df.sleep(bigint) is 'A pause of so many seconds.';
+
+create function df.cron_problem(p_cron text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), '[ \t]+');
+    v_names constant text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
+    v_low constant integer[] := array[0, 0, 1, 1, 0];
+    v_high constant integer[] := array[59, 23, 31, 12, 7];
+    v_words constant text[] := array['', '', '', 'jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec',
+                                     'sun|mon|tue|wed|thu|fri|sat'];
+    v_atom text;
+    v_item text;
+    v_number text;
+begin
+    if cardinality(v_fields) <> 5 then
+        return format('expected 5 fields (minute hour day-of-month month day-of-week), found %s', cardinality(v_fields));
+    end if;
+    for i in 1..5 loop
+        v_atom := '(\d{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
+        foreach v_item in array string_to_array(lower(v_fields[i]), ',') loop
+            if v_item !~ ('^(\*|' || v_atom || '(-' || v_atom || ')?)(/[1-9]\d?)?$') then
+                return format('''%s'' is not a %s', v_item, v_names[i]);
+            end if;
+            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '\d+', 'g') as m loop
+                if v_number::integer not between v_low[i] and v_high[i] then
+                    return format('%s %s is outside of %s to %s', v_names[i], v_number, v_low[i], v_high[i]);
+                end if;
+            end loop;
+        end loop;
+    end loop;
+    return null;
+end $$;
+comment on function df.cron_problem(text) is 'What is wrong with a five-field cron expression; null if nothing.';
+
+create function df.wait_for_schedule(cron_expr text) returns text
+language plpgsql strict
+as $$
+declare
+    v_problem text := df.cron_problem(cron_expr);
+begin
+    if v_problem is not null then
+        raise exception 'Invalid cron expression ''%'': %', cron_expr, v_problem
+            using errcode = 'invalid_parameter_value';
+    end if;
+    return df.durofut('WAIT_SCHEDULE', p_query => '{"cron_expr":' || to_json(cron_expr)::text || '}');
+end $$;
+comment on function df.wait_for_schedule(text) is 'A pause until the next time that the five-field cron expression names.';
+
+create function df.loop(body text, condition text default null) returns text
+language plpgsql
+as $$
+begin
+    if body is null then
+        raise exception 'df.loop: the body cannot be NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    return df.durofut('LOOP', df.ensure_durofut(body), p_condition => df.ensure_durofut(condition));
+end $$;
+comment on function df.loop(text, text) is
+    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body.';
+
+create function df."break"(value text default null) returns text
+language sql
+as $$ select df.durofut('BREAK', p_query => '{"break_value":' || coalesce(to_json(value)::text, 'null') || '}') $$;
+comment on function df."break"(text) is 'Leaves the nearest loop; the value becomes the result of the loop.';
+
+create function df."if"(condition text, then_branch text, else_branch text) returns text
+language sql strict
+as $$
+    select df.durofut('IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch), df.ensure_durofut(condition))
+$$;
+comment on function df."if"(text, text, text) is
+    'Runs one of two branches by the truth of the condition''s result. Written condition ?> then !> else.';
+
+create function df.if_rows(result_name text, then_branch text, else_branch text) returns text
+language sql strict
+as $$
+    select df.durofut(
+        'IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch),
+        p_query => '{"condition_type":"result_has_rows","result_name":' || to_json(result_name)::text || '}'
+    )
+$$;
+comment on function df.if_rows(text, text, text) is 'Runs one of two branches: has the named result any rows?';
+
+create function df."join"(a text, b text) returns text
+language sql strict
+as $$ select df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
+comment on function df."join"(text, text) is 'Runs both side by side and waits for both. Written a & b.';
+
+create function df.join3(a text, b text, c text) returns text
+language sql strict
+as $$
+    select df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b), p_extra => array[df.ensure_durofut(c)])
+$$;
+comment on function df.join3(text, text, text) is 'Runs three steps side by side and waits for all.';
+
+create function df.race(a text, b text) returns text
+language sql strict
+as $$ select df.durofut('RACE', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
+comment on function df.race(text, text) is 'Runs both side by side; the first to finish wins. Written a | b.';
+
+create function df.wait_for_signal(name text, timeout_seconds integer default null) returns text
+language plpgsql
+as $$
+begin
+    if coalesce(name, '') = '' then
+        raise exception 'Signal name cannot be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    if timeout_seconds <= 0 then
+        raise exception 'Timeout must be positive' using errcode = 'invalid_parameter_value';
+    end if;
+    return df.durofut('SIGNAL', p_query => '{"signal_name":' || to_json(name)::text
+        || ',"timeout_seconds":' || coalesce(timeout_seconds::text, 'null') || '}');
+end $$;
+comment on function df.wait_for_signal(text, integer) is
+    'Waits for df.signal with this name. A timeout is a normal result, with timed_out true.';
+
+create function df.await_instance(instance_id text, timeout_seconds integer default null) returns text
+language plpgsql
+as $$
+begin
+    if coalesce(instance_id, '') = '' then
+        raise exception 'Instance ID cannot be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    if timeout_seconds <= 0 then
+        raise exception 'Timeout must be positive' using errcode = 'invalid_parameter_value';
+    end if;
+    return df.durofut('AWAIT_INSTANCE', p_query => '{"instance_id":' || to_json(instance_id)::text
+        || ',"timeout_seconds":' || coalesce(timeout_seconds::text, 'null') || '}');
+end $$;
+comment on function df.await_instance(text, integer) is
+    'Waits until another instance has ended; the result is {instance_id, status, result}. It fails unless that one completed.';
+
+create function df.http_problem(p_url text, p_method text, p_timeout_seconds integer, p_methods text[]) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        -- A URL that begins with a placeholder is only known when the step runs, and checked there.
+        when p_url !~ '[{$]' and lower(split_part(p_url, '://', 1)) not in ('http', 'https')
+            then format('Blocked: unsupported URL scheme ''%s''. Only http and https are allowed.', split_part(p_url, '://', 1))
+        when upper(p_method) <> all (p_methods)
+            then format(
+                case when cardinality(p_methods) = 5
+                    then 'Invalid HTTP method: %s. Must be GET, POST, PUT, DELETE, or PATCH'
+                    else 'Invalid HTTP method for multipart: %s. Must be POST, PUT, or PATCH' end, p_method)
+        when p_timeout_seconds <= 0 then 'Timeout must be positive'
+    end
+$$;
+comment on function df.http_problem(text, text, integer, text[]) is
+    'What is wrong with the fixed parts of an HTTP request; null if nothing.';
+
+create function df.http(
+    url text, method text default 'POST', body text default null, headers jsonb default null,
+    timeout_seconds integer default 30
+) returns text
+language plpgsql
+as $$
+declare
+    v_problem text := df.http_problem(url, method, timeout_seconds, array['GET', 'POST', 'PUT', 'DELETE', 'PATCH']);
+begin
+    if url is null or method is null or timeout_seconds is null then
+        raise exception 'df.http: url, method and timeout_seconds cannot be NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
+    end if;
+    return df.durofut('HTTP', p_query => '{"url":' || to_json(url)::text || ',"method":' || to_json(upper(method))::text
+        || ',"body":' || coalesce(to_json(body)::text, 'null') || ',"headers":' || coalesce(headers::text, 'null')
+        || ',"timeout_seconds":' || timeout_seconds::text || '}');
+end $$;
+comment on function df.http(text, text, text, jsonb, integer) is 'Makes an HTTP request.';
+
+create function df.http_multipart(
+    url text, method text default 'POST', parts jsonb default null, headers jsonb default null,
+    timeout_seconds integer default 30
+) returns text
+language plpgsql
+as $$
+declare
+    v_problem text := df.http_problem(url, method, timeout_seconds, array['POST', 'PUT', 'PATCH']);
+begin
+    if url is null or method is null or timeout_seconds is null then
+        raise exception 'df.http_multipart: url, method and timeout_seconds cannot be NULL'
+            using errcode = 'null_value_not_allowed';
+    end if;
+    v_problem := coalesce(v_problem, case
+        when parts is null then 'parts is required and cannot be NULL'
+        when jsonb_typeof(parts) <> 'array' then 'parts must be a JSON array of part objects'
+        when parts = '[]' then 'parts must contain at least one part'
+    end);
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
+    end if;
+    return df.durofut('HTTP_MULTIPART', p_query => '{"url":' || to_json(url)::text
+        || ',"method":' || to_json(upper(method))::text || ',"parts":' || parts::text
+        || ',"headers":' || coalesce(headers::text, 'null') || ',"timeout_seconds":' || timeout_seconds::text || '}');
+end $$;
+comment on function df.http_multipart(text, text, jsonb, jsonb, integer) is 'Makes a multipart HTTP request.';
+
+create function df.fnv1a(p_parts text[]) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- The 64-bit state in two halves, so that no product leaves bigint: the prime is 2^40 + 435.
+    v_high bigint := x'cbf29ce4'::bigint;
+    v_low bigint := x'84222325'::bigint;
+    v_bytes bytea;
+    v_part text;
+    v_product bigint;
+begin
+    foreach v_part in array p_parts loop
+        v_bytes := convert_to(v_part, 'UTF8') || '\xff';
+        for i in 0..length(v_bytes) - 1 loop
+            v_low := v_low # get_byte(v_bytes, i);
+            v_product := v_low * 435;
+            v_high := (v_high * 435 + (v_product >> 32) + (v_low << 8)) & 4294967295;
+            v_low := v_product & 4294967295;
+        end loop;
+    end loop;
+    return lpad(to_hex(v_high), 8, '0') || lpad(to_hex(v_low), 8, '0');
+end $$;
+comment on function df.fnv1a(text[]) is 'FNV-1a, 64 bits, as 16 hexadecimal digits; each part is followed by one byte 0xff.';
+
+create function df.call_child(fut text, label text default null, options jsonb default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_child text;
+    v_problem text;
+    v_key text;
+    v_timeout jsonb := options -> 'timeout_seconds';
+    v_database text := options ->> 'database';
+    v_name text;
+begin
+    if fut is null then
+        raise exception 'Invalid child durable function: it is NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    begin
+        v_child := df.ensure_durofut(fut, true);
+    exception when invalid_parameter_value then
+        raise exception 'Invalid child durable function: %', sqlerrm using errcode = 'invalid_parameter_value';
+    end;
+    v_problem := df.graph_problem(v_child);
+    if v_problem is not null then
+        raise exception 'Invalid child durable function graph: %', v_problem using errcode = 'invalid_parameter_value';
+    end if;
+
+    if jsonb_typeof(options) <> 'object' then
+        raise exception 'df.call_child options must be a JSON object' using errcode = 'invalid_parameter_value';
+    end if;
+    select key into v_key from jsonb_object_keys(options) as k (key)
+    where key not in ('timeout_seconds', 'database', 'on_failure') limit 1;
+    if v_key is not null then
+        raise exception 'df.call_child: unsupported option ''%''. Supported options: timeout_seconds, database, on_failure',
+            v_key using errcode = 'invalid_parameter_value';
+    end if;
+    v_problem := case
+        when v_timeout is not null and (jsonb_typeof(v_timeout) <> 'number' or v_timeout::text !~ '^-?[0-9]+$')
+            then 'df.call_child timeout_seconds must be an integer'
+        when v_timeout::text::numeric not between 1 and 2147483647
+            then 'df.call_child timeout_seconds must be between 1 and 2147483647'
+        when jsonb_typeof(options -> 'database') <> 'string' then 'df.call_child database must be a string'
+        when jsonb_typeof(options -> 'on_failure') <> 'string' then 'df.call_child on_failure must be a string'
+        when options ->> 'on_failure' <> 'raise'
+            then 'df.call_child only supports on_failure = ''raise'' in this release'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
+    end if;
+
+    v_name := '__df_call_child_' || df.fnv1a(array[v_child, coalesce(label, ''), coalesce(v_database, '')]);
+    -- In hex the child passes through the parent's substitution untouched: no $, no { and no quotes.
+    return df.durofut(
+        'THEN',
+        df.durofut(
+            'SQL',
+            p_query => format(
+                'SELECT df.start(convert_from(decode(''%s'', ''hex''), ''UTF8''), %s, %s) AS instance_id',
+                encode(convert_to(v_child, 'UTF8'), 'hex'),
+                coalesce('''' || replace(label, '''', '''''') || '''', 'NULL'),
+                coalesce('''' || replace(v_database, '''', '''''') || '''', 'NULL')
+            ),
+            p_result_name => v_name
+        ),
+        df.await_instance('$' || v_name || '.instance_id', v_timeout::text::integer)
+    );
+end $$;
+comment on function df.call_child(text, text, jsonb) is
+    'Starts another instance and waits for its end. Options: timeout_seconds, database, on_failure.';
+
+-- What the operators call. Immutable, as people expect of an operator on constants.
+create function df.as_op(fut text, name text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select df."as"(fut, name) $$;
+
+create function df.loop_prefix_op(body text) returns text
+language sql immutable strict set search_path = pg_catalog, pg_temp as $$ select df.loop(body) $$;
+
+create function df.if_then_op(condition text, then_branch text) returns text
+language sql immutable strict set search_path = pg_catalog, pg_temp
+as $$
+    select '{"_partial_if":true,"condition":' || to_json(df.ensure_durofut(condition))::text
+        || ',"then_branch":' || to_json(df.ensure_durofut(then_branch))::text || '}'
+$$;
+
+create function df.if_else_op(partial_if text, else_branch text) returns text
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_partial json;
+begin
+    begin
+        v_partial := partial_if::json;
+    exception when invalid_text_representation or untranslatable_character then
+        v_partial := null;
+    end;
+    -- A graph with its own node_type is not a half-built if, whatever else it carries.
+    if v_partial ->> '_partial_if' is distinct from 'true' then
+        raise exception 'Invalid if-then-else: left side of !> must be a ?> expression'
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Put parentheses around a branch that has operators of its own: c ?> (a ~> b) !> d.';
+    end if;
+    return df."if"(v_partial ->> 'condition', v_partial ->> 'then_branch', else_branch);
+end $$;
+
+comment on function df.as_op(text, text) is 'Behind fut |=> name.';
+comment on function df.loop_prefix_op(text) is 'Behind @> body.';
+comment on function df.if_then_op(text, text) is 'Behind condition ?> then: a half-built if, to be completed with !>.';
+comment on function df.if_else_op(text, text) is 'Behind !> else: completes a half-built if.';
+
+create operator ~> (leftarg = text, rightarg = text, function = df.seq);
+create operator |=> (leftarg = text, rightarg = text, function = df.as_op);
+create operator & (leftarg = text, rightarg = text, function = df."join");
+create operator | (leftarg = text, rightarg = text, function = df.race);
+create operator ?> (leftarg = text, rightarg = text, function = df.if_then_op);
+create operator !> (leftarg = text, rightarg = text, function = df.if_else_op);
+create operator @> (rightarg = text, function = df.loop_prefix_op);

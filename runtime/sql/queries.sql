@@ -1,0 +1,162 @@
+-- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
+
+-- schema_state --
+-- Is there a schema df, is it ours, does it belong to an extension?
+select to_regclass('df.migrations') is not null,
+       exists (select from pg_namespace where nspname = 'df'),
+       exists (select from pg_depend as d join pg_namespace as n on n.oid = d.objid and n.nspname = 'df'
+               where d.classid = 'pg_namespace'::regclass and d.deptype = 'e');
+
+-- schema_version --
+-- The newest migration that has run.
+select max(number) from df.migrations;
+
+-- begin_schema --
+-- What has to be there before the first migration can be recorded.
+create schema df;
+create table df.migrations (
+    number integer primary key,
+    name text not null,
+    checksum text not null,
+    applied_at timestamptz not null default clock_timestamp()
+);
+comment on table df.migrations is 'Which numbered SQL files have run here, with their checksums.';
+
+-- lock_migrations --
+-- One installer at a time; whoever comes second finds the work done.
+lock table df.migrations in access exclusive mode;
+
+-- migration_checksum --
+-- The checksum a migration was run with; no row when it has not run.
+select checksum from df.migrations where number = %s;
+
+-- record_migration --
+-- The migration of this transaction has run.
+insert into df.migrations (number, name, checksum) values (%s, %s, %s);
+
+-- drop_schema --
+-- Everything of ours goes, the operators with the functions they call.
+drop schema df cascade;
+
+-- who_am_i --
+-- The role of a worker's own session, and the database it works in.
+select session_user::text, current_database()::text;
+
+-- listen --
+-- The hint that work has arrived. Nothing depends on it.
+listen pgweave;
+
+-- claim --
+-- Lease instances that want a worker.
+select instance_id, token, role_name, database, attempts from df.worker_claim(%s, %s, %s);
+
+-- renew --
+-- Keep leases; returns the tokens that still hold.
+select df.worker_renew(%s::uuid[], %s::jsonb, %s);
+
+-- load --
+-- The graph of a leased instance.
+select df.worker_load(%s, %s)::text;
+
+-- settle --
+-- End the waits that have come to something and say all that is known.
+select df.worker_settle(%s, %s)::text;
+
+-- wait --
+-- Begin waits.
+select df.worker_wait(%s, %s, %s::jsonb);
+
+-- run --
+-- One node-run as recorded.
+select status, result, error, finished_at from df.worker_run(%s, %s, %s, %s::integer[]);
+
+-- decide --
+-- Record what a race or a loop has come to.
+select df.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb);
+
+-- fail --
+-- Record that a step failed.
+select df.worker_fail(%s, %s, %s, %s::integer[], %s::jsonb, %s, %s, %s);
+
+-- park --
+-- Give the lease back until something happens.
+select df.worker_park(%s, %s, %s, %s::jsonb, %s::jsonb);
+
+-- release --
+-- Give the lease back in the middle of the work.
+select df.worker_release(%s, %s);
+
+-- finish --
+-- End an instance for ever.
+select df.worker_finish(%s, %s, %s, %s, %s::jsonb, %s::jsonb);
+
+-- exec_node --
+-- One SQL step, on a session of the submitter.
+select result, finished_at from df.exec_node(%s, %s, %s::integer[], %s, %s, %s, %s);
+
+-- discard --
+-- Nothing of one step reaches the next.
+discard all;
+
+-- start --
+-- Start a workflow from its graph.
+select df.start(%s, %s, %s, %s);
+
+-- setvar --
+-- Set a variable for the workflows started from here on.
+select df.setvar(%s, %s);
+
+-- status --
+-- Status word of an instance, or null.
+select df.status(%s);
+
+-- cancel --
+-- Ask for the end of an instance.
+select df.cancel(%s, %s);
+
+-- signal --
+-- Send a signal to an instance.
+select df.signal(%s, %s, %s);
+
+-- wait_for_completion --
+-- Block until an instance has ended.
+select df.wait_for_completion(%s, %s);
+
+-- instance --
+-- One instance, with how it ended.
+select id, label, df.status(id) as status, database, created_at, completed_at, result::text as result, error,
+       parent_instance_id, parent_node_id
+from df.instances where id = %s;
+
+-- instances --
+-- The newest instances first.
+select id, label, df.status(id) as status, database, created_at, completed_at, result::text as result, error,
+       parent_instance_id, parent_node_id
+from df.instances order by created_at desc, id limit %s;
+
+-- family --
+-- An instance and everything it started, parents before children.
+with recursive family (id, generation) as (
+    select id, 0 from df.instances where id = %s
+    union all
+    select i.id, f.generation + 1 from df.instances as i join family as f on i.parent_instance_id = f.id
+)
+select i.id, i.label, df.status(i.id) as status, i.database, i.created_at, i.completed_at, i.result::text as result,
+       i.error, i.parent_instance_id, i.parent_node_id
+from family as f join df.instances as i on i.id = f.id order by f.generation, i.created_at, i.id;
+
+-- nodes --
+-- The nodes of some instances in pre-order, each with its latest run.
+select n.instance_id, n.id, n.ordinal, n.node_type, n.query, n.result_name, n.status, n.error,
+       r.status as run_status, r.iteration, r.result::text as result, r.error as run_error, r.query as ran, r.attempts,
+       r.started_at, r.finished_at, r.due_at, r.signal_name, r.awaited_id
+from df.nodes as n
+left join lateral (
+    select * from df.runs as s where s.instance_id = n.instance_id and s.node_id = n.id
+    order by s.started_at desc, s.iteration desc limit 1
+) as r on true
+where n.instance_id = any (%s) order by n.instance_id, n.ordinal;
+
+-- clock --
+-- The database's time.
+select df.clock();

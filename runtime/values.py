@@ -1,0 +1,313 @@
+"""Values into text: named results and variables become part of SQL, and results become truth.
+
+In: a step's text, the named results so far (JSON text each) and the variables. Out: the text to run. Where in the
+SQL a placeholder stands decides how its value is written, so that no value can change the shape of a statement;
+`pgweave.grammar.template` knows where it stands, for the compiler and for the worker alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from pgweave.grammar.template import Context, scan_raw, scan_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pgweave.grammar.span import Span
+    from pgweave.grammar.template import Placeholder
+
+MAX_ROWS = 10_000  # rows a $name.* may expand to; pg_durable's limit, kept
+
+Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
+
+
+class Number(str):
+    """A JSON number with its exact digits."""
+
+    __slots__ = ()
+
+
+class ValueProblem(Exception):
+    """A placeholder has no value that could stand in its place. The message goes to the person."""
+
+
+def parse(text: str) -> Json:
+    """Read JSON, numbers with their exact digits. ValueProblem when it nests too deeply for us."""
+    try:
+        value: Json = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number)
+    except RecursionError:
+        raise ValueProblem("the result is nested too deeply") from None
+    return value
+
+
+def rows_of(value: Json) -> list[Json] | None:
+    """The rows of a row set: any object with an array `rows`, whatever made it."""
+    rows = value.get("rows") if isinstance(value, dict) else None
+    return rows if isinstance(rows, list) else None
+
+
+def row_count(text: str) -> int | None:
+    """How many rows a result says it has; None when it is not the result of SQL."""
+    value = parse(text)
+    count = value.get("row_count") if isinstance(value, dict) else None
+    return int(count) if isinstance(count, Number) else None
+
+
+def is_true(text: str) -> bool:
+    """Truth of a condition's result: the first column of the first row, or the value itself."""
+    value = parse(text)
+    rows = rows_of(value)
+    if rows is not None:
+        if not rows:
+            return False
+        first = rows[0]
+        # A row without columns has no first column; then the row set itself is looked at.
+        value = next(iter(first.values())) if isinstance(first, dict) and first else value
+    return _truth(value)
+
+
+def _truth(value: Json) -> bool:
+    match value:
+        case bool():
+            return value
+        case None:
+            return False
+        case Number():
+            return float(value) != 0
+        case str():
+            word = value.strip().lower()
+            if word in {"", "false", "f", "no"}:
+                return False
+            try:
+                number = float(word)
+            except ValueError:
+                return True
+            return math.isnan(number) or number != 0
+        case _:
+            return len(value) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text to run. pieces: (start in the text, start in the template), one per unchanged stretch, ascending."""
+
+    text: str
+    pieces: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    def origin(self, offset: int) -> int:
+        """Offset in the template that stands behind `offset` of the text, for carets; best effort inside a value."""
+        start, source = max(piece for piece in self.pieces if piece[0] <= offset)
+        return source + offset - start
+
+
+def render_sql(template: str, names: Mapping[str, str], variables: Mapping[str, str]) -> Rendered:
+    """Put values into SQL. `{name}` first, as raw text; then `$name` by where it stands. ValueProblem when one lacks."""
+    raw, inserted = _insert_variables(template, variables, scan_sql)
+    found = [
+        (place.span, _render(place, names))
+        for place in scan_sql(raw.text)
+        if not place.brace and place.name in names and not _overlaps(place.span, inserted)
+        and place.context is not Context.COMMENT
+    ]  # fmt: skip
+    second = _splice(raw.text, found)
+    return Rendered(second.text, tuple((start, raw.origin(source)) for start, source in second.pieces))
+
+
+def render_raw(template: str, names: Mapping[str, str], variables: Mapping[str, str]) -> str:
+    """Put values into a text that is not SQL, such as an instance id: as plain text."""
+    raw, inserted = _insert_variables(template, variables, scan_raw)
+    found = [
+        (place.span, _plain(_lookup(place, names)))
+        for place in scan_raw(raw.text)
+        if not place.brace and place.name in names and not _overlaps(place.span, inserted)
+    ]
+    return _splice(raw.text, found).text
+
+
+def _insert_variables(
+    template: str, variables: Mapping[str, str], scan: Callable[[str], Iterable[Placeholder]]
+) -> tuple[Rendered, list[tuple[int, int]]]:
+    """Replace the `{name}` forms. Also says where inserted text now stands: it is not looked at again."""
+    found = [(place.span, variables[place.name]) for place in scan(template) if place.brace and place.name in variables]
+    ranges: list[tuple[int, int]] = []
+    shift = 0
+    for span, value in found:
+        ranges.append((span.start + shift, span.start + shift + len(value)))
+        shift += len(value) - len(span)
+    return _splice(template, found), ranges
+
+
+def _overlaps(span: Span, ranges: list[tuple[int, int]]) -> bool:
+    return any(span.start < end and start < span.end for start, end in ranges)
+
+
+def _splice(text: str, found: list[tuple[Span, str]]) -> Rendered:
+    parts: list[str] = []
+    pieces: list[tuple[int, int]] = [(0, 0)]
+    length = position = 0
+    for span, value in found:
+        parts += [text[position : span.start], value]
+        length += span.start - position
+        pieces.append((length, span.start))
+        length += len(value)
+        pieces.append((length, span.end))
+        position = span.end
+    parts.append(text[position:])
+    return Rendered("".join(parts), tuple(pieces))
+
+
+_MISSING = object()
+
+
+def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
+    """The value a placeholder stands for; _MISSING for a `?` without one."""
+    name, column = place.name, place.column
+    value = parse(names[name])
+    rows = rows_of(value)
+    if rows is not None and not rows:
+        if place.nullable:
+            return None
+        raise ValueProblem(f"${name} has no rows — query returned zero results")
+    if column is None:
+        if rows is None:
+            return names[name] if isinstance(value, dict | list | str) else value
+        first = rows[0]
+        value = next(iter(first.values()), None) if isinstance(first, dict) else first
+        if value is None and not place.nullable:
+            raise ValueProblem(f"${name} is NULL — first column of first row is NULL")
+        return value
+    record = value if rows is None else rows[0]
+    if not isinstance(record, dict):
+        raise ValueProblem(f"${name}.{column}: result is neither a row set nor a JSON object")
+    if column not in record:
+        if place.nullable:
+            return None
+        available = ", ".join(sorted(record))
+        raise ValueProblem(f"${name}.{column}: result has no field '{column}' (available: {available})")
+    if record[column] is None and not place.nullable:
+        raise ValueProblem(f"${name}.{column} is NULL")
+    return record[column]
+
+
+def _plain(value: Json | object) -> str:
+    """A value as bare text."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case _:
+            return dump(value)
+
+
+def dump(value: object) -> str:
+    """Compact JSON, numbers with the digits they came with."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case Number():
+            return str(value)
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case list():
+            return f"[{','.join(dump(item) for item in value)}]"
+        case dict():
+            members = (f"{json.dumps(key, ensure_ascii=False)}:{dump(item)}" for key, item in value.items())
+            return f"{{{','.join(members)}}}"
+        case _:
+            raise TypeError(type(value))
+
+
+def _render(place: Placeholder, names: Mapping[str, str]) -> str:
+    if place.star:
+        if place.context is not Context.CODE:
+            raise ValueProblem(f"${place.name}.* is a row set; it can only stand in a FROM list")
+        return _row_set(place.name, names[place.name])
+    value = _lookup(place, names)
+    if place.context is Context.CODE:
+        return _literal(value)
+    text = _plain(value)
+    if "\0" in text:
+        raise ValueProblem(f"${place.name} holds the character NUL, which PostgreSQL cannot store in text")
+    match place.context:
+        case Context.STRING:
+            return text.replace("'", "''")
+        case Context.ESCAPE_STRING | Context.UNICODE_STRING:
+            return text.replace("\\", "\\\\").replace("'", "''")
+        case Context.IDENTIFIER:
+            return text.replace('"', '""')
+        case _:
+            # Inside a dollar-quoted text nothing can be escaped, so a value must not be able to end it.
+            if re.search(r"\$", text):
+                raise ValueProblem(
+                    f"${place.name} holds a dollar sign, which could end the dollar-quoted text it stands in"
+                )
+            return text
+
+
+def _literal(value: Json | object) -> str:
+    """A value in code position: it is one expression, whatever stands around it."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "true" if value else "false"
+        case Number():
+            return f"({value})" if value.startswith("-") else _number(value)
+        case str():
+            return _quoted(value)
+        case _:
+            return _quoted(dump(value))
+
+
+def _number(value: Number) -> str:
+    # NaN and the infinities are not numbers in JSON; to_json writes them as strings, other writers may not.
+    return str(value) if value[0].isdigit() else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    if "\0" in text:
+        raise ValueProblem("a value holds the character NUL, which PostgreSQL cannot store in text")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _row_set(name: str, text: str) -> str:
+    rows = rows_of(parse(text))
+    if rows is None:
+        raise ValueProblem(f"${name}.* — invalid result format")
+    if len(rows) > MAX_ROWS:
+        raise ValueProblem(
+            f"${name}.* — result has {len(rows)} rows, exceeding the maximum of {MAX_ROWS} for row-set expansion."
+        )
+    records = [row for row in rows if isinstance(row, dict)]
+    if not records:
+        return _empty_row_set(name, text)
+    columns = list(records[0])
+    values = ",".join(f"({','.join(_cell(record.get(column)) for column in columns)})" for record in records)
+    return f"(VALUES {values}) AS {_identifier(name)}({', '.join(map(_identifier, columns))})"
+
+
+def _empty_row_set(name: str, text: str) -> str:
+    value = parse(text)
+    columns = value.get("columns") if isinstance(value, dict) else None
+    names = [str(column) for column in columns] if isinstance(columns, list) and columns else ["?column?"]
+    nulls = ", ".join("NULL::text" for _ in names)
+    return f"(SELECT {nulls} WHERE false) AS {_identifier(name)}({', '.join(map(_identifier, names))})"
+
+
+def _cell(value: Json) -> str:
+    literal = _literal(value)
+    return f"{literal}::text" if literal.startswith("'") else literal
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

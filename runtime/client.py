@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pgweave.runtime.connect import connect
 from pgweave.runtime.errors import InstanceNotFound, StartRefused
@@ -122,6 +122,12 @@ class Client:
     def nodes(self, *instance_ids: str) -> list[NodeState]:
         """The nodes of some instances, each in pre-order."""
         return [NodeState(*row) for row in self._connection.execute(QUERIES["nodes"], [list(instance_ids)])]
+
+    def now(self) -> datetime:
+        """The database's time."""
+        row = self._connection.execute(QUERIES["clock"]).fetchone()
+        assert row is not None
+        return cast("datetime", row[0])
 
     def result(self, instance_id: str) -> object:
         """The result of a completed instance as Python values, numbers exact; None for any other."""

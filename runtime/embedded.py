@@ -14,7 +14,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -48,13 +47,12 @@ class Server:
     dsn: for the superuser `postgres`, in the database `postgres`. started: did this call start it, or did it run?
     """
 
-    def __init__(self, cluster: Cluster, client: int, watch: subprocess.Popen[bytes] | None, *, started: bool) -> None:
+    def __init__(self, cluster: Cluster, client: int, *, started: bool) -> None:
         self.dsn = _dsn(cluster)
         self.data_dir = cluster.base
         self.started = started
         self._cluster = cluster
         self._client: int | None = client
-        self._keeper = watch
         self._owner = os.getpid()
 
     def release(self) -> None:
@@ -75,19 +73,13 @@ class Server:
         if os.getpid() != self._owner:
             return  # a forked child: the part, and the lock that stands for it, are its parent's
         atexit.unregister(self.release)
-        last = False
         with suppress(FileNotFoundError), keeper.locked(self.data_dir):  # or somebody deleted the directory
             if stop:
                 self._cluster.stop()
                 (self.data_dir / "kept").unlink(missing_ok=True)
             if self._client is not None:
                 client, self._client = self._client, None
-                last = keeper.leave(self._cluster, client)
-        if self._keeper is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._keeper.wait(5 if last else 0)
-            self._keeper.returncode = 0  # where it goes on, it does so on purpose; Popen would warn
-            self._keeper = None
+                keeper.leave(self._cluster, client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +169,15 @@ def _enter(base: Path, say: Callable[[str], None], *, keep: bool, may_start: boo
         if not may_start and not cluster.is_running():
             return None
         client = keeper.join(base)
-        watch: subprocess.Popen[bytes] | None = None
 
         def launch() -> None:
-            nonlocal watch
             (base / "kept").unlink(missing_ok=True)
             if provision.data_version(base) is None:
                 say(f"creating a PostgreSQL {version} database in {base}")
                 cluster.create(version)
             say(f"starting PostgreSQL {version}")
-            watch = watch or (None if keep else keeper.spawn(cluster))
+            if not keep:
+                keeper.spawn(cluster)
             cluster.start()
 
         try:
@@ -196,7 +187,7 @@ def _enter(base: Path, say: Callable[[str], None], *, keep: bool, may_start: boo
         except BaseException:
             keeper.leave(cluster, client)
             raise
-        server = Server(cluster, client, watch, started=started)
+        server = Server(cluster, client, started=started)
     if not keep:
         atexit.register(server.release)
     return server

@@ -28,7 +28,7 @@ from pgweave.runtime.errors import PgweaveError
 RECOVERY_SECONDS = 10  # what a crashed or stopping server gets to leave the directory
 SOCKET_BYTES = 103  # longest socket path that Linux (107) and macOS (103) both take
 SOCKET_NAME = ".s.PGSQL.5432"
-LEAVING = ('lock file "postmaster.pid" already exists', "pre-existing shared memory block")
+LEAVING = ("lock file", "pre-existing shared memory block")  # why a start fails while the last server is on its way out
 
 
 class EmbeddedError(PgweaveError):
@@ -113,8 +113,8 @@ class Cluster:
     def start(self) -> None:
         """Start the postmaster and wait until it is ready. Caller holds `lock` and found no server running.
 
-        A postmaster.pid that names no live server of this directory is removed first: PostgreSQL would believe a zombie
-        or a reused process id. Its second interlock, a shared memory segment keyed by the directory's inode, stays and
+        Lock files that name no live server of this directory are removed first: PostgreSQL would believe a zombie or a
+        reused process id. Its second interlock, a shared memory segment keyed by the directory's inode, stays and
         refuses while backends of a killed postmaster still work; they get RECOVERY_SECONDS to notice.
         """
         self._make_socket_dir()
@@ -123,7 +123,8 @@ class Cluster:
         deadline = time.monotonic() + RECOVERY_SECONDS
         while True:
             if not self.is_running():
-                (self.data / "postmaster.pid").unlink(missing_ok=True)
+                for stale in (self.data / "postmaster.pid", self.socket_dir / f"{SOCKET_NAME}.lock"):
+                    stale.unlink(missing_ok=True)
             # Relative names, because pg_ctl hands them to a shell between double quotes; -k is quoted by us.
             options = f"-k {shlex.quote(str(self.socket_dir))}"
             done = self.run("pg_ctl", "start", "-D", "data", "-w", "-t", "60", "-l", "data/server.log", "-o", options)

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgweave.runtime import keeper
 from pgweave.runtime.postmaster import Cluster, EmbeddedError, environment
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def make_base(base: Path) -> None:
             base.chmod(base.stat().st_mode | 0o111)
         if not os.access(base, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError("it belongs to another account, or is read-only")
+        keeper.make_files(base)
     except OSError as error:
         raise EmbeddedError(
             f"Cannot keep a database in {base}: {error.strerror or error}.",

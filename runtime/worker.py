@@ -370,3 +370,20 @@ class _Instance:
     def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
         self.store.finish(self.lease, status, result, error, self.shown)
         self.worker.emit("finished", self.lease.instance_id, None)
+
+
+@contextmanager
+def working(
+    dsn: str,
+    settings: Settings | None = None,
+    on_event: Callable[[str, str, str | None], None] = lambda event, instance, node: None,
+) -> Iterator[Worker]:
+    """A worker on a thread of its own for as long as the block lasts; it ends with its steps in hand finished."""
+    worker = Worker(dsn, settings, on_event)
+    with ThreadPoolExecutor(1, "worker") as thread:
+        running = thread.submit(worker.run)
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            running.result()

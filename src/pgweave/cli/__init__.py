@@ -1,1 +1,1 @@
-"""Stub."""
+"""The command line: thin commands over pgweave.workflow and the runtime."""

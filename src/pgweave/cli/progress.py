@@ -1,0 +1,153 @@
+"""Watching instances: what each step of a workflow and of its children is doing, from the rows alone.
+
+In: a client and the instances to watch. Out: lines, drawn again and again on a terminal, or written once per change
+elsewhere. The rows say everything but which short step is running this very moment; a worker in the same process
+adds that.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgweave.cli.words import plain, seconds, step
+from pgweave.grammar.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from pgweave.runtime.client import Client, Instance, NodeState
+
+MARKS = {
+    "pending": "○", "running": "▶", "waiting": "…", "completed": "✓", "failed": "✗", "cancelled": "⊘", "skipped": "⊘",
+}  # fmt: skip
+STYLES = {
+    "pending": "dim", "running": "bold cyan", "waiting": "yellow", "completed": "green", "failed": "bold red",
+    "cancelled": "dim", "skipped": "dim",
+}  # fmt: skip
+REFRESH_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: an instance, or one of its steps. seconds: how long it took, or has taken so far."""
+
+    key: tuple[str, str]
+    indent: int
+    state: str
+    words: str
+    seconds: float | None = None
+
+    def text(self) -> str:
+        """The line as plain text."""
+        taken = f"  {seconds(self.seconds)}" if self.seconds is not None else ""
+        return f"{'  ' * self.indent}{MARKS[self.state]} {self.words}{self._verb()}{taken}"
+
+    def _verb(self) -> str:
+        return {"running": "  running", "waiting": "  waiting", "skipped": "  skipped"}.get(self.state, "")
+
+
+class Watch:
+    """The present state of some instances and of everything they started."""
+
+    def __init__(self, client: Client, roots: list[str], running: Callable[[], set[tuple[str, str]]] = set) -> None:
+        self._client = client
+        self._roots = roots
+        self._running = running
+        self.ended = False
+
+    def lines(self) -> list[Line]:
+        """Look, and describe what there is. Sets `ended` once every root has ended."""
+        families = [self._client.family(root) for root in self._roots]
+        instances = {instance.id: instance for family in families for instance in family}
+        self.ended = all(instances[root].ended for root in self._roots if root in instances)
+        nodes: dict[str, list[NodeState]] = {identifier: [] for identifier in instances}
+        for node in self._client.nodes(*instances):
+            nodes[node.instance_id].append(node)
+        view = _View(instances, nodes, self._running(), self._client.now())
+        return [line for root in self._roots if root in instances for line in view.instance(instances[root], 0)]
+
+
+class _View:
+    def __init__(
+        self, instances: Mapping[str, Instance], nodes: Mapping[str, list[NodeState]], running: set[tuple[str, str]], now: datetime
+    ) -> None:
+        self.instances, self.nodes, self.running, self.now = instances, nodes, running, now
+
+    def instance(self, instance: Instance, indent: int) -> Iterator[Line]:
+        """An instance, its steps below it, children below the step that started them."""
+        taken = ((instance.completed_at or self.now) - instance.created_at).total_seconds()
+        words = f"{plain(instance.label or 'workflow')} {instance.id}"
+        yield Line((instance.id, ""), indent, instance.status, words, taken)
+        for node in self.nodes[instance.id]:
+            kind = KINDS.get(node.node_type)
+            if kind is None or not kind.is_leaf:
+                continue
+            yield self._step(instance, node, indent + 1)
+            for child in self.instances.values():
+                if child.parent_instance_id == instance.id and child.parent_node_id == node.id:
+                    yield from self.instance(child, indent + 2)
+
+    def _step(self, instance: Instance, node: NodeState, indent: int) -> Line:
+        state = self._state(instance, node)
+        taken = None
+        if node.started_at is not None and state in {"completed", "failed", "waiting"}:
+            taken = ((node.finished_at or self.now) - node.started_at).total_seconds()
+        turn = f"  (turn {'.'.join(map(str, node.iteration))})" if node.iteration else ""
+        return Line((instance.id, node.id), indent, state, step(node) + turn, taken)
+
+    def _state(self, instance: Instance, node: NodeState) -> str:
+        if node.run_status in {"completed", "failed", "cancelled"}:
+            return node.run_status
+        if instance.ended:
+            return "skipped"
+        if (instance.id, node.id) in self.running:
+            return "running"
+        if node.run_status == "waiting":
+            return "waiting"
+        return "running" if node.status == "running" else "pending"
+
+
+def follow(watch: Watch) -> None:
+    """Show progress on standard error until everything has ended: drawn live on a terminal, else a line per change."""
+    if sys.stderr.isatty():
+        _draw(watch)
+    else:
+        _write(watch)
+
+
+def _draw(watch: Watch) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        while True:
+            live.update(_picture(watch.lines()), refresh=True)
+            if watch.ended:
+                return
+            time.sleep(REFRESH_SECONDS)
+
+
+def _picture(lines: list[Line]) -> RenderableType:
+    from rich.text import Text
+
+    return Text("\n").join(Text(line.text(), style=STYLES[line.state], overflow="ellipsis", no_wrap=True) for line in lines)
+
+
+def _write(watch: Watch) -> None:
+    before: dict[tuple[str, str], str] = {}
+    while True:
+        for line in watch.lines():
+            if line.state not in {"pending", before.get(line.key)}:
+                sys.stderr.write(line.text() + "\n")
+            before[line.key] = line.state
+        sys.stderr.flush()
+        if watch.ended:
+            return
+        time.sleep(REFRESH_SECONDS)

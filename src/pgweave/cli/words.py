@@ -1,0 +1,125 @@
+"""Rows and results as text for a terminal."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pgweave.runtime.client import NodeState
+
+WIDTH = 60  # characters of a step's text on one line
+MAX_ROWS = 20  # rows of a result that are shown; the true count is said
+
+
+def plain(text: str) -> str:
+    """One line without control characters: a label must not be able to move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def short(text: str, width: int = WIDTH) -> str:
+    """The text in one line, cut to `width` characters."""
+    line = " ".join(plain(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def ago(moment: datetime) -> str:
+    """How long ago, in one unit."""
+    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def seconds(value: float) -> str:
+    """A duration: 0.034 s, 2.1 s, 3 min 20 s."""
+    if value < 1:
+        return f"{value:.3f} s"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(int(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def step(node: NodeState) -> str:
+    """What a leaf does: a verb and its object."""
+    config = _config(node.query)
+    match node.node_type:
+        case "SQL" if (node.result_name or "").startswith("__df_call_child_"):
+            return "start child"
+        case "SQL":
+            return short(node.query or "")
+        case "SLEEP":
+            return f"sleep {node.query} s"
+        case "WAIT_SCHEDULE":
+            return f"wait for schedule {config.get('cron_expr')}"
+        case "SIGNAL":
+            return short(f"wait for signal {config.get('signal_name')}") + _limit(config)
+        case "AWAIT_INSTANCE":
+            return f"wait for {node.awaited_id or 'instance'}" + _limit(config)
+        case "BREAK":
+            return "leave the loop"
+        case _:
+            return short(f"{node.node_type} {config.get('method', '')} {config.get('url', '')}")
+
+
+def _config(query: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(query or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _limit(config: dict[str, Any]) -> str:
+    timeout = config.get("timeout_seconds")
+    return f" (at most {timeout} s)" if timeout is not None else ""
+
+
+def readable(text: str) -> str:
+    """A result for people: rows as a table, anything else as indented JSON."""
+    value = json.loads(text)
+    rows = value.get("rows") if isinstance(value, dict) else None
+    if not isinstance(rows, list):
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    if not rows:
+        affected = value.get("rows_affected", 0)
+        return f"no rows returned, {affected} affected" if affected else "no rows"
+    if not all(isinstance(row, dict) for row in rows):
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    return _table(rows)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(Text(plain(column)), overflow="fold")
+    for row in rows[:MAX_ROWS]:
+        table.add_row(*(Text(_cell(row.get(column))) for column in rows[0]))
+    console = Console(file=StringIO(), color_system=None, width=_terminal_width())
+    with console.capture() as capture:
+        console.print(table)
+    text = "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+    more = len(rows) - MAX_ROWS
+    return f"{text}\n({len(rows)} rows, {more} not shown)" if more > 0 else text
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return plain(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _terminal_width() -> int:
+    from shutil import get_terminal_size
+
+    return max(40, get_terminal_size().columns)

@@ -1,0 +1,213 @@
+"""Workflows as Python objects: parse, check, compile, render, run.
+
+The thin face over grammar, compiler and runtime: it holds no rule of the language and no state but the parsed text.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pgweave.grammar import parser
+from pgweave.grammar.diagnostics import Severity
+from pgweave.grammar.render import render
+from pgweave.grammar.span import Source
+from pgweave.runtime.errors import PgweaveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import networkx as nx
+
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Definition, Module
+    from pgweave.runtime.client import Client
+
+Emit: TypeAlias = Literal["tree", "rows", "graph", "dot", "mermaid", "ascii"]
+Format: TypeAlias = Literal["svg", "png", "pdf", "dot", "mmd"]
+EMITS: tuple[Emit, ...] = ("tree", "rows", "graph", "dot", "mermaid", "ascii")
+FORMATS: tuple[Format, ...] = ("svg", "png", "pdf", "dot", "mmd")
+
+
+class ProgramError(PgweaveError):
+    """A program that cannot be used as it stands. findings: why, with places in `source`."""
+
+    def __init__(self, findings: Iterable[Diagnostic], source: Source) -> None:
+        self.findings = tuple(findings)
+        self.source = source
+        super().__init__("\n\n".join(render(finding, source) for finding in self.findings))
+
+
+class RunFailed(PgweaveError):
+    """A workflow ended as failed or cancelled. instance_id, status and error say how."""
+
+    def __init__(self, instance_id: str, status: str, error: Mapping[str, Any] | None) -> None:
+        self.instance_id = instance_id
+        self.status = status
+        self.error = error
+        super().__init__(f"instance {instance_id} {status}: {(error or {}).get('message', '')}".rstrip(": "))
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """One workflow of a text. `definition` is its AST, `module` everything else the text declares."""
+
+    definition: Definition
+    module: Module
+
+    @property
+    def name(self) -> str:
+        """The label, or a name made from the file's."""
+        return self.definition.name
+
+    @property
+    def label(self) -> str | None:
+        """The label the instance will carry."""
+        return self.definition.label.value if self.definition.label else None
+
+    @cached_property
+    def graph(self) -> nx.DiGraph[str]:
+        """Control flow, blocks and data flow as one networkx graph."""
+        from pgweave.compiler import graph
+
+        return graph.build(self.definition)
+
+    def check(self) -> list[Diagnostic]:
+        """Everything there is to say about this workflow, in the order of the text."""
+        from pgweave.compiler import lower, passes
+
+        found = [*passes.check(self.module), *lower.refusals(self.definition)]
+        return [finding for finding in found if finding.span in self.definition.span]
+
+    def compile(self, emit: Emit) -> str:
+        """Compile to text. ProgramError when the workflow holds what only the database can evaluate."""
+        from pgweave.compiler import graph, lower, mermaid, outline, picture
+
+        try:
+            match emit:
+                case "tree":
+                    return lower.tree(self.definition)
+                case "rows":
+                    return json.dumps([asdict(row) for row in lower.rows(self.definition).rows], indent=2, ensure_ascii=False)
+                case "graph":
+                    return graph.to_json(self.graph)
+                case "dot":
+                    return picture.dot(self.graph)
+                case "mermaid":
+                    return mermaid.mermaid(self.graph)
+                case "ascii":
+                    return outline.ascii(self.definition)
+        except lower.LoweringError as error:
+            raise ProgramError(error.diagnostics, self.module.source) from error
+
+    def render(self, format: Format = "svg", *, state: Mapping[int, str] | None = None) -> bytes:  # noqa: A002
+        """Draw it. state: what each row, by position in pre-order, has come to."""
+        from pgweave.compiler import draw, mermaid, picture
+
+        if format == "mmd":
+            return mermaid.mermaid(self.graph).encode()
+        dot = picture.dot(self.graph, state=state)
+        return dot.encode() if format == "dot" else draw.render(dot, format)
+
+    def run(self, dsn: str | None = None, *, timeout_seconds: int = 3600) -> object:
+        """Start it, work it off with a worker of our own and return the result as Python values.
+
+        ProgramError when a check finds an error, RunFailed when the workflow does not complete.
+        """
+        from pgweave.runtime.worker import working
+
+        refuse_errors(self.check(), self.module.source)
+        with database(dsn) as found, connect(found) as client, working(found):
+            instance_id = start(client, self)
+            client.wait(instance_id, timeout_seconds)
+            instance = client.instance(instance_id)
+            if instance.status != "completed":
+                raise RunFailed(instance_id, instance.status, instance.error)
+            return client.result(instance_id)
+
+
+def parse(text: str, name: str = "<text>") -> Workflow:
+    """Read the one workflow of a text. ProgramError when it does not parse, or holds none or several."""
+    return _single(load_source(Source(name, text)), Source(name, text))
+
+
+def load(path: str | Path) -> Workflow:
+    """Read the one workflow of a file. OSError when it cannot be read, ProgramError as for `parse`."""
+    source = read(path)
+    return _single(load_source(source), source)
+
+
+def load_all(path: str | Path) -> list[Workflow]:
+    """Read every workflow of a file."""
+    return load_source(read(path))
+
+
+def load_source(source: Source) -> list[Workflow]:
+    """Read every workflow of a text. ProgramError when there is a syntax error in any of them."""
+    parsed = parser.parse(source)
+    refuse_errors(parsed.diagnostics, source)
+    return [Workflow(definition, parsed.module) for definition in parsed.module.definitions]
+
+
+def read(path: str | Path) -> Source:
+    """Read a file as UTF-8. PgweaveError, in words for people, when that does not work."""
+    try:
+        return Source(str(path), Path(path).read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise PgweaveError(f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise PgweaveError(
+            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}.", "Save the file as UTF-8."
+        ) from error
+
+
+def refuse_errors(findings: Iterable[Diagnostic], source: Source) -> None:
+    """Raise ProgramError if any of the findings is an error."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        raise ProgramError(errors, source)
+
+
+def start(client: Client, workflow: Workflow, label: str | None = None) -> str:
+    """Set the variables its text declares, start it, return the instance id."""
+    for variable in workflow.module.variables:
+        if variable.value is not None:
+            client.setvar(variable.name, variable.value)
+    definition = workflow.definition
+    return client.start(
+        workflow.compile("tree"),
+        label or workflow.label,
+        database=definition.database.value if definition.database else None,
+        transaction_mode=definition.transaction_mode,
+    )
+
+
+def connect(dsn: str | None = None) -> Client:
+    """Open a session with a prepared database: `dsn`, else PGWEAVE_DSN, else the running embedded server."""
+    from pgweave.runtime.client import Client
+    from pgweave.runtime.place import resolve
+
+    return Client(resolve(dsn))
+
+
+@contextmanager
+def database(dsn: str | None = None, progress: Callable[[str], None] | None = None) -> Iterator[str]:
+    """DSN of a prepared database; without one given, of the embedded server, started for as long as the block lasts."""
+    from pgweave.runtime.place import prepared
+
+    with prepared(dsn, progress) as found:
+        yield found
+
+
+def _single(workflows: list[Workflow], source: Source) -> Workflow:
+    if len(workflows) != 1:
+        names = ", ".join(workflow.name for workflow in workflows) or "none"
+        raise PgweaveError(
+            f"{source.name} holds {len(workflows)} workflows ({names}), not one.",
+            "Use pgweave.load_all(path) for a file with several." if workflows else "Write one: df.start('SELECT 1', 'name');",
+        )
+    return workflows[0]

@@ -129,7 +129,7 @@ def find(data_dir: Path | None = None) -> Server | None:
     _require_platform()
     base = _base(data_dir)
     with _explained(base):
-        if not (base / "data").exists():
+        if not (base / "data").exists() or not (base / "lock").exists():
             return None
     return _enter(base, lambda _: None, keep=False, may_start=False)
 
@@ -183,7 +183,8 @@ def _enter(base: Path, say: Callable[[str], None], *, keep: bool, may_start: boo
         try:
             started = _bring_up(cluster, launch)
             if keep:
-                (base / "kept").touch()
+                with suppress(FileExistsError):
+                    (base / "kept").touch(exist_ok=False)  # not through a link: root may be a guest in this directory
         except BaseException:
             keeper.leave(cluster, client)
             raise

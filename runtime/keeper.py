@@ -73,7 +73,7 @@ def leave(cluster: Cluster, client: int) -> bool:
 
 
 def is_abandoned(base: Path) -> bool:
-    """Has it no client, and is nobody about to start or stop something?"""
+    """Nobody uses it, and nobody is about to start or stop something."""
     lock, clients = _open(base / "lock"), _open(base / "clients")
     try:
         return _try(lock) and _try(clients)

@@ -6,6 +6,7 @@ of who uses the server: `keeper` counts clients, and its `lock` is held around e
     base/
       data/      PostgreSQL's data directory and socket, mode 0700, owned by the account that runs the server.
                  It is made as data.new and renamed, so where it exists it is whole
+      starting   exists while pg_ctl is at work, and after it if that was interrupted
       lock, clients, kept   see `keeper`
       programs-*            a copy of PostgreSQL, only where root's own is out of the account's reach
 """
@@ -26,9 +27,13 @@ from pathlib import Path
 from pgweave.runtime.errors import PgweaveError
 
 RECOVERY_SECONDS = 10  # what a crashed or stopping server gets to leave the directory
+STARTING_SECONDS = 2  # from pg_ctl to postmaster.pid; measured: 0.02
 SOCKET_BYTES = 103  # longest socket path that Linux (107) and macOS (103) both take
 SOCKET_NAME = ".s.PGSQL.5432"
-LEAVING = ("lock file", "pre-existing shared memory block")  # why a start fails while the last server is on its way out
+LEAVING = (
+    "already exists",
+    "pre-existing shared memory block",
+)  # why a start fails while the last server is on its way out
 
 
 class EmbeddedError(PgweaveError):
@@ -120,24 +125,22 @@ class Cluster:
         self._make_socket_dir()
         with suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".log.old"))  # two runs, so it cannot fill the disk
+        with suppress(FileExistsError):
+            self._starting.touch(exist_ok=False)  # stays if we are interrupted: see `stop`
         deadline = time.monotonic() + RECOVERY_SECONDS
-        while True:
-            if not self.is_running():
-                for stale in (self.data / "postmaster.pid", self.socket_dir / f"{SOCKET_NAME}.lock"):
-                    stale.unlink(missing_ok=True)
-            # Relative names, because pg_ctl hands them to a shell between double quotes; -k is quoted by us.
-            options = f"-k {shlex.quote(str(self.socket_dir))}"
-            done = self.run("pg_ctl", "start", "-D", "data", "-w", "-t", "60", "-l", "data/server.log", "-o", options)
-            if done.returncode == 0:
-                return
-            said = self.log.read_text(errors="replace") if self.log.exists() else done.stdout
+        while (said := self._try_to_start()) is not None:
             if time.monotonic() > deadline or not any(reason in said for reason in LEAVING):
+                self._starting.unlink()
                 raise EmbeddedError(f"PostgreSQL did not start on {self.base}.", self._advice(), said)
             time.sleep(0.1)
+        self._starting.unlink()
 
     def stop(self) -> None:
         """Stop the server and wait until its process is gone; open transactions roll back. Caller holds `lock`."""
-        pid = self.pid()
+        patience = time.monotonic() + STARTING_SECONDS
+        while (pid := self.pid()) is None and self._starting.exists() and time.monotonic() < patience:
+            time.sleep(0.01)  # whoever ran pg_ctl was killed; what it started is about to write its postmaster.pid
+        self._starting.unlink(missing_ok=True)
         if pid is None:
             return
         for mode in ("fast", "immediate"):
@@ -190,6 +193,22 @@ class Cluster:
             process.communicate()
             raise
         return subprocess.CompletedProcess(command, process.returncode, output)
+
+    @property
+    def _starting(self) -> Path:
+        return self.base / "starting"
+
+    def _try_to_start(self) -> str | None:
+        """Run pg_ctl start. What was said if that failed."""
+        if not self.is_running():
+            for stale in (self.data / "postmaster.pid", self.socket_dir / f"{SOCKET_NAME}.lock"):
+                stale.unlink(missing_ok=True)
+        # Relative names, because pg_ctl hands them to a shell between double quotes; -k is quoted by us.
+        options = f"-k {shlex.quote(str(self.socket_dir))}"
+        done = self.run("pg_ctl", "start", "-D", "data", "-w", "-t", "60", "-l", "data/server.log", "-o", options)
+        if done.returncode == 0:
+            return None
+        return self.log.read_text(errors="replace") if self.log.exists() else done.stdout
 
     def _is_ours(self, pid: int) -> bool:
         """Is this process the postmaster of this directory? cmdline, unlike cwd, is readable without CAP_SYS_PTRACE."""

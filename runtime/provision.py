@@ -89,7 +89,7 @@ def make_base(base: Path) -> None:
     missing = [folder for folder in (base, *base.parents) if not folder.exists()]
     try:
         base.mkdir(parents=True, exist_ok=True)
-        if not (base / "lock").exists() and any(base.iterdir()):
+        if any(base.iterdir()) and not (base / "lock").exists():  # in this order: others may be making it too
             what = "PostgreSQL's own data directory" if (base / "PG_VERSION").exists() else "not empty"
             raise EmbeddedError(
                 f"{base} is {what}, and pgweave did not make it.",

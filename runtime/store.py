@@ -79,6 +79,11 @@ class Store:
         assert row is not None
         return row[0]
 
+    def ring(self) -> None:
+        """Wake every listener."""
+        with self._connection() as connection:
+            connection.execute(QUERIES["ring"])
+
     def claim(self, worker: str, limit: int, lease_seconds: float) -> list[Lease]:
         """Lease up to `limit` instances that want a worker."""
         with self._connection() as connection:

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,9 @@ class Worker:
 
         Errors about the schema are raised at once; a database that goes away later is waited for.
         """
+        import psycopg
+        from psycopg_pool import PoolTimeout
+
         with connect(self.dsn, application_name="pgweave worker") as connection:
             require(connection)
             own_role = connection.execute(QUERIES["who_am_i"]).fetchone()
@@ -108,6 +111,8 @@ class Worker:
                     self._work(instances, once=once)
             finally:
                 self._closed.set()
+                with suppress(psycopg.Error, PoolTimeout):
+                    store.ring()  # our own listener would else sleep on for a while
                 for helper in helpers:
                     helper.join()
 

@@ -46,6 +46,10 @@ select session_user::text, current_database()::text;
 -- The hint that work has arrived. Nothing depends on it.
 listen pgweave;
 
+-- ring --
+-- Wake every listener, our own too.
+notify pgweave;
+
 -- claim --
 -- Lease instances that want a worker.
 select instance_id, token, role_name, database, attempts from df.worker_claim(%s, %s, %s);
@@ -149,7 +153,7 @@ from family as f join df.instances as i on i.id = f.id order by f.generation, i.
 -- The nodes of some instances in pre-order, each with its latest run.
 select n.instance_id, n.id, n.ordinal, n.node_type, n.query, n.result_name, n.status, n.error,
        r.status as run_status, r.iteration, r.result::text as result, r.error as run_error, r.query as ran, r.attempts,
-       r.started_at, r.finished_at, r.due_at, r.signal_name, r.awaited_id
+       r.started_at, r.finished_at, nullif(r.due_at, 'infinity') as due_at, r.signal_name, r.awaited_id
 from df.nodes as n
 left join lateral (
     select * from df.runs as s where s.instance_id = n.instance_id and s.node_id = n.id

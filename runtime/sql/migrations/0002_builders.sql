@@ -63,7 +63,7 @@ end $$;
 comment on function df.node_problem(json) is 'What is wrong with the shape of one node, its children unopened; null if nothing.';
 
 create function df.ensure_durofut(fut text, p_strict boolean default false) returns text
-language plpgsql immutable parallel safe
+language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -337,7 +337,7 @@ begin
             hint = 'Use df.unsetvar() to remove a variable.';
     end if;
     insert into df.vars (name, value) values (setvar.name, setvar.value)
-    on conflict (owner, name) do update set value = excluded.value;
+    on conflict on constraint vars_pkey do update set value = excluded.value;
     return 'OK';
 end $$;
 comment on function df.setvar(text, text) is 'Sets a variable, {name} in later workflows of the same role.';

@@ -252,6 +252,13 @@ begin
 end $$;
 comment on function df.worker_load(text, uuid) is 'The graph of a leased instance. It never changes.';
 
+create function df.later(p_seconds double precision) returns timestamptz
+language sql volatile
+set search_path = pg_catalog, pg_temp
+-- Past some three thousand years, for ever will do; an interval that long could overflow.
+as $$ select case when p_seconds > 1e11 then 'infinity' else df.clock() + make_interval(secs => p_seconds) end $$;
+comment on function df.later(double precision) is 'The time so many seconds from now; null for null.';
+
 create function df.worker_wait(p_instance_id text, p_token uuid, p_waits jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -265,7 +272,7 @@ begin
         p_instance_id, w.node_id,
         coalesce(array(select e.value::integer from jsonb_array_elements_text(w.iteration) with ordinality as e (value, place)
                        order by e.place), '{}'),
-        'waiting', df.clock(), coalesce(w.due_at, df.clock() + make_interval(secs => w.seconds)), w.signal_name,
+        'waiting', df.clock(), coalesce(w.due_at, df.later(w.seconds)), w.signal_name,
         w.awaited_id, i.submitted_by
     from jsonb_to_recordset(p_waits) as w (
         node_id text, iteration jsonb, seconds double precision, due_at timestamptz, signal_name text, awaited_id text

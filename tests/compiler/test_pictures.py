@@ -1,0 +1,160 @@
+"""Pictures as text: DOT, Mermaid and the outline of df.explain."""
+
+from __future__ import annotations
+
+import re
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from support import ast
+from support.programs import definitions
+
+from pgweave.compiler import graph, mermaid, outline, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pgweave.grammar.nodes import Definition, Node
+
+
+def dot(node: Node, state: Mapping[int, str] | None = None, *, dark: bool = False) -> str:
+    return picture.dot(graph.build(ast.definition(node)), state=state, dark=dark)
+
+
+def test_a_box_says_what_its_step_does_and_to_what() -> None:
+    text = dot(ast.then(ast.sql("SELECT id\nFROM orders", "order"), ast.signal("approved", 3600), ast.sleep(90)))
+    assert r'label="SQL as order\nSELECT id ..."' in text
+    assert r'tooltip="SELECT id\nFROM orders"' in text
+    assert r'label="wait for signal\napproved\nat most 1 h"' in text
+    assert r'label="sleep\n90 s"' in text
+
+
+def test_long_sql_is_cut_in_the_box_and_whole_in_the_tooltip() -> None:
+    query = "SELECT " + ", ".join(f"column_{number}" for number in range(30))
+    label = re.search(r'label="SQL\\n([^"]*)"', dot(ast.sql(query)))
+    assert label is not None
+    assert len(label[1]) < 50
+    assert f'tooltip="{query}"' in dot(ast.sql(query))
+
+
+def test_the_frame_of_a_child_is_titled_with_its_label_and_the_wait_shows_its_limit() -> None:
+    text = dot(ast.call(ast.sql("SELECT 1"), "ship-order", timeout_seconds=300))
+    assert 'label="child: ship-order"' in text
+    assert r'label="wait for child\nship-order\nat most 5 min"' in text
+    assert "shape=octagon" in text
+    assert r'label="wait for child\nno timeout"' in dot(ast.call(ast.sql("SELECT 1")))
+
+
+def test_states_colour_the_rows_they_belong_to_and_leave_the_child_alone() -> None:
+    program = ast.then(ast.sql("SELECT 1"), ast.call(ast.sql("SELECT 2")))
+    text = dot(program, {1: "completed", 3: "failed", 4: "waiting"})
+    states = dict(
+        re.findall(r'id="?pw_(n\w+)"?.*', text) and re.findall(r'class="[^"]*state_(\w+)".* id="?pw_(\w+)"?', text)
+    )
+    assert states == {"completed": "n2", "failed": "n3_start", "waiting": "n3_wait"}
+
+
+def test_rows_of_a_running_instance_without_a_state_are_pending() -> None:
+    assert "state_pending" in dot(ast.sql("SELECT 1"), {})
+    assert "state_" not in dot(ast.sql("SELECT 1"))
+
+
+@pytest.mark.parametrize("state", picture.STATES)
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_state_has_its_colours(state: str, *, dark: bool) -> None:
+    assert f"state_{state}" in dot(ast.sql("SELECT 1"), {0: state}, dark=dark)
+
+
+def test_the_dark_picture_differs_in_colours_only() -> None:
+    program = ast.if_(ast.sql("c"), ast.sql("t"), ast.sql("e"))
+    colour = re.compile("#[0-9a-f]{6}")
+    assert dot(program) != dot(program, dark=True)
+    assert colour.sub("", dot(program)) == colour.sub("", dot(program, dark=True))
+
+
+def test_arms_of_one_box_each_need_no_frame() -> None:
+    assert "cluster_n1_yes" not in dot(ast.if_(ast.sql("c"), ast.sql("t"), ast.sql("e")))
+    assert "cluster_n1_yes" in dot(ast.if_(ast.sql("c"), ast.sql("t"), ast.then(ast.sql("e"), ast.sql("f"))))
+
+
+@given(definitions())
+def test_the_same_program_gives_the_same_text(definition: Definition) -> None:
+    drawn = graph.build(definition)
+    assert picture.dot(drawn) == picture.dot(graph.build(definition))
+    assert mermaid.mermaid(drawn) == mermaid.mermaid(graph.build(definition))
+
+
+@given(definitions())
+def test_text_of_a_program_is_never_markup_of_mermaid(definition: Definition) -> None:
+    text = mermaid.mermaid(graph.build(definition))
+    labels = re.findall(r'"([^"]*)"', text)
+    assert text.count('"') == 2 * len(labels)
+    assert not [label for label in labels if re.search(r"[<>&{}\[\]`|\\]", label.replace("<br/>", ""))]
+
+
+def explained(node: Node) -> str:
+    return "\n".join(line.rstrip() for line in outline.ascii(ast.definition(node)).split("\n"))
+
+
+def test_the_outline_is_that_of_df_explain() -> None:
+    program = ast.then(
+        ast.sql("SELECT 1", "a"),
+        ast.if_(ast.sql("SELECT $a > 0"), ast.then(ast.sleep(1), ast.sql("SELECT 2")), ast.sql("SELECT 3")),
+    )
+    assert explained(program) == dedent("""\
+        SQL: SELECT 1 |=> 'a'
+        → IF
+            ? condition:
+              └─SQL: SELECT $a > 0
+            ✓ then:
+              └─SLEEP 1s
+              → SQL: SELECT 2
+            ✗ else:
+              └─SQL: SELECT 3""")
+
+
+def test_the_outline_of_branches_loops_and_children() -> None:
+    program = ast.join(
+        ast.race(ast.signal("go", 60, "s"), ast.schedule("0 6 * * *"), name="r"),
+        ast.loop(ast.call(ast.break_("done"), "ship", "c", timeout_seconds=9), ast.sql("SELECT true")),
+        ast.if_rows("s", ast.http("https://example.com", "GET"), ast.await_instance("$c.instance_id")),
+    )
+    assert explained(program) == dedent("""\
+        JOIN (3)
+            ║ branch 1:
+              ├─RACE |=> 'r'
+              │   ║ branch 1:
+              │     ├─SIGNAL 'go' (60s) |=> 's'
+              │   ║ branch 2:
+              │     └─WAIT '0 6 * * *'
+            ║ branch 2:
+              ├─LOOP (while)
+              │   ↻ body:
+              │     └─CALL_CHILD 'ship' (9s) |=> 'c'
+              │         ↳ child:
+              │           └─BREAK 'done'
+              │   ? while:
+              │     └─SQL: SELECT true
+            ║ branch 3:
+              └─IF
+                  ✓ then:
+                    └─HTTP GET https://example.com
+                  ✗ else:
+                    └─AWAIT_INSTANCE '$c.instance_id'""")
+
+
+def test_lines_of_the_outline_are_padded_to_one_width() -> None:
+    lines = outline.ascii(ast.definition(ast.then(ast.sql("SELECT 1"), ast.sleep(1)))).split("\n")
+    assert {len(line) for line in lines} == {len("SQL: SELECT 1") + 4}
+
+
+def test_long_texts_of_the_outline_are_cut_by_characters() -> None:
+    assert explained(ast.sql("ž" * 51)) == "SQL: " + "ž" * 47 + "..."
+    assert explained(ast.sql("ž" * 50)) == "SQL: " + "ž" * 50
+
+
+@given(definitions())
+def test_any_program_has_an_outline(definition: Definition) -> None:
+    assert outline.ascii(definition)

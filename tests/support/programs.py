@@ -1,0 +1,103 @@
+"""Random programs: ASTs of every kind, with names that are read and bound all over.
+
+`definitions()` is the one generator that grammar, compiler and simulation share. Texts are picked so that they cover
+what is hard to carry: quotes, backslashes, braces, line ends, letters beyond ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+from support import ast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+    from pgweave.grammar.nodes import Definition, Node
+
+NAMES = ("alpha", "bravo", "charlie")
+_ODD = (
+    "it''s",
+    "back\\slash",
+    '"quoted"',
+    "{braces}",
+    "two\nlines",
+    "tab\t",
+    "žluťoučký 🐘",
+    "<b>&amp;</b>",
+    "\\N",
+    "$$",
+)
+
+names = st.sampled_from(NAMES)
+bindings = st.none() | names
+words = st.sampled_from(("go", "approved", *_ODD))
+timeouts = st.none() | st.integers(1, 2_147_483_647)
+
+
+@st.composite
+def queries(draw: DrawFn) -> str:
+    """SQL text that may read names."""
+    pieces = draw(st.lists(st.one_of(names.map("${}".format), names.map("${}.c?".format), words), max_size=3))
+    return "SELECT " + " ".join(["1", *pieces])
+
+
+def _jsonb(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)  # PostgreSQL renders jsonb with these spaces
+
+
+headers = st.none() | st.dictionaries(st.sampled_from(("accept", "x-key")), words, max_size=2).map(_jsonb)
+parts = st.lists(st.fixed_dictionaries({"name": words, "data_b64": st.just("QQ==")}), min_size=1, max_size=2).map(
+    _jsonb
+)
+
+
+def leaves() -> SearchStrategy[Node]:
+    """Steps without sub-steps."""
+    return st.one_of(
+        st.builds(ast.sql, queries(), bindings),
+        st.builds(ast.sleep, st.integers(0, 10**9), bindings),
+        st.builds(ast.schedule, st.sampled_from(("*/5 * * * *", "0 6 * * MON"))),
+        st.builds(ast.signal, words, timeouts, bindings),
+        st.builds(ast.break_, st.none() | words),
+        st.builds(
+            ast.http,
+            st.just("https://example.com/$alpha"),
+            st.sampled_from(("GET", "POST")),
+            st.none() | words,
+            headers,
+        ),
+        st.builds(ast.multipart, st.just("https://example.com/{upload}"), parts),
+        st.builds(ast.await_instance, names.map("${}.instance_id".format), timeouts, bindings),
+    )
+
+
+def _call(child: Node, label: str | None, name: str | None, timeout: int | None) -> Node:
+    return ast.call(child, label, name, **({} if timeout is None else {"timeout_seconds": timeout}))
+
+
+def _blocks(steps: SearchStrategy[Node]) -> SearchStrategy[Node]:
+    joins: Callable[..., Node] = lambda branches, name: ast.join(*branches, name=name)  # noqa: E731
+    return st.one_of(
+        st.builds(lambda first, second, name: ast.then(first, second, name=name), steps, steps, bindings),
+        st.builds(ast.if_, steps, steps, steps, bindings),
+        st.builds(ast.if_rows, names, steps, steps, bindings),
+        st.builds(joins, st.lists(steps, min_size=2, max_size=3), bindings),
+        st.builds(ast.race, steps, steps, bindings),
+        st.builds(ast.loop, steps, st.none() | steps, bindings),
+        st.builds(_call, steps, st.none() | words, bindings, timeouts),
+    )
+
+
+def programs(max_leaves: int = 12) -> SearchStrategy[Node]:
+    """Steps with whatever is below them."""
+    return st.recursive(leaves(), _blocks, max_leaves=max_leaves)
+
+
+def definitions(max_leaves: int = 12) -> SearchStrategy[Definition]:
+    """Workflows made of such steps."""
+    return programs(max_leaves).map(ast.definition)

@@ -7,7 +7,7 @@ node it names (`binding`), as in the rows: naming adds no node.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -34,6 +34,11 @@ class Text:
         value_start, source_start = self.anchors[bisect_right(self.anchors, offset, key=lambda pair: pair[0]) - 1]
         return min(source_start + offset - value_start, self.span.end)
 
+    def anchors_within(self, start: int, end: int) -> tuple[tuple[int, int], ...]:
+        """The anchors whose value offset lies in start..end, end exclusive."""
+        first = bisect_left(self.anchors, start, key=lambda pair: pair[0])
+        return self.anchors[first : bisect_left(self.anchors, end, key=lambda pair: pair[0])]
+
     def span_of(self, start: int, end: int) -> Span:
         """Source span of `value[start:end]`, through quotes and escapes."""
         if end <= start:
@@ -43,16 +48,36 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The name given with `|=>` or `df.as`."""
+    """The name given with `|=>` or `df.as`.
+
+    span: the name's literal. operator: the `|=>`; None when a call names the step. target: what stands to the left
+    of `|=>`, with its parentheses; grouped: whether it has any.
+    """
 
     name: str
     span: Span = field(compare=False)
+    operator: Span | None = field(default=None, compare=False, repr=False)
+    target: Span | None = field(default=None, compare=False, repr=False)
+    grouped: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Node:
+    """What every step has.
+
+    span: the step without parentheses around it, with its `|=> name`. operator: the symbol, when the step was
+    written with one (of an If the `!>`). parens: the outermost parentheses around the step, if there are any.
+    """
+
     span: Span = field(compare=False)
     binding: Binding | None = None
+    operator: Span | None = field(default=None, compare=False, repr=False)
+    parens: Span | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def outer(self) -> Span:
+        """The step with its parentheses: what an edit replaces."""
+        return self.parens or self.span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

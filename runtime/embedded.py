@@ -199,6 +199,7 @@ def _bring_up(cluster: Cluster, launch: Callable[[], None]) -> bool:
 
     One that was just killed, recovers or shuts down refuses at first; the last of these has to be launched again.
     """
+    cluster.settle()
     started = not cluster.is_running()
     if started:
         launch()

@@ -5,7 +5,7 @@ of who uses the server: `keeper` counts clients, and its `lock` is held around e
 
     base/
       data/      PostgreSQL's data directory and socket, mode 0700, owned by the account that runs the server.
-                 It is made as data.new and renamed, so where it exists it is whole
+                 It is made as data.new-* and renamed, so where it exists it is whole
       starting   exists while pg_ctl is at work, and after it if that was interrupted
       lock, clients, kept   see `keeper`
       programs-*            a copy of PostgreSQL, only where root's own is out of the account's reach
@@ -19,6 +19,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,14 +85,22 @@ class Cluster:
         """Does a server hold this directory? The socket also tells of one in another container on a shared volume."""
         return self.pid() is not None or self._listens()
 
+    def settle(self) -> None:
+        """After a pg_ctl whose caller was killed, give the postmaster time to write its postmaster.pid. Holds `lock`."""
+        patience = time.monotonic() + STARTING_SECONDS
+        while self._starting.exists() and self.pid() is None and time.monotonic() < patience:
+            time.sleep(0.01)
+        self._starting.unlink(missing_ok=True)
+
     def create(self, version: int) -> None:
         """Make the data directory. Caller holds `lock`.
 
         The locale is fixed, so that programs sort alike on every machine and LANG cannot make initdb fail.
         """
-        fresh = self.base / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)  # of a start that was killed
-        fresh.mkdir(mode=0o700)
+        for left in self.base.glob("data.new-*"):  # of a start that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        # A name of its own each time: the initdb of a killed process may go on, and empties its directory if it fails.
+        fresh = Path(tempfile.mkdtemp(prefix="data.new-", dir=self.base))
         if os.geteuid() == 0:
             os.chown(fresh, self.uid, self.gid)
         unicode = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if version >= 17 else []
@@ -126,7 +135,7 @@ class Cluster:
         with suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".log.old"))  # two runs, so it cannot fill the disk
         with suppress(FileExistsError):
-            self._starting.touch(exist_ok=False)  # stays if we are interrupted: see `stop`
+            self._starting.touch(exist_ok=False)  # stays if we are interrupted: see `settle`
         deadline = time.monotonic() + RECOVERY_SECONDS
         while (said := self._try_to_start()) is not None:
             if time.monotonic() > deadline or not any(reason in said for reason in LEAVING):
@@ -137,10 +146,8 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server and wait until its process is gone; open transactions roll back. Caller holds `lock`."""
-        patience = time.monotonic() + STARTING_SECONDS
-        while (pid := self.pid()) is None and self._starting.exists() and time.monotonic() < patience:
-            time.sleep(0.01)  # whoever ran pg_ctl was killed; what it started is about to write its postmaster.pid
-        self._starting.unlink(missing_ok=True)
+        self.settle()
+        pid = self.pid()
         if pid is None:
             return
         for mode in ("fast", "immediate"):

@@ -92,7 +92,9 @@ class Workflow:
                 case "tree":
                     return lower.tree(self.definition)
                 case "rows":
-                    return json.dumps([asdict(row) for row in lower.rows(self.definition).rows], indent=2, ensure_ascii=False)
+                    return json.dumps(
+                        [asdict(row) for row in lower.rows(self.definition).rows], indent=2, ensure_ascii=False
+                    )
                 case "graph":
                     return graph.to_json(self.graph)
                 case "dot":
@@ -208,6 +210,8 @@ def _single(workflows: list[Workflow], source: Source) -> Workflow:
         names = ", ".join(workflow.name for workflow in workflows) or "none"
         raise PgweaveError(
             f"{source.name} holds {len(workflows)} workflows ({names}), not one.",
-            "Use pgweave.load_all(path) for a file with several." if workflows else "Write one: df.start('SELECT 1', 'name');",
+            "Use pgweave.load_all(path) for a file with several."
+            if workflows
+            else "Write one: df.start('SELECT 1', 'name');",
         )
     return workflows[0]

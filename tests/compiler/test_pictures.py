@@ -47,12 +47,14 @@ def test_the_frame_of_a_child_is_titled_with_its_label_and_the_wait_shows_its_li
     assert r'label="wait for child\nno timeout"' in dot(ast.call(ast.sql("SELECT 1")))
 
 
+def test_the_name_of_branches_stands_in_the_title_of_their_frame() -> None:
+    assert 'label="race: the first to finish wins, as r"' in dot(ast.race(ast.sleep(1), ast.sql("SELECT 1"), "r"))
+
+
 def test_states_colour_the_rows_they_belong_to_and_leave_the_child_alone() -> None:
     program = ast.then(ast.sql("SELECT 1"), ast.call(ast.sql("SELECT 2")))
     text = dot(program, {1: "completed", 3: "failed", 4: "waiting"})
-    states = dict(
-        re.findall(r'id="?pw_(n\w+)"?.*', text) and re.findall(r'class="[^"]*state_(\w+)".* id="?pw_(\w+)"?', text)
-    )
+    states = dict(re.findall(r'class="[^"]*state_(\w+)".* id="?pw_(\w+)"?', text))
     assert states == {"completed": "n2", "failed": "n3_start", "waiting": "n3_wait"}
 
 

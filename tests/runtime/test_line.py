@@ -239,7 +239,9 @@ def test_every_column_type_can_be_returned(place: Desk) -> None:
     assert rows(instance.result)[0]["list"] == [1, 2]
 
 
-@pytest.mark.parametrize("step", ["COMMIT", "ROLLBACK", "SAVEPOINT a", "PREPARE TRANSACTION 'x'", "COMMIT AND CHAIN", "BEGIN"])
+@pytest.mark.parametrize(
+    "step", ["COMMIT", "ROLLBACK", "SAVEPOINT a", "PREPARE TRANSACTION 'x'", "COMMIT AND CHAIN", "BEGIN"]
+)
 def test_a_step_cannot_leave_its_transaction(place: Desk, step: str) -> None:
     message = place.error(f"$${step}$$")
     assert "transaction" in message.lower()
@@ -263,7 +265,9 @@ def test_a_result_over_the_limit_is_an_error_and_undoes_the_step(place: Desk) ->
 
 def test_if_takes_the_branch_its_condition_names(place: Desk) -> None:
     assert rows(place.finish("'SELECT 1 > 0' ?> 'SELECT 1 AS taken' !> 'SELECT 2 AS taken'").result) == [{"taken": 1}]
-    assert rows(place.finish("'SELECT 1 WHERE false' ?> 'SELECT 1 AS taken' !> 'SELECT 2 AS taken'").result) == [{"taken": 2}]
+    assert rows(place.finish("'SELECT 1 WHERE false' ?> 'SELECT 1 AS taken' !> 'SELECT 2 AS taken'").result) == [
+        {"taken": 2}
+    ]
 
 
 def test_join_runs_all_branches_and_returns_their_results_in_order(place: Desk) -> None:

@@ -12,6 +12,7 @@ from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+
 from pgweave.runtime.client import Client
 from pgweave.runtime.worker import Settings, working
 

@@ -38,7 +38,9 @@ def _place(dsn: str | None) -> Iterator[str]:
         yield server.dsn
 
 
-OperatorSchema = Annotated[str, typer.Option(help="Schema for the operators ~> & | ..; it has to be on people's search_path.")]
+OperatorSchema = Annotated[
+    str, typer.Option(help="Schema for the operators ~> & | ..; it has to be on people's search_path.")
+]
 
 
 @db.command()
@@ -48,7 +50,9 @@ def install(dsn: Dsn = None, operator_schema: OperatorSchema = "public") -> None
 
     with _place(dsn) as place:
         ran = migrate.install(place, operator_schema)
-        say(f"The df schema is at version {migrate.status(place).installed}; {ran or 'no'} migration{'s' if ran != 1 else ''} ran.")
+        say(
+            f"The df schema is at version {migrate.status(place).installed}; {ran or 'no'} migration{'s' if ran != 1 else ''} ran."
+        )
 
 
 @db.command()
@@ -59,7 +63,9 @@ def upgrade(dsn: Dsn = None, operator_schema: OperatorSchema = "public") -> None
 
     with _place(dsn) as place:
         if migrate.status(place).installed is None:
-            raise SchemaMissing("This database has no df schema to upgrade.", "Run `pgweave db install` with the same --dsn.")
+            raise SchemaMissing(
+                "This database has no df schema to upgrade.", "Run `pgweave db install` with the same --dsn."
+            )
         install(place, operator_schema)
 
 
@@ -98,8 +104,12 @@ def worker(
     dsn: Dsn = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Instances at once.")] = 8,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is due any more.")] = False,
-    lease_seconds: Annotated[float, typer.Option(min=1, help="How long a dead worker's instances stay untouched.")] = 15.0,
-    poll_seconds: Annotated[float, typer.Option(min=0.05, help="How soon work is found whose notification was lost.")] = 1.0,
+    lease_seconds: Annotated[
+        float, typer.Option(min=1, help="How long a dead worker's instances stay untouched.")
+    ] = 15.0,
+    poll_seconds: Annotated[
+        float, typer.Option(min=0.05, help="How soon work is found whose notification was lost.")
+    ] = 1.0,
 ) -> None:
     """Work off instances until stopped. SIGTERM and Ctrl-C finish the step in hand."""
     from pgweave.runtime.place import prepared
@@ -108,9 +118,11 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     with prepared(dsn, say) as place:
-        working = Worker(place, Settings(concurrency=concurrency, lease_seconds=lease_seconds, poll_seconds=poll_seconds), _narrate)
+        working = Worker(
+            place, Settings(concurrency=concurrency, lease_seconds=lease_seconds, poll_seconds=poll_seconds), _narrate
+        )
 
-        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        def stop(number: int, frame: FrameType | None) -> None:
             say("stopping: the steps in hand are finished first")
             working.stop()
 
@@ -123,4 +135,6 @@ def worker(
 
 def _narrate(event: str, instance_id: str, node_id: str | None) -> None:
     # Ids only: neither values nor SQL text belong in a log.
-    logging.getLogger("pgweave.worker").info("%s instance=%s%s", event, instance_id, f" node={node_id}" if node_id else "")
+    logging.getLogger("pgweave.worker").info(
+        "%s instance=%s%s", event, instance_id, f" node={node_id}" if node_id else ""
+    )

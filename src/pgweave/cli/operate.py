@@ -87,7 +87,9 @@ def ps(
 
     for instance in instances:
         parent = f"  child of {instance.parent_instance_id}" if instance.parent_instance_id else ""
-        typer.echo(f"{instance.id}  {instance.status:<9}  {ago(instance.created_at):>8}  {plain(instance.label or '')}{parent}")
+        typer.echo(
+            f"{instance.id}  {instance.status:<9}  {ago(instance.created_at):>8}  {plain(instance.label or '')}{parent}"
+        )
 
 
 def show(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) -> None:
@@ -165,7 +167,9 @@ def wait(
         try:
             client.wait(instance_id, timeout)
         except TimeoutError as error:
-            raise PgweaveError(f"{instance_id} has not ended after {timeout} s.", "Is a worker running? `pgweave worker`") from error
+            raise PgweaveError(
+                f"{instance_id} has not ended after {timeout} s.", "Is a worker running? `pgweave worker`"
+            ) from error
         instance = client.instance(instance_id)
     _print_json(described(instance)) if as_json else typer.echo(instance.status)
     if instance.status != "completed":

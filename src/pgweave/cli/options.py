@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 Dsn = Annotated[
     str | None,
-    typer.Option("--dsn", envvar="PGWEAVE_DSN", help="Database to work with; without it, the embedded server.", show_envvar=True),
+    typer.Option(
+        "--dsn", envvar="PGWEAVE_DSN", help="Database to work with; without it, the embedded server.", show_envvar=True
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

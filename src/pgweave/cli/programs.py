@@ -28,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH..", help="Files, folders (all *.df below), or - for standard input.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH..", help="Files, folders (all *.df below), or - for standard input.")
+    ],
     output_format: Annotated[str, typer.Option(help="text or json.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
 ) -> None:
@@ -37,7 +39,9 @@ def check(
     from pgweave.grammar.render import as_json, render
 
     if output_format not in {"text", "json"}:
-        raise typer.BadParameter(f"{output_format!r} is not an output format; use text or json.", param_hint="--output-format")
+        raise typer.BadParameter(
+            f"{output_format!r} is not an output format; use text or json.", param_hint="--output-format"
+        )
     failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
     found = [(source, finding) for source in _sources(paths) for finding in _findings(source)]
     if output_format == "json":
@@ -72,20 +76,34 @@ def _findings(source: Source) -> list[Diagnostic]:
     parsed = parser.parse(source)
     refusals = [finding for definition in parsed.module.definitions for finding in lower.refusals(definition)]
     # What is unreadable in one statement says nothing about the others: they are checked all the same.
-    return sorted([*parsed.diagnostics, *passes.check(parsed.module), *refusals], key=lambda finding: (finding.span, finding.code))
+    return sorted(
+        [*parsed.diagnostics, *passes.check(parsed.module), *refusals], key=lambda finding: (finding.span, finding.code)
+    )
 
 
 def _summary(found: list[Diagnostic]) -> str:
     if not found:
         return "No findings."
-    counts = {severity: sum(finding.severity.value == severity for finding in found) for severity in ("error", "warning", "info")}
-    return ", ".join(f"{count} {severity}{'s' if count != 1 and severity != 'info' else ''}" for severity, count in counts.items() if count) + "."
+    counts = {
+        severity: sum(finding.severity.value == severity for finding in found)
+        for severity in ("error", "warning", "info")
+    }
+    return (
+        ", ".join(
+            f"{count} {severity}{'s' if count != 1 and severity != 'info' else ''}"
+            for severity, count in counts.items()
+            if count
+        )
+        + "."
+    )
 
 
 def compile_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A program, or - for standard input.")],
     emit: Annotated[str, typer.Option(help="tree, rows, graph, dot, mermaid or ascii.")] = "rows",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="The workflow of this name, in a file with several.")] = None,
 ) -> None:
     """Compile one workflow to text."""
@@ -100,7 +118,9 @@ def compile_(
 
 def render(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A program, or - for standard input.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="out.svg, .png, .pdf, .dot or .mmd; default: FILE.svg.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="out.svg, .png, .pdf, .dot or .mmd; default: FILE.svg.")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="The workflow of this name, in a file with several.")] = None,
 ) -> None:
     """Draw one workflow."""
@@ -110,7 +130,9 @@ def render(
     target = output or Path("workflow.svg" if file == "-" else Path(file).with_suffix(".svg").name)
     form = SUFFIXES.get(target.suffix.lower())
     if form is None:
-        raise typer.BadParameter(f"{target.suffix or target} names no format; use {', '.join(SUFFIXES)}.", param_hint="--output")
+        raise typer.BadParameter(
+            f"{target.suffix or target} names no format; use {', '.join(SUFFIXES)}.", param_hint="--output"
+        )
     workflow = choose(file, only)
     _refuse_errors(workflow)
     try:
@@ -135,7 +157,10 @@ def choose(file: str, only: str | None) -> Workflow:
     if not workflows:
         raise PgweaveError(f"{source.name} holds no workflow.", "Write one: df.start('SELECT 1', 'name');")
     if only is not None:
-        raise PgweaveError(f"{source.name} holds no single workflow called {only!r}. It holds: {names}.", "Choose one with --only NAME.")
+        raise PgweaveError(
+            f"{source.name} holds no single workflow called {only!r}. It holds: {names}.",
+            "Choose one with --only NAME.",
+        )
     raise PgweaveError(f"{source.name} holds {len(workflows)} workflows: {names}.", "Choose one with --only NAME.")
 
 
@@ -161,7 +186,9 @@ def _write(data: bytes, target: Path | None) -> None:
     try:
         target.write_bytes(data)
     except OSError as error:
-        raise PgweaveError(f"Cannot write {target}: {error.strerror}.", "Choose another place with --output.") from error
+        raise PgweaveError(
+            f"Cannot write {target}: {error.strerror}.", "Choose another place with --output."
+        ) from error
 
 
 def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="A finding's code, such as PW201.")]) -> None:
@@ -175,5 +202,7 @@ def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="A finding'
     page = resources.files("pgweave.grammar").joinpath(f"codes/{code.upper()}.md")
     if code.upper() not in CATALOGUE or not page.is_file():
         near = get_close_matches(code.upper(), CATALOGUE, n=1)
-        raise PgweaveError(f"There is no diagnostic {code}.", f"Did you mean {near[0]}?" if near else "Codes look like PW201.")
+        raise PgweaveError(
+            f"There is no diagnostic {code}.", f"Did you mean {near[0]}?" if near else "Codes look like PW201."
+        )
     typer.echo(page.read_text(encoding="utf-8").rstrip())

@@ -75,7 +75,11 @@ class Watch:
 
 class _View:
     def __init__(
-        self, instances: Mapping[str, Instance], nodes: Mapping[str, list[NodeState]], running: set[tuple[str, str]], now: datetime
+        self,
+        instances: Mapping[str, Instance],
+        nodes: Mapping[str, list[NodeState]],
+        running: set[tuple[str, str]],
+        now: datetime,
     ) -> None:
         self.instances, self.nodes, self.running, self.now = instances, nodes, running, now
 
@@ -137,7 +141,9 @@ def _draw(watch: Watch) -> None:
 def _picture(lines: list[Line]) -> RenderableType:
     from rich.text import Text
 
-    return Text("\n").join(Text(line.text(), style=STYLES[line.state], overflow="ellipsis", no_wrap=True) for line in lines)
+    return Text("\n").join(
+        Text(line.text(), style=STYLES[line.state], overflow="ellipsis", no_wrap=True) for line in lines
+    )
 
 
 def _write(watch: Watch) -> None:

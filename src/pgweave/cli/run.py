@@ -36,7 +36,9 @@ def run(
     only: Annotated[str | None, typer.Option(help="The workflow of this name, in a file with several.")] = None,
     var: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Set a variable for {K}. Repeatable.")] = None,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Do not run FILE's companion NAME.setup.sql.")] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start it, print its id and return; a worker goes on with it.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Start it, print its id and return; a worker goes on with it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a program, start it, work it off and print the result."""

@@ -1,0 +1,391 @@
+"""Concrete tree -> values -> nodes: what each expression means, bottom up, as PostgreSQL would evaluate it.
+
+The walk is a loop over the tree in post-order, because a tree may be as deep as the text is long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from pgweave.grammar import fold, nodes, syntax
+from pgweave.grammar.calls import Report, as_step, bind, bind_name, build
+from pgweave.grammar.diagnostics import Edit, Fix, Note
+from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, NON_STEP_CALLS, SETVAR, START
+from pgweave.grammar.nodes import Definition, Text, Variable
+from pgweave.grammar.values import (
+    BooleanValue,
+    BrokenValue,
+    NullValue,
+    OpaqueValue,
+    PartialIf,
+    StepValue,
+    TextValue,
+    Value,
+    describe,
+    steps_in,
+)
+
+if TYPE_CHECKING:
+    from pgweave.grammar.lexer import Token
+    from pgweave.grammar.nodes import Node
+    from pgweave.grammar.span import Span
+
+
+class Elaborator:
+    """Reads the statements of one program. definitions and variables grow as it goes."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.definitions: list[Definition] = []
+        self.variables: list[Variable] = []
+        self._values: dict[syntax.Expr, Value] = {}
+
+    def target(self, expr: syntax.Expr) -> None:
+        """Read one statement's expression: df.start, df.explain, df.setvar or a bare workflow."""
+        core = expr
+        while isinstance(core, syntax.Parens):
+            core = core.inner
+        name = core.df_name if isinstance(core, syntax.CallExpr) else None
+        if isinstance(core, syntax.CallExpr) and name in ("start", "explain", "setvar"):
+            arguments = [(argument.name, self.evaluate(argument.value)) for argument in core.arguments]
+            if name == "setvar":
+                self._set_variable(arguments, core.span)
+            else:
+                self._start(name, arguments, core.span)
+            return
+        if name in NON_STEP_CALLS:
+            self.report.add("PW024", core.span, what=f"df.{name}(..) answers at once and starts nothing")
+            return
+        node = as_step(self.evaluate(expr), self.report)
+        if node is not None:
+            self._define(node, expr.span)
+
+    def _start(self, name: str, arguments: list[tuple[Token | None, Value]], span: Span) -> None:
+        call = START if name == "start" else EXPLAIN
+        bound = bind(call, arguments, span, self.report)
+        if bound is None:
+            return
+        node = as_step(bound.pop(call.params[0].name), self.report)
+        texts = {key: self._start_text(key, value) for key, value in bound.items()}
+        mode = texts.get("transaction_mode")
+        if mode is not None and mode.value.lower() not in ("caller", "new"):
+            title = f"invalid transaction_mode \"{mode.value}\" for df.start(): expected 'caller' or 'new'"
+            self.report.bad_value(title, mode.span, "Leave it out, or write 'caller' or 'new'.")
+        if node is not None:
+            self._define(
+                node,
+                span,
+                label=texts.get("label"),
+                database=texts.get("database"),
+                transaction_mode="caller" if mode is None else mode.value.lower(),
+            )
+
+    def _start_text(self, name: str, value: Value) -> Text | None:
+        """An argument of df.start besides the workflow: text, or NULL for the default."""
+        match value:
+            case TextValue():
+                return value.text
+            case NullValue() if name != "transaction_mode":
+                return None
+            case BrokenValue():
+                return None
+            case OpaqueValue():
+                self.report.add("PW027", value.outer, name=name)
+            case _:
+                what, expected = f"`{name}` of df.start", "a text in quotes"
+                self.report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
+        return None
+
+    def _define(
+        self,
+        node: Node,
+        span: Span,
+        *,
+        label: Text | None = None,
+        database: Text | None = None,
+        transaction_mode: str = "caller",
+    ) -> None:
+        if not _within_limits(node, self.report):
+            return
+        name = label.value if label is not None and label.value else self._name()
+        self.definitions.append(
+            Definition(
+                node=node,
+                name=name,
+                span=span,
+                label=label,
+                database=database,
+                transaction_mode=transaction_mode,
+            )
+        )
+
+    def _name(self) -> str:
+        """The file's name without its folder and suffix; from the second workflow on with its number."""
+        stem = PurePath(self.report.source.name).stem.strip("<>") or "workflow"
+        number = len(self.definitions) + 1
+        return stem if number == 1 else f"{stem}-{number}"
+
+    def _set_variable(self, arguments: list[tuple[Token | None, Value]], span: Span) -> None:
+        bound = bind(SETVAR, arguments, span, self.report)
+        if bound is None:
+            return
+        texts: dict[str, str | None] = {}
+        for key, value in bound.items():
+            match value:
+                case TextValue():
+                    texts[key] = value.text.value
+                case NullValue() | OpaqueValue() if key == "value":
+                    texts[key] = None
+                case BrokenValue():
+                    return
+                case _:
+                    what, expected = f"`{key}` of df.setvar", "a text in quotes"
+                    self.report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
+                    return
+        name = texts["name"]
+        assert name is not None
+        self.variables.append(Variable(name, texts["value"], span))
+
+    def evaluate(self, root: syntax.Expr) -> Value:
+        """The value of an expression. Problems inside are reported once, where they stand."""
+        values = self._values = {}
+        for expr in syntax.post_order(root):
+            values[expr] = self._evaluate(expr)
+        return values[root]
+
+    def _evaluate(self, expr: syntax.Expr) -> Value:
+        match expr:
+            case syntax.Literal():
+                return self._literal(expr.token)
+            case syntax.Parens():
+                value = self._values[expr.inner]
+                value.parens = expr.span
+                return value
+            case syntax.Binary():
+                return self._binary(expr)
+            case syntax.CallExpr():
+                return self._call(expr)
+            case syntax.Prefix():
+                return self._prefix(expr)
+            case syntax.Cast():
+                return self._cast(expr)
+            case syntax.Array():
+                return self._folded(expr, lambda items: fold.array(items, expr.span))
+            case syntax.Broken():
+                return BrokenValue(span=expr.span)
+            case _:
+                return self._opaque(expr)
+
+    def _operands(self, expr: syntax.Expr) -> list[Value]:
+        return [self._values[child] for child in expr.children]
+
+    def _opaque(self, expr: syntax.Expr) -> Value:
+        """Leave it to the database, keeping what is known inside."""
+        operands = self._operands(expr)
+        if any(isinstance(value, BrokenValue) for value in operands):
+            return BrokenValue(span=expr.span)
+        return OpaqueValue(span=expr.span, operands=steps_in(operands))
+
+    def _folded(self, expr: syntax.Expr, compute: Callable[[list[Value]], Value | None]) -> Value:
+        operands = self._operands(expr)
+        if any(isinstance(value, BrokenValue) for value in operands):
+            return BrokenValue(span=expr.span)
+        try:
+            value = compute(operands)
+        except fold.FoldError as error:
+            self.report.add("PW026", error.span, detail=error.detail)
+            return BrokenValue(span=expr.span)
+        return self._opaque(expr) if value is None else value
+
+    def _literal(self, token: Token) -> Value:
+        span = token.span
+        if token.type == "STRING":
+            return TextValue(span=span, text=Text(token.value, span, token.anchors), unknown=True)
+        if token.type == "NUMBER":
+            try:
+                return fold.number(token.value, span)
+            except fold.FoldError as error:
+                self.report.add("PW026", error.span, detail=error.detail)
+                return BrokenValue(span=span)
+        if token.value == "null":
+            return NullValue(span=span)
+        return BooleanValue(span=span, value=token.value == "true")
+
+    def _cast(self, expr: syntax.Cast) -> Value:
+        value = self._values[expr.inner]
+        if isinstance(value, StepValue) and expr.type in ("text", "varchar"):
+            return StepValue(span=expr.span, node=value.node)
+        return self._folded(expr, lambda operands: fold.cast(operands[0], expr.type, expr.span))
+
+    def _prefix(self, expr: syntax.Prefix) -> Value:
+        operator = expr.operator
+        if operator.type == "SIGN":
+            return self._folded(expr, lambda operands: fold.signed(operator.value, operands[0], expr.span))
+        if operator.value != "@>" or operator.type != "OPERATOR":
+            if operator.value in ("~>", "|=>", "&", "|", "?>", "!>"):
+                expected, found = 'a step, "(" or a df function', f"`{operator.value}`"
+                self.report.add("PW001", operator.span, expected=expected, found=found, help=_TWO_SIDES)
+                return BrokenValue(span=expr.span)
+            return self._opaque(expr)
+        body = as_step(self._values[expr.operand], self.report)
+        if body is None:
+            return BrokenValue(span=expr.span)
+        return StepValue(span=expr.span, node=nodes.Loop(body=body, span=expr.span, operator=operator.span))
+
+    def _binary(self, expr: syntax.Binary) -> Value:
+        operator = expr.operator
+        symbol = operator.value
+        left, right = self._values[expr.left], self._values[expr.right]
+        if operator.type == "OPERATOR":
+            if symbol in ("~>", "&", "|"):
+                return self._compose(expr, symbol, left, right)
+            if symbol == "|=>":
+                return self._bind(expr, left, right)
+            if symbol == "?>":
+                return self._half_if(expr, left, right)
+            if symbol == "!>":
+                return self._whole_if(expr, left, right)
+            if any(isinstance(side, StepValue | PartialIf) for side in (left, right)):
+                return self._corrupts(expr)
+            if symbol == "||":
+                return self._folded(expr, lambda sides: fold.concatenate(sides[0], sides[1], expr.span))
+            return self._opaque(expr)
+        if symbol in ("+", "-", "*", "/", "%"):
+            return self._folded(expr, lambda sides: fold.arithmetic(symbol, sides[0], sides[1], expr.span))
+        return self._opaque(expr)
+
+    def _corrupts(self, expr: syntax.Binary) -> Value:
+        symbol, step = expr.operator.value, expr.left
+        if not isinstance(self._values[step], StepValue | PartialIf):
+            step = expr.right
+        note = Note(step.span, "this is already a step")
+        self.report.add("PW106", expr.operator.span, operator=symbol, notes=(note,))
+        return BrokenValue(span=expr.span)
+
+    def _compose(self, expr: syntax.Binary, symbol: str, left: Value, right: Value) -> Value:
+        for side in (left, right):
+            if isinstance(side, PartialIf):
+                self._dangling(side, expr.operator)
+                return BrokenValue(span=expr.span)
+        first, second = as_step(left, self.report), as_step(right, self.report)
+        if first is None or second is None:
+            return BrokenValue(span=expr.span)
+        span, operator = expr.span, expr.operator.span
+        node: Node
+        if symbol == "~>":
+            node = nodes.Then(first=first, second=second, span=span, operator=operator)
+        elif symbol == "&":
+            node = nodes.Join(branches=(first, second), span=span, operator=operator)
+        else:
+            node = nodes.Race(left=first, right=second, span=span, operator=operator)
+        return StepValue(span=span, node=node)
+
+    def _dangling(self, partial: PartialIf, operator: Token) -> None:
+        """Something stands between `?>` and `!>`, or no `!>` comes at all."""
+        note = Note(operator.span, f"`{operator.value}` takes the half-built if as its operand")
+        self.report.add("PW104", partial.operator, notes=(note,))
+
+    def _bind(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
+        if isinstance(left, PartialIf):
+            self._dangling(left, expr.operator)
+            return BrokenValue(span=expr.span)
+        node = as_step(left, self.report)
+        if node is None or isinstance(right, BrokenValue):
+            return BrokenValue(span=expr.span)
+        match right:
+            case TextValue():
+                named = bind_name(node, right.text, expr.span, expr.operator.span, expr.left.span, self.report)
+                return BrokenValue(span=expr.span) if named is None else StepValue(span=expr.span, node=named)
+            case OpaqueValue():
+                return OpaqueValue(span=expr.span, operands=(node, *right.operands))
+            case NullValue():
+                self.report.add("PW021", right.outer, what="The name of a result")
+            case _:
+                what, expected = "The name of a result", "a text in quotes"
+                self.report.add("PW019", right.outer, what=what, expected=expected, actual=describe(right))
+        return BrokenValue(span=expr.span)
+
+    def _half_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
+        for side in (left, right):
+            if isinstance(side, PartialIf):
+                self._dangling(side, expr.operator)
+                return BrokenValue(span=expr.span)
+        condition, then_branch = as_step(left, self.report), as_step(right, self.report)
+        if condition is None or then_branch is None:
+            return BrokenValue(span=expr.span)
+        return PartialIf(span=expr.span, condition=condition, then_branch=then_branch, operator=expr.operator.span)
+
+    def _whole_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
+        else_branch = as_step(right, self.report)
+        if isinstance(left, PartialIf) and else_branch is not None:
+            node = nodes.If(
+                condition=left.condition,
+                then_branch=left.then_branch,
+                else_branch=else_branch,
+                span=expr.span,
+                operator=expr.operator.span,
+            )
+            return StepValue(span=expr.span, node=node)
+        if isinstance(left, PartialIf | BrokenValue) or else_branch is None:
+            return BrokenValue(span=expr.span)
+        if isinstance(left, OpaqueValue):  # may well be a half-built if
+            return OpaqueValue(span=expr.span, operands=(*left.operands, else_branch))
+        note = Note(expr.left.span, "this is not a `?>` expression")
+        title = "Invalid if-then-else: left side of !> must be a ?> expression"
+        help_ = "Write `condition ?> step !> other step`, with parentheses around each that holds an operator."
+        self.report.add("PW020", expr.operator.span, title=title, label="", help=help_, notes=(note,))
+        return BrokenValue(span=expr.span)
+
+    def _call(self, expr: syntax.CallExpr) -> Value:
+        name = expr.df_name
+        if name is None:
+            plain = expr.plain_name
+            if plain in fold.FUNCTIONS and all(argument.name is None for argument in expr.arguments):
+                return self._folded(expr, lambda values: fold.call(plain, values, expr.span))
+            return self._opaque(expr)
+        call = CALLS.get(name)
+        arguments = [(argument.name, self._values[argument.value]) for argument in expr.arguments]
+        if call is None:
+            return self._no_step(expr, name)
+        bound = bind(call, arguments, expr.span, self.report)
+        if bound is None:
+            return BrokenValue(span=expr.span)
+        return build(call, bound, expr.span, self.report)
+
+    def _no_step(self, expr: syntax.CallExpr, name: str) -> Value:
+        where = expr.name.span
+        if name in NON_STEP_CALLS:
+            if name == "getvar":  # the one that gives plain text, at the moment of the start
+                return self._opaque(expr)
+            self.report.add("PW504", where, call=f"df.{name}")
+            return BrokenValue(span=expr.span)
+        close = get_close_matches(name, [*CALLS, *NON_STEP_CALLS], 1, 0.6)
+        advice = f"Did you mean df.{close[0]}?" if close else "The df calls are: " + ", ".join(sorted(CALLS)) + "."
+        fix = Fix(f"Write df.{close[0]}", (Edit(expr.name.parts[1].span, close[0]),)) if close else None
+        self.report.add("PW013", where, call=f"df.{name}", help=advice, fix=fix)
+        return BrokenValue(span=expr.span)
+
+
+_TWO_SIDES = "It stands between two steps; only @> stands before one."
+
+
+def _within_limits(root: Node, report: Report) -> bool:
+    """Check depth and number of nodes, counted as rows: a called child is two more rows, its graph is counted by itself."""
+    stack: list[tuple[Node, int]] = [(root, 0)]
+    count = 0
+    while stack:
+        node, depth = stack.pop()
+        count += 1
+        if isinstance(node, nodes.CallChild):
+            count += 2
+        if depth + isinstance(node, nodes.CallChild) > MAX_DEPTH:
+            report.add("PW011", root.span if depth == 0 else node.span)
+            return False
+        if count > MAX_NODES:
+            report.add("PW012", root.span)
+            return False
+        stack.extend((child, depth + 1) for child in nodes.children(node))
+    return True

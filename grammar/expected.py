@@ -1,0 +1,96 @@
+"""What was expected, in words: from Lark's set of acceptable terminals to a sentence a person can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pgweave.grammar.lexer import Token
+
+_MARKS = {"COMMA": '","', "RPAR": '")"', "RSQB": '"]"', "LPAR": '"("', "LSQB": '"["', "$END": "the end of the statement"}
+_CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
+
+
+def explain(terminals: Sequence[Token], at: int, accepts: Collection[str]) -> dict[str, str]:
+    """Fields of PW001 for an unexpected terminal at index `at` (or the end)."""
+    found = terminals[at] if at < len(terminals) else None
+    before = terminals[at - 1] if at else None
+    operand = "STRING" in accepts
+    return {
+        "expected": _operand(terminals, at) if operand else _operator(accepts),
+        "found": "the end of the statement" if found is None else _shown(found),
+        "help": _help(found, before, operand=operand),
+    }
+
+
+def _shown(token: Token) -> str:
+    text = token.value if token.kind != "STRING" else "'" + token.value.replace("'", "''") + "'"
+    text = " ".join(text.split())
+    return f"`{text[:37]}..`" if len(text) > 40 else f"`{text}`"
+
+
+def _operand(terminals: Sequence[Token], at: int) -> str:
+    before = terminals[at - 1] if at else None
+    if before is not None and before.type == "OPERATOR" and before.value == "|=>":
+        return "a name in quotes"
+    if before is not None and before.type in ("INFIX", "SIGN", "PREFIX"):
+        return "a value"
+    return 'a step, "(" or a df function' if _in_step_place(terminals, at) else "a value"
+
+
+def _in_step_place(terminals: Sequence[Token], at: int) -> bool:
+    """Whether a step may stand here: everywhere but in a call's argument of another type."""
+    places: list[tuple[str | None, int]] = [(None, 0)]  # for each open bracket: the df call, and which argument
+    for i, token in enumerate(terminals[:at]):
+        if token.type in ("LPAR", "LSQB"):
+            called = i >= 1 and terminals[i - 1].type == "NAME"
+            df = called and i >= 3 and terminals[i - 3].value == "df" and terminals[i - 2].type == "DOT"
+            inherits = not called and token.type == "LPAR"
+            places.append((terminals[i - 1].value, 0) if df else places[-1] if inherits else ("", 0))
+        elif token.type in ("RPAR", "RSQB"):
+            places.pop()
+        elif token.type == "COMMA":
+            places[-1] = (places[-1][0], places[-1][1] + 1)
+    name, argument = places[-1]
+    if name is None:
+        return True
+    params = _CALLS[name].params if name in _CALLS else ()
+    return argument < len(params) and params[argument].type is Type.STEP
+
+
+def _operator(accepts: Collection[str]) -> str:
+    if "TYPE" in accepts:
+        return "the name of a type"
+    words = ["an operator"] if "OPERATOR" in accepts else []
+    words += ["a name"] if "NAME" in accepts and "OPERATOR" not in accepts else []
+    words += ["AS and a type"] if "AS" in accepts and "NAME" not in accepts and "$END" not in accepts else []
+    words += [mark for terminal, mark in _MARKS.items() if terminal in accepts and not (terminal == "LPAR" and words)]
+    if len(words) < 2:
+        return words[0] if words else "something else"
+    return ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _help(found: Token | None, before: Token | None, *, operand: bool) -> str:
+    if found is None:
+        return "Write what is missing before the statement ends." if operand else "Complete the statement."
+    if operand:
+        if before is not None and before.type == "DOT":
+            return "Write the name of a function."
+        if found.type in ("KEYWORD", "SELECT"):
+            return "SQL stands in quotes: 'SELECT ..' or $$ SELECT .. $$."
+        if found.type in ("COMMA", "RPAR", "RSQB"):
+            if before is None or before.type in ("LPAR", "LSQB"):
+                return "Write what is missing here."
+            return f"Write what is missing after {_shown(before)}, or remove the {_shown(before)}."
+        if found.type in ("OPERATOR", "INFIX"):
+            return "An operator stands between two steps; only @> stands before one."
+        return "Write a step here: SQL in quotes, or a df call."
+    if found.type == "SELECT" or (found.type == "NAME" and found.value == "df"):
+        return "Put a semicolon between two statements, or an operator between two steps."
+    if found.type in ("STRING", "NAME", "NUMBER", "LPAR") and before is not None:
+        return "Put an operator between the two: `~>` runs one after the other, `&` both side by side. Arguments need a comma."
+    return "Write it between two steps, or remove it."

@@ -1,0 +1,291 @@
+"""JSON text -> values that know their place in the program, and back to text as PostgreSQL's jsonb writes it.
+
+Used for options and headers written as literals, for futures that are themselves Durofut JSON, and for folding.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeAlias
+
+from pgweave.grammar.nodes import Text
+from pgweave.grammar.span import Span
+
+MAX_JSON_DEPTH = 400  # two frames a level stay below Python's limit; a graph of 256 levels needs 257
+
+
+class BadJson(ValueError):
+    """Text that PostgreSQL would not take as jsonb. detail: what is wrong; start, end: where, in the JSON text."""
+
+    def __init__(self, detail: str, start: int, end: int) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.start = start
+        self.end = end
+
+
+@dataclass(slots=True)
+class Member:
+    """One `"name": value` of an object."""
+
+    name: Text
+    value: Json
+
+
+@dataclass(slots=True)
+class Json:
+    """A JSON value. value: members of an object, items of an array, Text, Decimal, bool or None."""
+
+    value: list[Member] | list[Json] | Text | Decimal | bool | None
+    span: Span
+    is_object: bool = field(default=False)
+
+    @property
+    def members(self) -> list[Member] | None:
+        """Members of an object, duplicates and all; None for anything else."""
+        return self.value if self.is_object else None  # type: ignore[return-value]
+
+    @property
+    def items(self) -> list[Json] | None:
+        """Items of an array; None for anything else."""
+        return self.value if isinstance(self.value, list) and not self.is_object else None  # type: ignore[return-value]
+
+    def get(self, name: str) -> Json | None:
+        """The member called `name`, the last one of equals."""
+        found = [member.value for member in self.members or () if member.name.value == name]
+        return found[-1] if found else None
+
+
+Python: TypeAlias = "dict[str, Python] | list[Python] | str | int | float | bool | None"
+
+_TOKEN = re.compile(
+    r"""[ \t\n\r]*+(?:(?P<punct>[{}\[\]:,])|"(?P<string>(?:[^"\\\x00-\x1f]++|\\.)*+)"
+    |(?P<number>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![0-9A-Za-z_.])
+    |(?P<word>true|false|null)(?![A-Za-z0-9_])|(?P<end>\Z))""",
+    re.VERBOSE,
+)
+_BLANK = re.compile(r"[ \t\n\r]*+")
+_ESCAPE = re.compile(r'[^\\]++|\\(?:u(?P<code>[0-9A-Fa-f]{4})|(?P<simple>["\\/bfnrt])|(?P<bad>.?))', re.DOTALL)
+_SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+
+
+def parse_json(text: Text) -> Json:
+    """Read JSON as jsonb does. BadJson if it is not; never RecursionError, since depth is limited."""
+    return _Reader(text).run()
+
+
+class _Reader:
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.value = text.value
+
+    def run(self) -> Json:
+        """One loop over the tokens. `open` holds the containers that are not closed yet, `names` their pending names."""
+        open_: list[Json] = []
+        names: list[Text | None] = []
+        done: Json | None = None
+        at, expect = 0, "value"  # value, value or ], name, name or }, colon, comma
+        while True:
+            found = _TOKEN.match(self.value, at)
+            if found is None:
+                start = self._blank_end(at)
+                raise BadJson("this is not JSON", start, min(start + 1, len(self.value)))
+            kind, end = found.lastgroup or "", found.end()
+            start = found.start(kind) - (kind == "string")
+            what = found[kind] if kind == "punct" else kind
+            if done is not None:
+                if kind == "end":
+                    return done
+                raise BadJson("something follows the JSON value", start, len(self.value))
+            at = end
+            if expect == "colon":
+                self._want(what == ":", 'a ":"', start, end)
+                expect = "value"
+                continue
+            closes = what in ("}", "]")
+            if closes and expect in ("comma", "name or }" if what == "}" else "value or ]"):
+                container = open_[-1] if open_ else None
+                self._want(container is not None and container.is_object == (what == "}"), "something else", start, end)
+                assert container is not None
+                open_.pop()
+                names.pop()
+                container.span = self.text.span_of(container.span.start, end)
+                value = container
+            elif expect == "comma":
+                self._want(what == ",", '"," or the closing bracket', start, end)
+                expect = "name" if open_[-1].is_object else "value"
+                continue
+            elif expect.startswith("name"):
+                self._want(kind == "string", "a name in double quotes", start, end)
+                names[-1] = self._string(start, end)
+                expect = "colon"
+                continue
+            else:
+                self._want(not closes and what not in (":", ",", "end"), "a value", start, end)
+                if what in ("{", "["):
+                    if len(open_) >= MAX_JSON_DEPTH:
+                        raise BadJson(f"JSON nested deeper than {MAX_JSON_DEPTH} levels", start, end)
+                    # Until it closes, the span holds the offset in the JSON text where it began.
+                    open_.append(Json([], Span(start, end), is_object=what == "{"))
+                    names.append(None)
+                    expect = "name or }" if what == "{" else "value or ]"
+                    continue
+                value = self._scalar(kind, found, start, end)
+            if not open_:
+                done = value
+                continue
+            self._add(open_[-1], names[-1], value)
+            expect = "comma"
+
+    def _blank_end(self, at: int) -> int:
+        found = _BLANK.match(self.value, at)
+        return found.end() if found else at
+
+    def _want(self, condition: bool, expected: str, start: int, end: int) -> None:  # noqa: FBT001
+        if not condition:
+            raise BadJson(f"expected {expected}", start, max(end, start))
+
+    def _add(self, container: Json, name: Text | None, value: Json) -> None:
+        assert isinstance(container.value, list)
+        if container.is_object:
+            assert name is not None
+            container.value.append(Member(name, value))  # type: ignore[arg-type]
+        else:
+            container.value.append(value)  # type: ignore[arg-type]
+
+    def _scalar(self, kind: str, found: re.Match[str], start: int, end: int) -> Json:
+        span = self.text.span_of(start, end)
+        if kind == "string":
+            return Json(self._string(start, end), span)
+        if kind == "word":
+            return Json(_CONSTANTS[found[kind]], span)
+        number = Decimal(found[kind])
+        if abs(number.adjusted()) > 131_000 or len(found[kind]) > 131_000:
+            raise BadJson("this number is too large", start, end)
+        return Json(number, span)
+
+    def _string(self, start: int, end: int) -> Text:
+        """Decode value[start:end], quotes included, with anchors that lead through JSON and SQL escapes."""
+        pieces: list[str] = []
+        anchors: list[tuple[int, int]] = []
+        length, high = 0, None
+        for found in _ESCAPE.finditer(self.value, start + 1, end - 1):
+            place = found.start()
+            if found["bad"] is not None:
+                raise BadJson("this escape means nothing in JSON", place, min(place + 2, end))
+            code = found["code"]
+            if high is not None:
+                if code is None or not 0xDC00 <= int(code, 16) <= 0xDFFF:
+                    raise BadJson("half of a surrogate pair", high[1], place)
+                piece = chr(0x10000 + ((high[0] - 0xD800) << 10) + (int(code, 16) - 0xDC00))
+                place, high = high[1], None
+            elif code is not None:
+                point = int(code, 16)
+                if point == 0 or 0xDC00 <= point <= 0xDFFF:
+                    raise BadJson("PostgreSQL text cannot hold this character", place, found.end())
+                if 0xD800 <= point <= 0xDBFF:
+                    high = (point, place)
+                    continue
+                piece = chr(point)
+            else:
+                piece = _SIMPLE[found["simple"]] if found["simple"] else found.group()
+            anchors.extend(self._through(place, len(piece) if piece == found.group() else 1, length))
+            pieces.append(piece)
+            length += len(piece)
+        if high is not None:
+            raise BadJson("half of a surrogate pair", high[1], end)
+        if not anchors:
+            anchors.append((0, self.text.locate(start + 1)))
+        return Text("".join(pieces), self.text.span_of(start, end), tuple(anchors) if self.text.anchors else ())
+
+    def _through(self, start: int, size: int, offset: int) -> list[tuple[int, int]]:
+        """Anchors for value[start:start+size], which becomes result[offset:], by way of the literal's own anchors."""
+        inside = [pair for pair in self.text.anchors_within(start, start + size) if pair[0] > start]
+        return [(offset, self.text.locate(start)), *((offset + at - start, source) for at, source in inside)]
+
+
+def to_python(json: Json) -> Python:
+    """The value as Python's own json module would read it; of equal names the last counts."""
+    if json.members is not None:
+        return {member.name.value: to_python(member.value) for member in json.members}
+    if json.items is not None:
+        return [to_python(item) for item in json.items]
+    value = json.value
+    if isinstance(value, Text):
+        return value.value
+    if isinstance(value, Decimal):
+        rendered = render_number(value)
+        return float(rendered) if "." in rendered or len(rendered) > 400 else int(rendered)
+    assert value is None or isinstance(value, bool)
+    return value
+
+
+def render_number(number: Decimal) -> str:
+    """As PostgreSQL's numeric writes it: no exponent, digits kept, no negative zero."""
+    text = format(number, "f")
+    return text[1:] if text.startswith("-") and not number else text
+
+
+_JSON_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
+
+
+def quote_json(text: str) -> str:
+    """A JSON string as jsonb writes it: only what must be escaped is."""
+    return '"' + _TO_ESCAPE.sub(lambda found: _JSON_ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}"), text) + '"'
+
+
+def render_jsonb(json: Json) -> Text:
+    """The text PostgreSQL gives for the jsonb value: names by length then bytes, the last of equals, spaces after `:` and `,`.
+
+    Strings keep their way back to the source wherever they needed no escape.
+    """
+    pieces: list[str] = []
+    anchors: list[tuple[int, int]] = []
+    length = 0
+
+    def put(text: str, source: int | None = None) -> None:
+        nonlocal length
+        if source is not None:
+            anchors.append((length, source))
+        pieces.append(text)
+        length += len(text)
+
+    def string(text: Text) -> None:
+        quoted = quote_json(text.value)
+        put('"', text.span.start)
+        if text.anchors and len(quoted) == len(text.value) + 2:
+            anchors.extend((length + at, source) for at, source in text.anchors)
+            put(quoted[1:-1])
+            put('"', text.locate(len(text.value)))
+        else:
+            put(quoted[1:], text.span.start)
+
+    def write(value: Json) -> None:
+        if value.members is not None:
+            last = {member.name.value: member for member in value.members}
+            put("{", value.span.start)
+            for i, name in enumerate(sorted(last, key=lambda name: (len(name.encode()), name.encode()))):
+                put(", " if i else "")
+                string(last[name].name)
+                put(": ")
+                write(last[name].value)
+            put("}", max(value.span.start, value.span.end - 1))
+        elif value.items is not None:
+            put("[", value.span.start)
+            for i, item in enumerate(value.items):
+                put(", " if i else "")
+                write(item)
+            put("]", max(value.span.start, value.span.end - 1))
+        elif isinstance(value.value, Text):
+            string(value.value)
+        elif isinstance(value.value, Decimal):
+            put(render_number(value.value), value.span.start)
+        else:
+            put({True: "true", False: "false", None: "null"}[value.value], value.span.start)  # type: ignore[index]
+
+    write(json)
+    return Text("".join(pieces), json.span, tuple(dict(anchors).items()))

@@ -1,0 +1,312 @@
+"""Text -> AST. `parse` takes any text at all and gives a Module and what was wrong; it never raises.
+
+    lexer.py tokens -> terminals.py terminals -> df.lark (LALR, no recursion) -> syntax.py tree -> elaborate.py nodes
+
+A broken argument is cut out and the rest is read again, so one run finds mistakes in several statements and arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from lark import Lark, Transformer, UnexpectedToken
+from lark.lexer import Lexer as LarkLexer
+
+from pgweave.grammar import syntax
+from pgweave.grammar.calls import Report
+from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
+from pgweave.grammar.elaborate import Elaborator
+from pgweave.grammar.expected import explain
+from pgweave.grammar.kinds import MAX_TEXT
+from pgweave.grammar.lexer import ERROR, PUNCT, WORD, Lexed, Token, lex
+from pgweave.grammar.nodes import Module
+from pgweave.grammar.span import Source, Span
+from pgweave.grammar.terminals import assign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAX_ERRORS = 25  # in one statement; a reader mends those first
+_MAX_FINDINGS = 500  # in one text; reading stops there
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a text says, as far as it could be read. comments: their places, for tools that write the text again."""
+
+    module: Module
+    diagnostics: tuple[Diagnostic, ...] = ()
+    comments: tuple[Span, ...] = field(default=(), repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing keeps the program from running."""
+        return all(found.severity is not Severity.ERROR for found in self.diagnostics)
+
+
+def parse(source: Source) -> Parsed:
+    """Read a program."""
+    report = Report(source, [])
+    if len(source.text) > MAX_TEXT:
+        report.add("PW010", Span(MAX_TEXT, MAX_TEXT), size=f"{len(source.text):,}", limit=f"{MAX_TEXT:,}")
+        return Parsed(Module(source=source), tuple(report.diagnostics))
+    lexed = lex(source.text)
+    report.diagnostics.extend(lexed.diagnostics)
+    elaborator = Elaborator(report)
+    for tokens, end in _statements(lexed, len(source.text)):
+        if len(report.diagnostics) >= _MAX_FINDINGS:
+            break
+        for expr in _Statement(tokens, end, report).read():
+            elaborator.target(expr)
+    module = Module(
+        source=source, definitions=tuple(elaborator.definitions), variables=tuple(elaborator.variables)
+    )
+    found = sorted(report.diagnostics, key=lambda diagnostic: (diagnostic.span.start, diagnostic.code))[:_MAX_FINDINGS]
+    return Parsed(module, tuple(found), tuple(lexed.comments))
+
+
+def _statements(lexed: Lexed, size: int) -> Iterator[tuple[list[Token], int]]:
+    """Tokens of each statement, and where it ends. A semicolon ends a statement even inside of brackets: nothing of ours holds one."""
+    tokens: list[Token] = []
+    for token in lexed.tokens:
+        if token.kind == PUNCT and token.value == ";":
+            if tokens:
+                yield tokens, token.start
+            tokens = []
+        else:
+            tokens.append(token)
+    if tokens:
+        yield tokens, min(tokens[-1].end, size)
+
+
+_SQL_VERBS = frozenset(
+    """insert update delete merge create drop alter truncate grant revoke begin commit rollback do call set reset copy
+    with values vacuum analyze explain execute prepare listen notify lock start refresh reindex comment""".split()
+)
+
+
+class _Statement:
+    """One statement: its terminals, read again without the broken argument as long as there is one."""
+
+    def __init__(self, tokens: list[Token], end: int, report: Report) -> None:
+        self.tokens = tokens
+        self.end = end
+        self.report = report
+
+    def read(self) -> list[syntax.Expr]:
+        """The expressions of the statement; empty when it cannot be read."""
+        first = self.tokens[0]
+        if first.kind == WORD and first.value in _SQL_VERBS and not self._continues_name(1):
+            verb = first.value.upper()
+            span = Span(first.start, self.tokens[-1].end)
+            self.report.add("PW024", span, what=f"{verb} is SQL, not a workflow")
+            return []
+        partners = self._partners()
+        if partners is None:
+            return []
+        return self._parse(assign(self.tokens, partners))
+
+    def _continues_name(self, at: int) -> bool:
+        return at < len(self.tokens) and self.tokens[at].kind == PUNCT and self.tokens[at].value in (".", "(")
+
+    def _partners(self) -> dict[int, int] | None:
+        """Index of every bracket's partner, both ways. None after reporting one that has none."""
+        partners: dict[int, int] = {}
+        open_: list[int] = []
+        for at, token in enumerate(self.tokens):
+            if token.kind != PUNCT:
+                continue
+            if token.value in "([":
+                open_.append(at)
+            elif token.value in ")]":
+                if not open_:
+                    self.report.add("PW004", token.span, bracket=token.value)
+                    return None
+                opener = self.tokens[open_[-1]]
+                if (opener.value == "(") != (token.value == ")"):
+                    note = Note(opener.span, f"this `{opener.value}` is still open")
+                    self.report.add("PW004", token.span, bracket=token.value, notes=(note,))
+                    return None
+                partners[at] = open_.pop()
+                partners[partners[at]] = at
+        if open_ and self.tokens[-1].kind != ERROR:  # a string that is never closed has swallowed the rest
+            bracket = self.tokens[open_[-1]]
+            note = Note(Span(self.end, self.end), "the statement ends here")
+            closer = ")" if bracket.value == "(" else "]"
+            self.report.add("PW003", bracket.span, bracket=bracket.value, closer=closer, notes=(note,))
+        return None if open_ else partners
+
+    def _parse(self, terminals: list[Token]) -> list[syntax.Expr]:
+        """Parse; after an error once more without the argument that held it, or from the next SELECT on."""
+        out: list[syntax.Expr] = []
+        rest: list[Token] | None = terminals
+        for _ in range(_MAX_ERRORS):
+            if rest is None:
+                break
+            terminals, rest = rest, None
+            try:
+                out.extend(_lark().parse(terminals))  # type: ignore[arg-type]
+            except UnexpectedToken as error:
+                at = next((i for i, token in enumerate(terminals) if token is error.token), len(terminals))
+                if at and at < len(terminals) and terminals[at].type == "SELECT" and _depth(terminals, at) == 0:
+                    self._unexpected(terminals, at, error)
+                    out.extend(self._whole(terminals[:at]))
+                    rest = terminals[at:]
+                    continue
+                rest = self._without_argument(terminals, at, error)
+        return out
+
+    def _whole(self, terminals: list[Token]) -> list[syntax.Expr]:
+        """What stands before a SELECT that comes too early, if it is complete."""
+        try:
+            return _lark().parse(terminals)  # type: ignore[arg-type, return-value]
+        except UnexpectedToken:
+            return []
+
+    def _unexpected(self, terminals: list[Token], at: int, error: UnexpectedToken) -> None:
+        place = terminals[at].span if at < len(terminals) else Span(self.end, self.end)
+        self.report.add("PW001", place, **explain(terminals, at, error.accepts))
+
+    def _without_argument(self, terminals: list[Token], at: int, error: UnexpectedToken) -> list[Token] | None:
+        """Report the error and put BROKEN in the place of the argument around it; None when nothing is left to read."""
+        start, end = _argument(terminals, at)
+        if not any(token.type == "BROKEN" for token in terminals[max(start, at - 1) : at + 1]):
+            self._unexpected(terminals, at, error)
+        while end - start == 1 and terminals[start].type == "BROKEN":  # cutting here has not helped
+            if start == 0 or end == len(terminals):
+                return None
+            start, end = _argument(terminals, start - 1)
+        if start == 0 and end == len(terminals):
+            return None
+        return [*terminals[:start], _broken(terminals, start, end, self.end), *terminals[end:]]
+
+
+def _broken(terminals: list[Token], start: int, end: int, statement_end: int) -> Token:
+    at = terminals[start].start if start < len(terminals) else statement_end
+    token = Token(ERROR, "", at, terminals[end - 1].end if end > start else at)
+    token.type = "BROKEN"
+    return token
+
+
+_OPENERS, _CLOSERS = frozenset({"LPAR", "LSQB"}), frozenset({"RPAR", "RSQB"})
+
+
+def _depth(terminals: list[Token], at: int) -> int:
+    return sum((token.type in _OPENERS) - (token.type in _CLOSERS) for token in terminals[:at])
+
+
+def _argument(terminals: list[Token], at: int) -> tuple[int, int]:
+    """The argument (or parenthesised expression, or statement) around terminal `at`: from a bracket or comma to the next."""
+    starts = [1 if terminals and terminals[0].type == "SELECT" else 0]
+    for i, token in enumerate(terminals[:at]):
+        if token.type in _OPENERS:
+            starts.append(i + 1)
+        elif token.type in _CLOSERS:
+            starts.pop()
+        elif token.type == "COMMA":
+            starts[-1] = i + 1
+    depth, end = 0, at
+    while end < len(terminals):
+        kind = terminals[end].type
+        if depth == 0 and (kind in _CLOSERS or kind == "COMMA"):
+            break
+        depth += (kind in _OPENERS) - (kind in _CLOSERS)
+        end += 1
+    return min(starts[-1], end), end
+
+
+class _Feed(LarkLexer):
+    """Hands Lark the terminals that are already there."""
+
+    def __init__(self, lexer_conf: object) -> None:
+        """Lark passes its configuration; the words are ours."""
+
+    def lex(self, data: list[Token]) -> Iterator[Token]:  # type: ignore[override]
+        """Give the terminals one by one."""
+        return iter(data)
+
+
+@cache
+def _lark() -> Lark:
+    grammar = files("pgweave.grammar").joinpath("df.lark").read_text(encoding="utf-8")
+    return Lark(
+        grammar, start="statement", parser="lalr", lexer=_Feed, transformer=_Builder(), keep_all_tokens=True
+    )
+
+
+
+class _Builder(Transformer[Token, "list[syntax.Expr]"]):
+    """One method per rule of df.lark: what its children become."""
+
+    def statement(self, children: list[syntax.Expr | Token]) -> list[syntax.Expr]:
+        return [child for child in children if isinstance(child, syntax.Expr)]
+
+    def aliased(self, children: list[syntax.Expr]) -> syntax.Expr:
+        return children[0]
+
+    def expression(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
+        return children[0] if len(children) == 1 else syntax.group(children)  # type: ignore[return-value]
+
+    def string(self, children: list[Token]) -> syntax.Expr:
+        return syntax.Literal(children[0])
+
+    number = constant = string
+
+    def opaque(self, children: list[Token]) -> syntax.Expr:
+        return syntax.Unknown(children[0].start, children[0].end)
+
+    def broken(self, children: list[Token]) -> syntax.Expr:
+        return syntax.Broken(children[0].start, children[0].end)
+
+    def parens(self, children: list[syntax.Expr]) -> syntax.Expr:
+        return syntax.Parens(children[0].start, children[1], children[2].end)
+
+    def row(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
+        return syntax.Unknown(children[0].start, children[-1].end, self.statement(children))
+
+    def elements(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
+        return syntax.Array(children[0].start, self.statement(children), children[-1].end)
+
+    def array_row(self, children: list[syntax.Expr]) -> syntax.Expr:
+        return children[0]
+
+    def array(self, children: list[syntax.Array]) -> syntax.Expr:
+        return syntax.Array(children[0].start, children[1].items, children[1].end)
+
+    def cast(self, children: list[syntax.Expr]) -> syntax.Expr:
+        inner, _, type_name = children
+        return syntax.Cast(inner.start, inner, type_name.value, type_name.end)  # type: ignore[attr-defined]
+
+    def cast_call(self, children: list[syntax.Expr]) -> syntax.Expr:
+        word, _, inner, _, type_name, close = children
+        return syntax.Cast(word.start, inner, type_name.value, close.end)  # type: ignore[attr-defined]
+
+    def typed_string(self, children: list[syntax.Expr]) -> syntax.Expr:
+        name, token = children
+        parts = [part.value for part in name.parts]  # type: ignore[attr-defined]
+        type_name = ".".join(parts[1:] if parts[0] == "pg_catalog" else parts)
+        return syntax.Cast(name.start, syntax.Literal(token), type_name, token.end)  # type: ignore[arg-type]
+
+    def subscript(self, children: list[syntax.Expr]) -> syntax.Expr:
+        return syntax.Unknown(children[0].start, children[-1].end, children[:1])
+
+    member = subscript
+
+    def name(self, children: list[Token]) -> syntax.Expr:
+        return syntax.Column(children[::2])
+
+    def column(self, children: list[syntax.Expr]) -> syntax.Expr:
+        return children[0]
+
+    def argument(self, children: list[syntax.Expr]) -> syntax.Argument:
+        return syntax.Argument(None, children[0])
+
+    def named(self, children: list[syntax.Expr]) -> syntax.Argument:
+        return syntax.Argument(children[0], children[2])  # type: ignore[arg-type]
+
+    def call(self, children: list[syntax.Expr]) -> syntax.Expr:
+        arguments = [child for child in children if isinstance(child, syntax.Argument)]
+        return syntax.CallExpr(children[0], arguments, children[-1].end)  # type: ignore[arg-type]

@@ -1,0 +1,188 @@
+r"""What stands between quotes: where a quoted text ends, and what its escapes mean, with the place of every character.
+
+Used by the lexer of programs and by the lexer of placeholders, so it imports nothing.
+
+Anchors are those of nodes.Text: pairs (offset in value, offset in source); between two pairs both run in step.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+Anchors: TypeAlias = tuple[tuple[int, int], ...]
+Segments: TypeAlias = "list[tuple[int, int]]"
+
+LETTER = "A-Za-z_\x80-\U0010ffff"  # what may begin an identifier or a dollar-quote tag
+
+# Each matches from behind the opening quote to behind the closing one.
+PLAIN_END = re.compile(r"[^']*+(?:''[^']*+)*+'")
+ESCAPE_END = re.compile(r"(?:[^'\\]++|''|\\.)*+'", re.DOTALL)
+QUOTED_END = re.compile(r'[^"]*+(?:""[^"]*+)*+"')
+# Two literals are one when only white space with a line break stands between them; `--` comments may stand there too.
+CONTINUED = re.compile(r"(?:[ \t\f\v]++|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]++|--[^\n\r]*+[\n\r])*+'")
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def comment_end(text: str, at: int, size: int) -> int | None:
+    """Where the `/*` at `at` ends; such comments nest. None if it never does."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(text, at, size):
+        depth += 1 if edge.group() == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return None
+
+
+class BadEscape(ValueError):
+    """An escape that PostgreSQL refuses. start, end: where it stands."""
+
+    def __init__(self, detail: str, start: int, end: int) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.start = start
+        self.end = end
+
+
+class _Builder:
+    """Collects pieces of a value together with their anchors."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.anchors: list[tuple[int, int]] = []
+        self.length = 0
+
+    def add(self, piece: str, source: int) -> None:
+        if self.anchors and self.anchors[-1][0] == self.length:
+            self.anchors.pop()
+        self.anchors.append((self.length, source))
+        self.pieces.append(piece)
+        self.length += len(piece)
+
+    def result(self) -> tuple[str, Anchors]:
+        return "".join(self.pieces), tuple(self.anchors)
+
+
+def decode_plain(text: str, segments: Segments) -> tuple[str, Anchors]:
+    """Decode `'..'`: only `''` means something."""
+    if len(segments) == 1:
+        start, end = segments[0]
+        value = text[start:end]
+        if "'" not in value:
+            return value, ((0, start),)
+    out = _Builder()
+    for start, end in segments:
+        parts = text[start:end].split("''")
+        place = start
+        for part in parts[:-1]:
+            out.add(part + "'", place)
+            place += len(part) + 2
+        out.add(parts[-1], place)
+    return out.result()
+
+
+_ESCAPE = re.compile(
+    r"""[^'\\]++ | '' | \\(?:(?P<octal>[0-7]{1,3}) | x(?P<hex>[0-9A-Fa-f]{1,2})
+    | u(?P<u4>[0-9A-Fa-f]{4}) | U(?P<u8>[0-9A-Fa-f]{8}) | (?P<bad>[uU]) | (?P<other>.))""",
+    re.VERBOSE | re.DOTALL,
+)
+_SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
+    r"""Decode `E'..'`: `\n`, `\'`, octal and hexadecimal bytes (which together must be UTF-8), `\uXXXX`, `\UXXXXXXXX`."""
+    out = _Builder()
+    raw = bytearray()  # bytes written as \x.. or \ooo that still wait for the rest of their character
+    raw_start = 0
+    high: tuple[int, int] | None = None  # first half of a surrogate pair and its place
+
+    def flush(end: int) -> None:
+        if high is not None:
+            raise BadEscape("half of a surrogate pair", high[1], end)
+        if raw:
+            try:
+                out.add(raw.decode(), raw_start)
+            except UnicodeDecodeError:
+                raise BadEscape("these bytes are not UTF-8", raw_start, end) from None
+            raw.clear()
+
+    for start, end in segments:
+        for piece in _ESCAPE.finditer(text, start, end):
+            place = piece.start()
+            kind = piece.lastgroup
+            if kind in ("octal", "hex"):
+                value = int(piece[kind], 8 if kind == "octal" else 16) & 0xFF
+                if value == 0:
+                    raise BadEscape("PostgreSQL text cannot hold a NUL character", place, piece.end())
+                if not raw:
+                    flush(place)
+                    raw_start = place
+                raw.append(value)
+            elif kind in ("u4", "u8"):
+                high = _unicode(out, int(piece[kind], 16), high, place, piece.end(), flush)
+            else:
+                flush(place)
+                if kind == "bad":
+                    raise BadEscape(r"write \u with four or \U with eight hexadecimal digits", place, piece.end())
+                other = piece["other"]
+                if other is not None:
+                    out.add(_SIMPLE.get(other, other), place)
+                else:
+                    out.add("'" if piece.group() == "''" else piece.group(), place)
+        flush(end)
+    if not segments or not out.anchors:
+        out.add("", segments[0][0])
+    return out.result()
+
+
+def _unicode(out: _Builder, code: int, high: tuple[int, int] | None, place: int, end: int, flush: object) -> (
+    tuple[int, int] | None
+):
+    """Add one code point, or remember the first half of a pair."""
+    if high is not None:
+        if not 0xDC00 <= code <= 0xDFFF:
+            raise BadEscape("half of a surrogate pair", high[1], end)
+        out.add(chr(0x10000 + ((high[0] - 0xD800) << 10) + (code - 0xDC00)), high[1])
+        return None
+    assert callable(flush)
+    flush(place)
+    if 0xD800 <= code <= 0xDBFF:
+        return code, place
+    if code == 0 or code > 0x10FFFF or 0xDC00 <= code <= 0xDFFF:
+        raise BadEscape("not a Unicode character", place, end)
+    out.add(chr(code), place)
+    return None
+
+
+def decode_unicode(text: str, segments: Segments, escape: str) -> tuple[str, Anchors]:
+    r"""Decode `U&'..'`: `\XXXX`, `\+XXXXXX`, and the escape character doubled; `escape` may be another character."""
+    first = segments[0][0]
+    if len(escape) != 1 or escape in "+'\"" or escape.isspace() or re.fullmatch("[0-9A-Fa-f]", escape):
+        raise BadEscape("this cannot be the escape character", first, segments[-1][1])
+    mark = re.escape(escape)
+    pattern = re.compile(
+        rf"(?P<plain>(?:(?!{mark})[^'])++)|(?P<quote>'')|{mark}(?:(?P<u4>[0-9A-Fa-f]{{4}})|\+(?P<u6>[0-9A-Fa-f]{{6}})"
+        rf"|(?P<self>{mark})|(?P<bad>))"
+    )
+    out = _Builder()
+    high: tuple[int, int] | None = None
+
+    def flush(end: int) -> None:
+        if high is not None:
+            raise BadEscape("half of a surrogate pair", high[1], end)
+
+    for start, end in segments:
+        for piece in pattern.finditer(text, start, end):
+            place, kind = piece.start(), piece.lastgroup
+            if kind in ("u4", "u6"):
+                high = _unicode(out, int(piece[kind], 16), high, place, piece.end(), flush)
+                continue
+            flush(place)
+            if kind == "bad":
+                detail = f"write {escape} with four or {escape}+ with six hexadecimal digits"
+                raise BadEscape(detail, place, min(place + 5, end))
+            out.add({"quote": "'", "self": escape}.get(kind or "", piece.group()), place)
+        flush(end)
+    if not out.anchors:
+        out.add("", first)
+    return out.result()

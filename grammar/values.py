@@ -1,0 +1,150 @@
+"""What an expression is worth before the program runs: a known value, a step, or something only the database knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from pgweave.grammar.jsonb import Json
+    from pgweave.grammar.nodes import Node, Text
+    from pgweave.grammar.span import Span
+
+
+@dataclass(slots=True, kw_only=True)
+class _Value:
+    """span: the expression without parentheses around it. parens: the outermost parentheses, if any."""
+
+    span: Span
+    parens: Span | None = field(default=None)
+
+    @property
+    def outer(self) -> Span:
+        """The expression with its parentheses."""
+        return self.parens or self.span
+
+
+@dataclass(slots=True, kw_only=True)
+class TextValue(_Value):
+    """A string. unknown: a bare literal, which PostgreSQL still takes for whatever type is needed."""
+
+    text: Text
+    unknown: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class NumberValue(_Value):
+    """An integer (int) or a numeric (Decimal)."""
+
+    number: int | Decimal
+
+
+@dataclass(slots=True, kw_only=True)
+class BooleanValue(_Value):
+    """TRUE or FALSE."""
+
+    value: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class NullValue(_Value):
+    """NULL of any type."""
+
+
+@dataclass(slots=True, kw_only=True)
+class JsonValue(_Value):
+    """A jsonb value."""
+
+    json: Json
+
+
+@dataclass(slots=True, kw_only=True)
+class ArrayValue(_Value):
+    """`ARRAY[..]` of known values."""
+
+    items: tuple[Value, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class StepValue(_Value):
+    """Text that is Durofut JSON: a step."""
+
+    node: Node
+
+
+@dataclass(slots=True, kw_only=True)
+class PartialIf(_Value):
+    """`condition ?> then_branch`, which waits for its `!>`. operator: the `?>`."""
+
+    condition: Node
+    then_branch: Node
+    operator: Span
+
+
+@dataclass(slots=True, kw_only=True)
+class OpaqueValue(_Value):
+    """Only the database can tell. operands: the steps inside that are known all the same."""
+
+    operands: tuple[Node, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class BrokenValue(_Value):
+    """Already reported; whatever holds it is broken too, silently."""
+
+
+Value: TypeAlias = (
+    TextValue
+    | NumberValue
+    | BooleanValue
+    | NullValue
+    | JsonValue
+    | ArrayValue
+    | StepValue
+    | PartialIf
+    | OpaqueValue
+    | BrokenValue
+)
+
+
+def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:
+    """The steps known inside of these values."""
+    found: list[Node] = []
+    for value in values:
+        match value:
+            case StepValue():
+                found.append(value.node)
+            case OpaqueValue():
+                found.extend(value.operands)
+            case PartialIf():
+                found.extend((value.condition, value.then_branch))
+            case ArrayValue():
+                found.extend(steps_in(value.items))
+            case _:
+                pass
+    return tuple(found)
+
+
+def describe(value: Value) -> str:
+    """What a value is, in the words of a diagnostic: `a number`."""
+    match value:
+        case TextValue():
+            return "text"
+        case NumberValue():
+            return "a whole number" if isinstance(value.number, int) else "a number with decimals"
+        case BooleanValue():
+            return "true or false"
+        case NullValue():
+            return "NULL"
+        case JsonValue():
+            return "jsonb"
+        case ArrayValue():
+            return "an array"
+        case StepValue():
+            return "a step"
+        case PartialIf():
+            return "a half-built if"
+        case _:
+            return "something only the database knows"

@@ -1,0 +1,175 @@
+"""Workers that die: SIGKILL at the worst moments, and afterwards exactly one effect of everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from support.checker import check
+from support.work import Desk, worker_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = """df.call_child(
+    df.wait_for_signal('go') ~> 'INSERT INTO fx VALUES (''child'') RETURNING step', 'generate-report', '{"timeout_seconds": 300}'
+) |=> 'child' ~> 'INSERT INTO audit_log (payload) VALUES ($child::jsonb)' ~> 'INSERT INTO fx VALUES (''parent'')'"""
+
+
+@pytest.fixture
+def place(database: str) -> Iterator[Desk]:
+    found = Desk(database)
+    found.sql("create table fx (step text, worker int default pg_backend_pid())")
+    found.sql("create table audit_log (payload jsonb)")
+    yield found
+    found.client.close()
+
+
+def one_of_each(place: Desk, parent: str) -> None:
+    assert place.ended(parent).status == "completed"
+    assert place.sql("select count(*) from audit_log") == [(1,)]
+    assert place.sql("select count(*) from df.instances where label = 'generate-report'") == [(1,)]
+    check(place.dsn)
+
+
+def test_a_parent_whose_worker_is_killed_while_it_waits_goes_on_with_another(place: Desk) -> None:
+    parent = place.start(PROGRAM)
+    with worker_process(place.dsn) as first:
+        first.wait_for(f"parked instance={parent}")
+        place.until("select count(*) = 2 from df.runs where status = 'waiting'")
+        first.kill()
+    (child,) = (instance for instance in place.client.instances() if instance.label == "generate-report")
+    place.client.signal(child.id, "go")
+    with worker_process(place.dsn):
+        one_of_each(place, parent)
+
+
+def test_a_worker_killed_inside_a_step_leaves_nothing_and_the_step_runs_once(place: Desk) -> None:
+    """The step is held up by a lock of ours; its worker dies; the server rolls it back when it finds nobody there."""
+    parent = place.start("'INSERT INTO fx VALUES (''held'')' ~> 'SELECT 1'")
+    with psycopg.connect(place.dsn) as holder:
+        holder.execute("lock table fx in exclusive mode")
+        with worker_process(place.dsn) as first:
+            first.wait_for(f"step instance={parent}")
+            place.until("select count(*) > 0 from pg_locks where not granted and relation = 'fx'::regclass")
+            first.kill()
+        holder.rollback()
+    with worker_process(place.dsn):
+        assert place.ended(parent).status == "completed"
+    check(place.dsn)
+
+
+def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(place: Desk) -> None:
+    """SIGSTOP in the middle of a chain, another worker takes over, SIGCONT: the late one must be refused."""
+    steps = " ~> ".join(f"'INSERT INTO fx VALUES (''{n}'')'" for n in range(100))
+    parent = place.start(steps)
+    with worker_process(place.dsn) as first:
+        first.wait_for("checkpointed")
+        os.kill(first.process.pid, signal.SIGSTOP)
+        try:
+            with worker_process(place.dsn) as second:
+                second.wait_for(f"claimed instance={parent}")
+                os.kill(first.process.pid, signal.SIGCONT)
+                assert place.ended(parent).status == "completed"
+        finally:
+            os.kill(first.process.pid, signal.SIGCONT)
+    assert place.sql("select count(*) from fx") == [(100,)]
+    check(place.dsn)
+
+
+def test_backends_terminated_under_a_worker_cost_nothing(place: Desk) -> None:
+    steps = " ~> ".join(f"'INSERT INTO fx VALUES (''{n}'')'" for n in range(60))
+    parents = [place.start(steps.replace("(''", f"(''{n}-")) for n in range(4)]
+    with worker_process(place.dsn) as worker:
+        for _ in range(5):
+            worker.wait_for("checkpointed")
+            place.sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name like 'pgweave%' and application_name <> 'pgweave client'"
+            )
+        for parent in parents:
+            assert place.ended(parent).status == "completed"
+    assert place.sql("select count(*) from fx") == [(240,)]
+    check(place.dsn)
+
+
+def test_sigterm_finishes_the_step_in_hand_and_gives_the_rest_back(place: Desk) -> None:
+    parent = place.start("'SELECT pg_sleep(0.5)' ~> 'INSERT INTO fx VALUES (''after'')'")
+    with worker_process(place.dsn) as first:
+        first.wait_for(f"step instance={parent}")
+        first.process.terminate()
+        first.wait_for("worker stopped")
+        assert first.process.wait(30) == 0
+    assert place.sql("select status from df.runs") == [("completed",)]
+    assert place.sql("select token is null from df.queue") == [(True,)]
+    with worker_process(place.dsn):
+        assert place.ended(parent).status == "completed"
+    check(place.dsn)
+
+
+def test_two_workers_share_the_work_without_a_duplicate(place: Desk) -> None:
+    parents = [
+        place.start(f"'INSERT INTO fx VALUES (''{n}'')' ~> 'INSERT INTO fx VALUES (''{n}b'')'") for n in range(60)
+    ]
+    with worker_process(place.dsn), worker_process(place.dsn):
+        for parent in parents:
+            assert place.ended(parent).status == "completed"
+    assert place.sql("select count(*) from fx") == [(120,)]
+    check(place.dsn)
+
+
+def test_a_step_that_kills_its_own_backend_is_given_up_and_blocks_nobody(place: Desk) -> None:
+    poisoned = place.start("'SELECT pg_terminate_backend(pg_backend_pid())'")
+    healthy = place.start("'INSERT INTO fx VALUES (''healthy'')'")
+    with worker_process(place.dsn):
+        assert place.ended(healthy).status == "completed"
+        ended = place.ended(poisoned)
+    assert ended.status == "failed"
+    check(place.dsn)
+
+
+# The checker itself is tested: a bug is planted, and it has to go red.
+
+
+def test_the_checker_sees_a_step_that_ran_twice_when_the_fence_is_gone(place: Desk) -> None:
+    """Two sessions run one node-run side by side; without the check in step_begin and checkpoint both commit."""
+    checkpoint = "df.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz)"
+    place.sql(f"drop function {checkpoint}")
+    place.sql(f"create function {checkpoint} returns timestamptz language sql as 'select now()'")
+    parent = place.start("'INSERT INTO fx VALUES (''once'')'")
+    (token,) = place.sql("select token from df.worker_claim('by hand', 1, 60)")
+    (node,) = place.sql("select id from df.nodes")
+    for _ in range(2):
+        place.sql(
+            "select df.exec_node(%s, %s, '{}', %s, 'INSERT INTO fx VALUES (''once'')', 1, 1000)",
+            parent,
+            node[0],
+            token[0],
+        )
+    with pytest.raises(AssertionError, match="more than once"):
+        check(place.dsn)
+
+
+def test_the_checker_sees_an_instance_that_nothing_will_ever_look_at(place: Desk) -> None:
+    place.start("'SELECT 1'")
+    place.sql("delete from df.queue")
+    with pytest.raises(AssertionError, match="stranded"):
+        check(place.dsn)
+
+
+def test_one_node_run_cannot_commit_twice_even_under_one_lease(place: Desk) -> None:
+    parent = place.start("'INSERT INTO fx VALUES (''once'')'")
+    (token,) = place.sql("select token from df.worker_claim('by hand', 1, 60)")
+    (node,) = place.sql("select id from df.nodes")
+    step = "select df.exec_node(%s, %s, '{}', %s, 'INSERT INTO fx VALUES (''once'')', 1, 1000)"
+    place.sql(step, parent, node[0], token[0])
+    with pytest.raises(psycopg.DatabaseError, match="has run already") as caught:
+        place.sql(step, parent, node[0], token[0])
+    assert caught.value.sqlstate == "PW002"
+    with pytest.raises(psycopg.DatabaseError, match="is lost") as caught:
+        place.sql(step, parent, node[0], "00000000-0000-0000-0000-000000000000")
+    assert caught.value.sqlstate == "PW001"
+    check(place.dsn)

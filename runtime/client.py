@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
+from pgweave.compiler.rows import Row
 from pgweave.runtime.connect import connect
 from pgweave.runtime.errors import InstanceNotFound, StartRefused
 from pgweave.runtime.migrate import require
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
+
+    import psycopg
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
@@ -55,6 +58,8 @@ class NodeState:
     node_type: str
     query: str | None
     result_name: str | None
+    left_node: str | None
+    right_node: str | None
     status: str
     error: str | None
     run_status: str | None
@@ -68,6 +73,14 @@ class NodeState:
     due_at: datetime | None
     signal_name: str | None
     awaited_id: str | None
+
+    @property
+    def row(self) -> Row:
+        """The row as the compiler knows it."""
+        return Row(
+            id=self.id, node_type=self.node_type, query=self.query, result_name=self.result_name,
+            left_node=self.left_node, right_node=self.right_node,
+        )  # fmt: skip
 
 
 class Client:
@@ -90,8 +103,20 @@ class Client:
         try:
             return str(self._one("start", graph, label, database, transaction_mode))
         except psycopg.DatabaseError as error:
-            said = error.diag.message_primary or str(error)
-            raise StartRefused(f"df.start refused the workflow: {said}", error.diag.message_hint or "") from error
+            raise _refused(error) from error
+
+    def evaluate(self, expression: str, label: str | None = None) -> str:
+        """Start a workflow from an expression of the language, evaluated by the database with this role's rights."""
+        import psycopg
+        from psycopg import sql
+
+        graph = sql.SQL(QUERIES["evaluate"].decode()).format(sql.SQL(expression))
+        try:
+            row = self._connection.execute(graph).fetchone()
+        except psycopg.DatabaseError as error:
+            raise _refused(error) from error
+        assert row is not None
+        return self.start(row[0], label)
 
     def setvar(self, name: str, value: str) -> None:
         """Set a variable for the workflows this role starts from here on."""
@@ -180,3 +205,8 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refused(error: psycopg.DatabaseError) -> StartRefused:
+    said = error.diag.message_primary or str(error)
+    return StartRefused(f"The database refused to start the workflow: {said}", error.diag.message_hint or "")

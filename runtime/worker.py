@@ -19,7 +19,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime import activities
-from pgweave.runtime.advance import Done, Failed, Plan, Progress, Run, advance
+from pgweave.runtime.advance import Broke, Done, Failed, Plan, Progress, Run, advance
 from pgweave.runtime.connect import connect
 from pgweave.runtime.errors import ConnectionFailed, InstanceCancelled, LeaseLost
 from pgweave.runtime.migrate import require
@@ -30,7 +30,7 @@ from pgweave.runtime.store import FORMAT, Lease, Loaded, Situation, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pgweave.runtime.advance import Key, Shown, Todo
+    from pgweave.runtime.advance import Key, Outcome, Shown, Todo
 
 log = logging.getLogger("pgweave.worker")
 
@@ -365,12 +365,14 @@ class _Instance:
             "sys_label": self.loaded.label or "",
         }
 
-    def _end(self, outcome: object) -> None:
+    def _end(self, outcome: Outcome) -> None:
         match outcome:
             case Done():
                 self._finish("completed", outcome.result, None)
             case Failed():
                 self._finish("failed", None, dict(outcome.error))
+            case Broke():
+                raise AssertionError("advance turns a stray break into a failure")
 
     def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
         self.store.finish(self.lease, status, result, error, self.shown)

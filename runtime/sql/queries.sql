@@ -106,6 +106,10 @@ discard all;
 -- Start a workflow from its graph.
 select df.start(%s, %s, %s, %s);
 
+-- evaluate --
+-- The graph of an expression as the database sees it; its text takes the place of the braces.
+select ({});
+
 -- setvar --
 -- Set a variable for the workflows started from here on.
 select df.setvar(%s, %s);
@@ -151,7 +155,7 @@ from family as f join df.instances as i on i.id = f.id order by f.generation, i.
 
 -- nodes --
 -- The nodes of some instances in pre-order, each with its latest run.
-select n.instance_id, n.id, n.ordinal, n.node_type, n.query, n.result_name, n.status, n.error,
+select n.instance_id, n.id, n.ordinal, n.node_type, n.query, n.result_name, n.left_node, n.right_node, n.status, n.error,
        r.status as run_status, r.iteration, r.result::text as result, r.error as run_error, r.query as ran, r.attempts,
        r.started_at, r.finished_at, nullif(r.due_at, 'infinity') as due_at, r.signal_name, r.awaited_id
 from df.nodes as n

@@ -33,6 +33,9 @@ EMITS: tuple[Emit, ...] = ("tree", "rows", "graph", "dot", "mermaid", "ascii")
 FORMATS: tuple[Format, ...] = ("svg", "png", "pdf", "dot", "mmd")
 
 
+COMPUTED = "PW509"  # says that rows cannot be had, which is no fault of the program
+
+
 class ProgramError(PgweaveError):
     """A program that cannot be used as it stands. findings: why, with places in `source`."""
 
@@ -81,7 +84,14 @@ class Workflow:
         from pgweave.compiler import lower, passes
 
         found = [*passes.check(self.module), *lower.refusals(self.definition)]
-        return [finding for finding in found if finding.span in self.definition.span]
+        return [finding for finding in found if finding.span in self.definition.span and finding.code != COMPUTED]
+
+    @property
+    def computed(self) -> bool:
+        """Whether it holds expressions that only the database can evaluate: it can be started, but not lowered to rows."""
+        from pgweave.compiler import lower
+
+        return any(finding.code == COMPUTED for finding in lower.refusals(self.definition))
 
     def compile(self, emit: Emit) -> str:
         """Compile to text. ProgramError when the workflow holds what only the database can evaluate."""
@@ -158,12 +168,18 @@ def load_source(source: Source) -> list[Workflow]:
 def read(path: str | Path) -> Source:
     """Read a file as UTF-8. PgweaveError, in words for people, when that does not work."""
     try:
-        return Source(str(path), Path(path).read_bytes().decode("utf-8"))
+        return decode(str(path), Path(path).read_bytes())
     except OSError as error:
         raise PgweaveError(f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
+
+
+def decode(name: str, data: bytes) -> Source:
+    """A text from its bytes. PgweaveError when they are not UTF-8."""
+    try:
+        return Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise PgweaveError(
-            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}.", "Save the file as UTF-8."
+            f"{name} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}.", "Save the text as UTF-8."
         ) from error
 
 
@@ -180,6 +196,9 @@ def start(client: Client, workflow: Workflow, label: str | None = None) -> str:
         if variable.value is not None:
             client.setvar(variable.name, variable.value)
     definition = workflow.definition
+    if workflow.computed:
+        # The database evaluates the expression as it is written, with the rights of the session.
+        return client.evaluate(definition.node.span.of(workflow.module.source.text), label or workflow.label)
     return client.start(
         workflow.compile("tree"),
         label or workflow.label,

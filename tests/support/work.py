@@ -63,7 +63,7 @@ class Desk:
     def sql(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Run a statement on a session of its own; its rows, if it has any."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            cursor = connection.execute(statement, arguments or None)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, arguments or None)
             return cursor.fetchall() if cursor.description else []
 
     def start(self, expression: str, label: str | None = None) -> str:

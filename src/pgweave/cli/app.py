@@ -6,6 +6,7 @@ commands, so that `pgweave --help` starts about as fast as Python does.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, NoReturn
 
@@ -13,7 +14,7 @@ import typer
 
 from pgweave import __version__
 from pgweave.cli import database, operate, programs, run
-from pgweave.cli.options import complain
+from pgweave.cli.options import TROUBLE, complain, say
 
 app = typer.Typer(
     name="pgweave",
@@ -45,15 +46,24 @@ for module in (run, programs, database, operate):
 
 
 def main() -> NoReturn:
-    """Run the command line and exit. What we raise on purpose is printed for people, without a traceback."""
+    """Run the command line and exit. What goes wrong outside of pgweave is said for people, without a traceback."""
     from pgweave.runtime.errors import PgweaveError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 gets escapes, not a crash
     try:
         app()
     except PgweaveError as error:
         sys.exit(complain(error))
-    except BrokenPipeError:
-        # `pgweave show .. | head`: the reader has had enough. Python would complain once more while closing stdout.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:  # files and connections explain themselves where they are opened; this is our output
+        say(f"pgweave: Cannot write the output: {error.strerror or error}.")
+        sys.exit(TROUBLE)
+    except Exception as error:
+        psycopg = sys.modules.get("psycopg")  # not loaded: then it was not the database
+        if psycopg is None or not isinstance(error, psycopg.Error):
+            raise
+        say(f"pgweave: PostgreSQL refused: {error.diag.message_primary or str(error).strip()}")
+        say(f"  {error.diag.message_hint or 'Check what the role of --dsn may do, and that the server still runs.'}")
+        sys.exit(TROUBLE)
     sys.exit(0)

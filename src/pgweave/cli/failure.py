@@ -14,12 +14,12 @@ from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Diagnostic, Rule, Severity
 from pgweave.grammar.nodes import Definition
 from pgweave.grammar.render import render
-from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pgweave.grammar.nodes import Node
+    from pgweave.grammar.span import Span
     from pgweave.runtime.client import Client, Instance, NodeState
     from pgweave.workflow import Workflow
 
@@ -45,6 +45,8 @@ def _origin(
     client: Client, workflow: Workflow, root: Instance, family: Mapping[str, Instance], node: NodeState
 ) -> Node | None:
     """The AST node behind a row: of the program itself, or of a child that it calls."""
+    if workflow.computed:
+        return None  # the rows came from the database's own evaluation; nothing says where in the text
     definition = _definition(client, workflow, root, family, node.instance_id)
     return lower.origin(definition)[node.ordinal] if definition is not None else None
 
@@ -70,7 +72,8 @@ def _diagnostic(node: NodeState, origin: Node) -> Diagnostic:
     code = str(error.get("sqlstate", "failed"))
     rule = Rule(code, "step-failed", Severity.ERROR, "", "", "")
     hint = str(error.get("hint") or f"See what ran: pgweave show {node.instance_id}")
-    return Diagnostic(rule, _place(origin, error), str(error["message"]), str(error.get("detail") or ""), hint)
+    said = str(error["message"]).removeprefix("SQL execution failed: error returned from database: ")
+    return Diagnostic(rule, _place(origin, error), said, str(error.get("detail") or ""), hint)
 
 
 def _place(origin: Node, error: Mapping[str, object]) -> Span:

@@ -47,4 +47,4 @@ def report(error: ProgramError) -> None:  # type: ignore[name-defined]  # noqa: 
         say(render(finding, error.source, colour=sys.stderr.isatty()))
         say("")
     count = len(error.findings)
-    say(f"{count} finding{'s' if count != 1 else ''}; nothing was started.")
+    say(f"{count} error{'s' if count != 1 else ''}; nothing was done.")

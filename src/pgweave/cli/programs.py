@@ -59,22 +59,29 @@ def _sources(paths: list[str]) -> list[Source]:
 
 
 def _below(path: str) -> list[Source]:
-    from pgweave.grammar.span import Source
+    from pgweave.runtime.errors import PgweaveError
     from pgweave.workflow import read
 
-    if path == "-":
-        return [Source("<stdin>", sys.stdin.read())]
-    if Path(path).is_dir():
-        return [read(file) for file in sorted(Path(path).rglob("*.df"))]
-    return [read(path)]
+    if not Path(path).is_dir():
+        return [_read(path)]
+    found = [read(file) for file in sorted(Path(path).rglob("*.df"))]
+    if not found:  # a check that looks at nothing must not pass
+        raise PgweaveError(f"There is no .df file in {path}.", "Check the path.")
+    return found
 
 
 def _findings(source: Source) -> list[Diagnostic]:
     from pgweave.compiler import lower, passes
     from pgweave.grammar import parser
+    from pgweave.workflow import COMPUTED
 
     parsed = parser.parse(source)
-    refusals = [finding for definition in parsed.module.definitions for finding in lower.refusals(definition)]
+    refusals = [
+        finding
+        for definition in parsed.module.definitions
+        for finding in lower.refusals(definition)
+        if finding.code != COMPUTED
+    ]
     # What is unreadable in one statement says nothing about the others: they are checked all the same.
     return sorted(
         [*parsed.diagnostics, *passes.check(parsed.module), *refusals], key=lambda finding: (finding.span, finding.code)
@@ -148,7 +155,7 @@ def choose(file: str, only: str | None) -> Workflow:
     from pgweave.runtime.errors import PgweaveError
     from pgweave.workflow import load_source
 
-    source = _below(file)[0] if file == "-" else _read(file)
+    source = _read(file)
     workflows = load_source(source)
     wanted = [workflow for workflow in workflows if only in {None, workflow.name}]
     if len(wanted) == 1:
@@ -165,9 +172,9 @@ def choose(file: str, only: str | None) -> Workflow:
 
 
 def _read(file: str) -> Source:
-    from pgweave.workflow import read
+    from pgweave.workflow import decode, read
 
-    return read(file)
+    return decode("<stdin>", sys.stdin.buffer.read()) if file == "-" else read(file)
 
 
 def _refuse_errors(workflow: Workflow) -> None:
@@ -180,8 +187,7 @@ def _write(data: bytes, target: Path | None) -> None:
     from pgweave.runtime.errors import PgweaveError
 
     if target is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        typer.echo(data, nl=False)
         return
     try:
         target.write_bytes(data)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pgweave.cli.words import plain, seconds, step
+from pgweave.compiler.rows import Graph
 from pgweave.grammar.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from pgweave.compiler.rows import Row
     from pgweave.runtime.client import Client, Instance, NodeState
 
 MARKS = {
@@ -88,14 +90,28 @@ class _View:
         taken = ((instance.completed_at or self.now) - instance.created_at).total_seconds()
         words = f"{plain(instance.label or 'workflow')} {instance.id}"
         yield Line((instance.id, ""), indent, instance.status, words, taken)
-        for node in self.nodes[instance.id]:
-            kind = KINDS.get(node.node_type)
-            if kind is None or not kind.is_leaf:
-                continue
-            yield self._step(instance, node, indent + 1)
-            for child in self.instances.values():
-                if child.parent_instance_id == instance.id and child.parent_node_id == node.id:
-                    yield from self.instance(child, indent + 2)
+        if nodes := {node.id: node for node in self.nodes[instance.id]}:
+            graph = Graph(rows=tuple(node.row for node in nodes.values()))
+            yield from self._node(instance, nodes, graph, graph.root, indent + 1)
+
+    def _node(
+        self, instance: Instance, nodes: Mapping[str, NodeState], graph: Graph, row: Row, indent: int
+    ) -> Iterator[Line]:
+        """A node and what it holds, in the order in which it runs. A sequence is no line of its own."""
+        node = nodes[row.id]
+        inner_indent = indent if row.node_type == "THEN" else indent + 1
+        inner = [
+            line for below in _in_order(graph, row) for line in self._node(instance, nodes, graph, below, inner_indent)
+        ]
+        if row.node_type != "THEN":
+            own = self._step(instance, node, indent)
+            # What holds others is written down only when the instance rests; until then it shows by what it holds.
+            begun = own.state == "pending" and any(line.state != "pending" for line in inner)
+            yield replace(own, state="running") if begun else own
+        yield from inner
+        for child in self.instances.values():
+            if child.parent_instance_id == instance.id and child.parent_node_id == node.id:
+                yield from self.instance(child, indent + 1)
 
     def _step(self, instance: Instance, node: NodeState, indent: int) -> Line:
         state = self._state(instance, node)
@@ -108,6 +124,8 @@ class _View:
     def _state(self, instance: Instance, node: NodeState) -> str:
         if node.run_status in {"completed", "failed", "cancelled"}:
             return node.run_status
+        if node.status in {"completed", "failed"} and not KINDS[node.node_type].is_leaf:
+            return node.status
         if instance.ended:
             return "skipped"
         if (instance.id, node.id) in self.running:
@@ -115,6 +133,22 @@ class _View:
         if node.run_status == "waiting":
             return "waiting"
         return "running" if node.status == "running" else "pending"
+
+
+def _in_order(graph: Graph, row: Row) -> tuple[Row, ...]:
+    """The children of a node in the order in which they run: a condition before the branches, but after a loop's body."""
+    match row.node_type:
+        case "THEN":
+            return (graph.left(row), graph.right(row))
+        case "JOIN" | "RACE":
+            return graph.branches(row)
+        case "IF" | "LOOP":
+            condition = graph.condition(row)
+            tested = () if condition is None else (condition,)
+            branches = tuple(graph.by_id[child] for child in (row.left_node, row.right_node) if child is not None)
+            return (*tested, *branches) if row.node_type == "IF" else (*branches, *tested)
+        case _:
+            return ()
 
 
 def follow(watch: Watch) -> None:

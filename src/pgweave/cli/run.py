@@ -49,7 +49,6 @@ def run(
 
     workflow = choose(file, only)
     refuse_errors(workflow.check(), workflow.module.source)
-    workflow.compile("tree")
     variables = [_variable(text) for text in var or []]
     with _stoppable(), prepared(dsn, say) as place, Client(place) as client:
         if not no_setup:
@@ -63,7 +62,8 @@ def run(
         _work_off(client, place, instance_id)
         instance = client.instance(instance_id)
         _print_end(client, workflow, instance, as_json=as_json)
-        say(f"\nThe data stays in {_where(place)}; draw the workflow: pgweave render {file} -o {Path(file).stem}.svg")
+        drawing = f"; draw the workflow: pgweave render {file} -o {Path(file).stem}.svg" if file != "-" else "."
+        say(f"\nThe data stays in {_where(place)}{drawing}")
     if instance.status != "completed":
         raise typer.Exit(FINDINGS)
 

@@ -46,7 +46,7 @@ def seconds(value: float) -> str:
 
 
 def step(node: NodeState) -> str:
-    """What a leaf does: a verb and its object."""
+    """What a node does: a verb and its object."""
     config = _config(node.query)
     match node.node_type:
         case "SQL" if (node.result_name or "").startswith("__df_call_child_"):
@@ -63,6 +63,14 @@ def step(node: NodeState) -> str:
             return f"wait for {node.awaited_id or 'instance'}" + _limit(config)
         case "BREAK":
             return "leave the loop"
+        case "JOIN":
+            return "all of"
+        case "RACE":
+            return "the first of"
+        case "LOOP":
+            return "loop"
+        case "IF":
+            return "if" if "condition_node" in config else f"if {config.get('result_name')} has rows"
         case _:
             return short(f"{node.node_type} {config.get('method', '')} {config.get('url', '')}")
 

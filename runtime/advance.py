@@ -279,7 +279,7 @@ class _Visit:
         return [None if isinstance(step, Pending) else step for step in steps]
 
     def _abandon(self, branch: Row, iteration: Iteration) -> None:
-        members = _subtree(self.graph, branch)
+        members = subtree(self.graph, branch)
         self.abandoned.extend(
             key
             for key, run in self.runs.items()
@@ -309,7 +309,7 @@ class _Visit:
             again, after = is_true(tested.result), tested
         if not again:
             return Done(body.result, after.names, after.at)
-        members = _subtree(self.graph, row)
+        members = subtree(self.graph, row)
         over = tuple(key for key in self.runs if key[0] in members and key[1][: len(inner)] == inner)
         recorded = json.dumps({"turn": turn + 1, "names": dict(after.names)}, ensure_ascii=False)
         self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over))
@@ -355,7 +355,7 @@ def _break_value(row: Row) -> str:
     return "null"
 
 
-def _subtree(graph: Graph, row: Row) -> set[str]:
+def subtree(graph: Graph, row: Row) -> set[str]:
     """Ids of a node and of everything below it."""
     found: set[str] = set()
     stack = [row]

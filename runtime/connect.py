@@ -25,7 +25,6 @@ STEP_SETTINGS: Mapping[str, str] = {
     "role": "none",
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
-    "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "60s",
     "row_security": "on",
@@ -65,18 +64,23 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
         ) from error
 
 
-def step_conninfo(dsn: str, role: str, database: str | None) -> str:
-    """Connection string for a session logged in as `role`, in `database` or the one the DSN names."""
+def step_conninfo(dsn: str, role: str, database: str | None, step_seconds: float = 0.0) -> str:
+    """Connection string for a session logged in as `role`, in `database` or the one the DSN names.
+
+    step_seconds: how long the server lets one statement run; 0 for ever.
+    """
     from psycopg.conninfo import make_conninfo
 
-    overrides: dict[str, str] = {"user": role, "options": " ".join(_options()), "application_name": "pgweave step"}
+    settings = {**STEP_SETTINGS, "statement_timeout": f"{int(step_seconds * 1000)}ms"}
+    options = " ".join(_options(settings))
+    overrides: dict[str, str] = {"user": role, "options": options, "application_name": "pgweave step"}
     if database is not None:
         overrides["dbname"] = database
     return make_conninfo(dsn, connect_timeout=CONNECT_SECONDS, client_encoding="utf8", **overrides)
 
 
-def _options() -> Iterator[str]:
-    for name, value in STEP_SETTINGS.items():
+def _options(settings: Mapping[str, str]) -> Iterator[str]:
+    for name, value in settings.items():
         escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
         yield f"-c {name}={escaped}"
 

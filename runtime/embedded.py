@@ -39,6 +39,7 @@ __all__ = ["EmbeddedError", "Server", "Status", "default_data_dir", "find", "sta
 
 VERSION = 18
 TEMPORARY = "pgweave-temporary-"
+SWEEP_SECONDS = 3600  # nobody takes so long to make a directory
 
 
 class Server:
@@ -98,15 +99,15 @@ class Status:
 
 
 def default_data_dir() -> Path:
-    """PGWEAVE_DATA, else the user's state directory; root's is one that the server's account can reach."""
+    """PGWEAVE_DATA, else the user's state directory; root's is one that the server's account can reach. Absolute."""
     if chosen := os.environ.get("PGWEAVE_DATA"):
-        return Path(chosen)
+        return _absolute(Path(chosen))
     if os.geteuid() == 0:
-        return Path(f"/var/lib/pgweave/postgres{_version()}")
+        return _absolute(Path(f"/var/lib/pgweave/postgres{_version()}"))
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     if not state.is_absolute():  # as the XDG specification says
         state = Path("~/.local/state")
-    return state / f"pgweave/postgres{_version()}"
+    return _absolute(state / f"pgweave/postgres{_version()}")
 
 
 def start(data_dir: Path | None = None, *, keep: bool = True, progress: Callable[[str], None] | None = None) -> Server:
@@ -223,9 +224,14 @@ def _bring_up(cluster: Cluster, launch: Callable[[], None]) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove a temporary server that its process could not: it was killed, and perhaps its keeper too."""
+    """Remove a temporary server that its process could not: it was killed, and perhaps its keeper too.
+
+    Data tells of a client that once joined; without any it may be a directory that is just being made, unless it is old.
+    """
     with suppress(OSError, EmbeddedError):
-        if folder.stat().st_uid == os.geteuid() and keeper.is_abandoned(folder):
+        found = folder.stat()
+        settled = (folder / "data").exists() or time.time() - found.st_mtime > SWEEP_SECONDS
+        if found.st_uid == os.geteuid() and settled and keeper.is_abandoned(folder):
             if (server := find(folder)) is not None:
                 server.release()
             shutil.rmtree(folder)
@@ -237,10 +243,14 @@ def _dsn(cluster: Cluster) -> str:
 
 
 def _base(data_dir: Path | None) -> Path:
+    return default_data_dir() if data_dir is None else _absolute(data_dir)
+
+
+def _absolute(path: Path) -> Path:
     """One spelling for one directory: the locks lie in it, and its name is part of the server's command line."""
     try:
-        return (data_dir or default_data_dir()).expanduser().resolve()
-    except (OSError, RuntimeError) as error:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links; no home
         raise EmbeddedError(
             f"Cannot tell where the database belongs: {error}", "Say it: PGWEAVE_DATA=/some/where"
         ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 class PgweaveError(Exception):
     """Base of everything we raise on purpose. `advice` is one sentence about what to do."""
 
-    def __init__(self, message: str, advice: str = "") -> None:
+    def __init__(self, message: str = "", advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
 
@@ -49,3 +49,7 @@ class LeaseLost(PgweaveError):
 
 class InstanceCancelled(PgweaveError):
     """Somebody has asked for the end of the instance; no further step may begin."""
+
+
+class StepInterrupted(PgweaveError):
+    """Nobody wants the step any more: its race is lost, or its instance is to be cancelled."""

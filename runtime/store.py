@@ -151,6 +151,18 @@ class Store:
         )  # fmt: skip
         return Run("failed", error=error, finished_at=finished_at.timestamp())
 
+    def record(self, lease: Lease, key: Key, result: str, *, query: str, attempts: int, elapsed_seconds: float) -> Run:
+        """Record the result of a step that ran outside of our transactions."""
+        node_id, iteration = key
+        finished_at = self._call(
+            "record", lease.instance_id, lease.token, node_id, list(iteration), result, query, attempts, elapsed_seconds
+        )
+        return Run("completed", result, finished_at=finished_at.timestamp())
+
+    def cancelled(self, instance_ids: Iterable[str]) -> set[str]:
+        """Which of these instances are to be cancelled."""
+        return set(self._call("cancelled", list(instance_ids)))
+
     def run(self, lease: Lease, key: Key) -> Run | None:
         """One node-run as it is recorded; None when it is not."""
         node_id, iteration = key
@@ -160,9 +172,21 @@ class Store:
             ).fetchone()
         return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
 
-    def park(self, lease: Lease, wakes: int, shown: Mapping[str, Shown], abandoned: Iterable[Key]) -> bool:
-        """Give the lease back until something happens. False when something has happened meanwhile: look again."""
-        return bool(self._call("park", lease.instance_id, lease.token, wakes, _shown(shown), _keys(abandoned)))
+    def park(
+        self,
+        lease: Lease,
+        wakes: int,
+        shown: Mapping[str, Shown],
+        abandoned: Iterable[Key],
+        delay_seconds: float | None = None,
+    ) -> bool:
+        """Give the lease back until something happens, or the delay is over.
+
+        False when something has happened meanwhile: look again.
+        """
+        return bool(
+            self._call("park", lease.instance_id, lease.token, wakes, _shown(shown), _keys(abandoned), delay_seconds)
+        )
 
     def release(self, lease: Lease) -> None:
         """Give the lease back in the middle of the work."""

@@ -12,25 +12,23 @@ import logging
 import os
 import secrets
 import socket
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from pgweave.runtime import activities
-from pgweave.runtime.advance import Broke, Done, Failed, Plan, Progress, Run, advance
 from pgweave.runtime.connect import connect
-from pgweave.runtime.errors import ConnectionFailed, InstanceCancelled, LeaseLost
+from pgweave.runtime.drive import Drive
+from pgweave.runtime.errors import ConnectionFailed, LeaseLost
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.sessions import Sessions
-from pgweave.runtime.store import FORMAT, Lease, Loaded, Situation, Store
+from pgweave.runtime.store import Lease, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pgweave.runtime.advance import Key, Outcome, Shown, Todo
 
 log = logging.getLogger("pgweave.worker")
 
@@ -41,7 +39,8 @@ class Settings:
 
     concurrency: instances at once. lease_seconds: how long a dead worker's instances stay untouched; a live one renews
     three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
-    without progress after which an instance is given up. max_result_bytes: of one step.
+    without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
+    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits.
     """
 
     concurrency: int = 8
@@ -49,6 +48,8 @@ class Settings:
     poll_seconds: float = 1.0
     max_attempts: int = 10
     max_result_bytes: int = 1_000_000
+    step_seconds: float = 0.0
+    loop_seconds: float = 1.0
 
 
 class Worker:
@@ -96,10 +97,13 @@ class Worker:
 
         with connect(self.dsn, application_name="pgweave worker") as connection:
             require(connection)
-            own_role = connection.execute(QUERIES["who_am_i"]).fetchone()
-        assert own_role is not None
-        helpers = [Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew)]
-        with self._pool() as store, Sessions(self.dsn, own_role[0], self.settings.concurrency * 2) as sessions:
+            own = connection.execute(QUERIES["who_am_i"]).fetchone()
+        assert own is not None
+        helpers = [
+            Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew, self._watch)
+        ]
+        limit = self.settings.concurrency * 2
+        with self._pool() as store, Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds) as sessions:
             self.store, self.sessions = store, sessions
             for helper in helpers:
                 helper.start()
@@ -161,7 +165,7 @@ class Worker:
 
         self.emit("claimed", lease.instance_id, None)
         try:
-            _Instance(self, lease).drive()
+            Drive(self, lease).run()
         except LeaseLost:
             log.warning("lease lost: instance %s", lease.instance_id)
         except (psycopg.Error, ConnectionFailed) as error:
@@ -172,6 +176,7 @@ class Worker:
         finally:
             with self._lock:
                 self._leases.pop(lease.instance_id, None)
+            self.sessions.forget(lease.instance_id)
             self._bell.set()
 
     def _listen(self) -> None:
@@ -205,178 +210,25 @@ class Worker:
                 continue
             self._lost.update(lease.token for lease in leases if lease.token not in held)
 
+    def _watch(self) -> None:
+        """Interrupt the steps of instances that are to be cancelled; without this a long step would outlive its cancel."""
+        import psycopg
+
+        while not self._closed.wait(self.settings.poll_seconds):
+            busy = {instance_id for instance_id, _ in list(self.running)}
+            if not busy:
+                continue
+            try:
+                cancelled = self.store.cancelled(busy)
+            except psycopg.Error as error:
+                log.warning("cannot look for cancels: %s", type(error).__name__)
+                continue
+            if cancelled:
+                self.sessions.interrupt(lambda tag, cancelled=cancelled: tag[0] in cancelled)  # type: ignore[misc]
+
     def holds(self, lease: Lease) -> bool:
         """False once a renewal was refused: nothing new may be begun for it."""
         return lease.token not in self._lost
-
-
-class _Instance:
-    """One lease on one instance, from claim to park or end."""
-
-    def __init__(self, worker: Worker, lease: Lease) -> None:
-        self.worker = worker
-        self.store = worker.store
-        self.lease = lease
-        self.loaded: Loaded
-        self.situation: Situation
-        self.progress = Progress()
-        self.in_flight: dict[Future[Run], Todo] = {}
-        self.shown: dict[str, Shown] = {}
-        self.abandoned: set[Key] = set()
-
-    def drive(self) -> None:
-        """Go on until the instance has ended, waits, or the worker is to stop."""
-        self.loaded = self.store.load(self.lease)
-        if self.loaded.format > FORMAT:
-            log.warning("instance %s was written by a newer pgweave", self.lease.instance_id)
-            return
-        if (problem := self._problem()) is not None:
-            self._finish("failed", None, {"message": problem})
-            return
-        self.situation = self.store.settle(self.lease)
-        try:
-            while not self._turn():
-                pass
-        except InstanceCancelled:
-            self._drain()
-            self._finish("cancelled", None, None)
-
-    def _problem(self) -> str | None:
-        """What makes the instance impossible to run at all."""
-        if self.lease.role is None:
-            return f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"
-        if self.lease.attempts > self.worker.settings.max_attempts:
-            return f"poison: given up after {self.lease.attempts - 1} attempts without progress"
-        return None
-
-    def _turn(self) -> bool:
-        """One question to `advance` and what follows from it. True when the lease is done with."""
-        if self.situation.cancel is not None:
-            self._drain()
-            self._finish("cancelled", None, None)
-            return True
-        plan = advance(self.loaded.graph, self.situation.runs, self.progress)
-        self.shown |= plan.shown
-        self.abandoned |= set(plan.abandoned)
-        if plan.decisions:
-            self._decide(plan)
-            return False
-        if plan.outcome is not None:
-            self._drain()
-            self._end(plan.outcome)
-            return True
-        if self.worker.stopping or not self.worker.holds(self.lease):
-            self._drain()
-            self.store.release(self.lease)
-            return True
-        begun = {todo.key for todo in self.in_flight.values()}
-        return self._go_on([todo for todo in plan.todo if todo.key not in begun])
-
-    def _decide(self, plan: Plan) -> None:
-        for decision in plan.decisions:
-            self.store.decide(self.lease, decision)
-            for key in decision.forget:
-                self.situation.runs.pop(key, None)
-            self.situation.runs[decision.key] = Run("completed", decision.result)
-
-    def _go_on(self, todo: list[Todo]) -> bool:
-        """Begin what has been reached; then wait for a step to end, or park."""
-        waits, steps = activities.sort(todo)
-        failures = self._begin_waits(waits)
-        if len(steps) == 1 and not self.in_flight and not waits and not self._waiting():
-            # The common case, a chain: run it here, without handing it to another thread.
-            self.situation.runs[steps[0].key] = self._step(steps[0])
-            return False
-        for step in steps:
-            self.in_flight[self.worker.steps.submit(self._step, step)] = step
-        if self.in_flight:
-            self._collect()
-            return False
-        if waits or failures:
-            self.situation = self.store.settle(self.lease)
-            return False
-        if self.store.park(self.lease, self.situation.wakes, self.shown, self.abandoned):
-            self.worker.emit("parked", self.lease.instance_id, None)
-            return True
-        self.situation = self.store.settle(self.lease)
-        return False
-
-    def _waiting(self) -> bool:
-        return any(run.status == "waiting" and key not in self.abandoned for key, run in self.situation.runs.items())
-
-    def _begin_waits(self, waits: list[Todo]) -> bool:
-        """Write the rows of waits just reached. True when one could not even begin."""
-        rows, failures = [], False
-        now = self.store.now() if any(todo.row.node_type == "WAIT_SCHEDULE" for todo in waits) else None
-        for todo in waits:
-            try:
-                rows.append(activities.wait_row(todo, self._variables(), now))
-            except activities.StepProblem as problem:
-                self.store.fail(self.lease, todo.key, problem.error)
-                failures = True
-        if rows:
-            self.store.wait(self.lease, rows)
-            for todo in waits:
-                self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
-        return failures
-
-    def _collect(self) -> None:
-        """Wait until a step has ended, or a wait may have."""
-        pause = self.worker.settings.poll_seconds if self._waiting() else None
-        if pause is not None and self.situation.due_in is not None:
-            pause = min(pause, self.situation.due_in)
-        done, _ = wait(self.in_flight, timeout=pause, return_when=FIRST_COMPLETED)
-        ended = {self.in_flight.pop(future).key: future.result() for future in done}
-        if ended and pause is None:
-            self.situation.runs.update(ended)
-        else:
-            self.situation = self.store.settle(self.lease)
-
-    def _drain(self) -> None:
-        """Let steps in hand come to their end; what they record is theirs."""
-        if self.in_flight:
-            wait(self.in_flight)
-            self.in_flight.clear()
-
-    def _step(self, todo: Todo) -> Run:
-        """Run one SQL step to its checkpoint, on a session of the submitter."""
-        assert self.lease.role is not None
-        shown = (self.lease.instance_id, todo.row.id)
-        self.worker.running.add(shown)
-        self.worker.emit("step", *shown)
-        try:
-            run = activities.execute(
-                self.store,
-                self.worker.sessions,
-                self.lease,
-                todo,
-                self._variables(),
-                self.worker.settings.max_result_bytes,
-            )
-        finally:
-            self.worker.running.discard(shown)
-        self.worker.emit("checkpointed", *shown)
-        return run
-
-    def _variables(self) -> dict[str, str]:
-        return {
-            **self.loaded.variables,
-            "sys_instance_id": self.lease.instance_id,
-            "sys_label": self.loaded.label or "",
-        }
-
-    def _end(self, outcome: Outcome) -> None:
-        match outcome:
-            case Done():
-                self._finish("completed", outcome.result, None)
-            case Failed():
-                self._finish("failed", None, dict(outcome.error))
-            case Broke():
-                raise AssertionError("advance turns a stray break into a failure")
-
-    def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
-        self.store.finish(self.lease, status, result, error, self.shown)
-        self.worker.emit("finished", self.lease.instance_id, None)
 
 
 @contextmanager

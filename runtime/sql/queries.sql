@@ -70,6 +70,14 @@ select df.worker_settle(%s, %s)::text;
 -- Begin waits.
 select df.worker_wait(%s, %s, %s::jsonb);
 
+-- record --
+-- Record the result of a step whose effects are elsewhere.
+select df.worker_record(%s, %s, %s, %s::integer[], %s, %s, %s, %s);
+
+-- cancelled --
+-- Which of our instances are to be cancelled.
+select df.worker_cancelled(%s::text[]);
+
 -- run --
 -- One node-run as recorded.
 select status, result, error, finished_at from df.worker_run(%s, %s, %s, %s::integer[]);
@@ -84,7 +92,7 @@ select df.worker_fail(%s, %s, %s, %s::integer[], %s::jsonb, %s, %s, %s);
 
 -- park --
 -- Give the lease back until something happens.
-select df.worker_park(%s, %s, %s, %s::jsonb, %s::jsonb);
+select df.worker_park(%s, %s, %s, %s::jsonb, %s::jsonb, %s);
 
 -- release --
 -- Give the lease back in the middle of the work.
@@ -97,6 +105,54 @@ select df.worker_finish(%s, %s, %s, %s, %s::jsonb, %s::jsonb);
 -- exec_node --
 -- One SQL step, on a session of the submitter.
 select result, finished_at from df.exec_node(%s, %s, %s::integer[], %s, %s, %s, %s);
+
+-- enter_workflow --
+-- What df.exec_node tells a step about where it runs, for steps that cannot run inside of it.
+select set_config('df.in_workflow', 'true', false), set_config('df.instance_id', %s, false),
+       set_config('df.node_id', %s, false);
+
+-- make_step_runner --
+-- df.exec_node without fence and checkpoint, for databases that have no df schema. It goes with the session.
+create function pg_temp.run_step(p_query text, p_max_bytes bigint) returns text
+language plpgsql as $$
+declare
+    v_cursor refcursor;
+    v_record record;
+    v_row text;
+    v_rows text[] := '{}';
+    v_bytes bigint := 0;
+    v_affected bigint := 0;
+begin
+    begin
+        open v_cursor for execute p_query;
+    exception when invalid_cursor_definition then
+        v_cursor := null;
+    end;
+    if v_cursor is null then
+        execute p_query;
+        get diagnostics v_affected = row_count;
+    else
+        loop
+            fetch v_cursor into v_record;
+            exit when not found;
+            v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
+            v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
+            if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
+                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PW003';
+            end if;
+            v_rows := pg_catalog.array_append(v_rows, v_row);
+        end loop;
+        v_affected := pg_catalog.cardinality(v_rows);
+    end if;
+    return pg_catalog.concat(
+        '{"rows":[', pg_catalog.array_to_string(v_rows, ','), '],"row_count":', pg_catalog.cardinality(v_rows),
+        ',"rows_affected":', v_affected, '}'
+    );
+end $$;
+
+-- run_step --
+-- One step in a database without a df schema.
+select pg_temp.run_step(%s, %s);
 
 -- discard --
 -- Nothing of one step reaches the next.

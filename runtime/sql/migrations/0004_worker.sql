@@ -93,6 +93,8 @@ begin
         raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
     end if;
     perform df.show_leaf(p_instance_id, p_node_id, p_result, p_error);
+    -- Progress: earlier leases that came to nothing no longer count.
+    update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
     return v_finished_at;
 end $$;
 comment on function df.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz) is
@@ -137,6 +139,7 @@ declare
     v_rows text[] := '{}';
     v_bytes bigint := 0;
     v_affected bigint := 0;
+    v_columns text := '';
 begin
     v_transaction := df.step_begin(p_instance_id, p_node_id, p_iteration, p_token);
     perform pg_catalog.set_config('df.in_workflow', 'true', true);
@@ -164,11 +167,17 @@ begin
             v_rows := pg_catalog.array_append(v_rows, v_row);
         end loop;
         close v_cursor;
+        if v_rows OPERATOR(pg_catalog.=) '{}' then
+            -- Without rows their names would be lost, and `$name.*` has to have them. Fetching nothing gives a row of nulls.
+            v_columns := pg_catalog.concat(',"columns":', (
+                select pg_catalog.json_agg(k) from pg_catalog.json_object_keys(pg_catalog.row_to_json(v_record)) as k
+            ));
+        end if;
         v_affected := pg_catalog.cardinality(v_rows);
     end if;
     result := pg_catalog.concat(
         '{"rows":[', pg_catalog.array_to_string(v_rows, ','), '],"row_count":', pg_catalog.cardinality(v_rows),
-        ',"rows_affected":', v_affected, '}'
+        ',"rows_affected":', v_affected, v_columns, '}'
     );
     finished_at := df.step_end(
         p_instance_id, p_node_id, p_iteration, p_token, v_transaction, result, p_query, p_attempts, v_started_at
@@ -420,6 +429,32 @@ end $$;
 comment on function df.worker_fail(text, uuid, text, integer[], jsonb, text, integer, double precision) is
     'Records that a step failed for good; its own transaction has been rolled back.';
 
+create function df.worker_record(
+    p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_result text, p_query text,
+    p_attempts integer, p_elapsed_seconds double precision
+) returns timestamptz
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform df.fence(p_instance_id, p_token);
+    return df.checkpoint(
+        p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts,
+        df.clock() - make_interval(secs => p_elapsed_seconds)
+    );
+end $$;
+comment on function df.worker_record(text, uuid, text, integer[], text, text, integer, double precision) is
+    'Records the result of a step whose effects are not part of this transaction: at least once, not exactly once.';
+
+create function df.worker_cancelled(p_instance_ids text[]) returns text[]
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(array_agg(distinct b.instance_id), '{}') from df.inbox as b
+    where b.instance_id = any (p_instance_ids) and b.kind = 'cancel' and b.consumed_by is null
+$$;
+comment on function df.worker_cancelled(text[]) is 'Which of these instances are to be cancelled: their steps in hand are interrupted.';
+
 create function df.worker_run(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[])
 returns table (status text, result text, error jsonb, finished_at timestamptz)
 language plpgsql security definer
@@ -481,8 +516,10 @@ as $$
 $$;
 comment on function df.cancel_waits(text, jsonb) is 'Ends waits nobody is interested in any more: those of a lost race.';
 
-create function df.worker_park(p_instance_id text, p_token uuid, p_wakes bigint, p_nodes jsonb, p_cancelled jsonb)
-returns boolean
+create function df.worker_park(
+    p_instance_id text, p_token uuid, p_wakes bigint, p_nodes jsonb, p_cancelled jsonb,
+    p_delay_seconds double precision default null
+) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -491,14 +528,15 @@ begin
     perform df.cancel_waits(p_instance_id, p_cancelled);
     perform df.show_nodes(p_instance_id, p_nodes);
     update df.queue as q
-    set ready_at = coalesce((select min(r.due_at) from df.runs as r
-                             where r.instance_id = p_instance_id and r.status = 'waiting'), 'infinity'),
+    set ready_at = least(df.later(p_delay_seconds), coalesce((
+            select min(r.due_at) from df.runs as r where r.instance_id = p_instance_id and r.status = 'waiting'
+        ), 'infinity')),
         leased_until = '-infinity', token = null, worker = null, attempts = 0
     where q.instance_id = p_instance_id and q.token = p_token and q.wakes = p_wakes;
     return found;
 end $$;
-comment on function df.worker_park(text, uuid, bigint, jsonb, jsonb) is
-    'Gives the lease back until the first due time or a wake-up. False: a wake-up came meanwhile, look again.';
+comment on function df.worker_park(text, uuid, bigint, jsonb, jsonb, double precision) is
+    'Gives the lease back until the first due time, the delay or a wake-up. False: a wake-up came meanwhile, look again.';
 
 create function df.worker_release(p_instance_id text, p_token uuid) returns void
 language sql security definer
@@ -569,9 +607,11 @@ revoke execute on function
     df.worker_wait(text, uuid, jsonb),
     df.worker_settle(text, uuid),
     df.worker_decide(text, uuid, text, integer[], text, boolean, jsonb),
+    df.worker_record(text, uuid, text, integer[], text, text, integer, double precision),
+    df.worker_cancelled(text[]),
     df.worker_run(text, uuid, text, integer[]),
     df.worker_fail(text, uuid, text, integer[], jsonb, text, integer, double precision),
-    df.worker_park(text, uuid, bigint, jsonb, jsonb),
+    df.worker_park(text, uuid, bigint, jsonb, jsonb, double precision),
     df.worker_release(text, uuid),
     df.worker_finish(text, uuid, text, text, jsonb, jsonb),
     df.awaited(df.runs), df.signalled(df.runs), df.show_leaf(text, text, text, jsonb), df.show_nodes(text, jsonb), df.cancel_waits(text, jsonb)

@@ -1,0 +1,233 @@
+"""One lease on one instance, from claim to park or end.
+
+In: a leased instance. It asks `advance` what is next, carries that out, and asks again, until the instance has ended,
+everything in it waits, or the worker is to stop. A chain of steps runs on this very thread; branches run side by side
+on the worker's step threads.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pgweave.grammar.kinds import Wait
+from pgweave.runtime import activities
+from pgweave.runtime.advance import Broke, Done, Failed, Progress, Run, advance, subtree
+from pgweave.runtime.errors import InstanceCancelled
+from pgweave.runtime.store import FORMAT
+
+if TYPE_CHECKING:
+    from pgweave.runtime.advance import Decision, Key, Outcome, Plan, Shown, Todo
+    from pgweave.runtime.store import Lease, Loaded, Situation
+    from pgweave.runtime.worker import Worker
+
+log = logging.getLogger("pgweave.worker")
+
+
+class Drive:
+    """The work on one lease. One thread calls `run`; steps of branches run on others and only return their runs."""
+
+    def __init__(self, worker: Worker, lease: Lease) -> None:
+        self.worker = worker
+        self.store = worker.store
+        self.lease = lease
+        self.loaded: Loaded
+        self.situation: Situation
+        self.progress = Progress()
+        self.in_flight: dict[Future[Run], Todo] = {}
+        self.shown: dict[str, Shown] = {}
+        self.abandoned: set[Key] = set()
+        self.turn_began = monotonic()
+
+    def run(self) -> None:
+        """Go on until the lease is done with. LeaseLost when somebody else has it."""
+        self.loaded = self.store.load(self.lease)
+        if self.loaded.format > FORMAT:
+            log.warning("instance %s was written by a newer pgweave", self.lease.instance_id)
+            return
+        if (problem := self._problem()) is not None:
+            self._finish("failed", None, {"message": problem})
+            return
+        self.situation = self.store.settle(self.lease)
+        try:
+            while not self._turn():
+                pass
+        except InstanceCancelled:
+            self._cancel()
+
+    def _problem(self) -> str | None:
+        """What makes the instance impossible to run at all."""
+        if self.lease.role is None:
+            return f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"
+        if self.lease.attempts > self.worker.settings.max_attempts:
+            return f"poison: given up after {self.lease.attempts - 1} attempts without progress"
+        return None
+
+    def _turn(self) -> bool:
+        """One question to `advance` and what follows from it. True when the lease is done with."""
+        if self.situation.cancel is not None:
+            self._cancel()
+            return True
+        plan = advance(self.loaded.graph, self.situation.runs, self.progress)
+        self.shown |= plan.shown
+        self.abandoned |= set(plan.abandoned)
+        if plan.decisions:
+            return self._decide(plan)
+        if plan.outcome is not None:
+            self._drain()
+            self._end(plan.outcome)
+            return True
+        if self.worker.stopping or not self.worker.holds(self.lease):
+            self._drain(interrupt=False)
+            self.store.release(self.lease)
+            return True
+        self._drop_losers(plan)
+        begun = {todo.key for todo in self.in_flight.values()}
+        return self._go_on([todo for todo in plan.todo if todo.key not in begun])
+
+    def _decide(self, plan: Plan) -> bool:
+        """Record winners and turns. True when that turned the lease into a pause."""
+        pause = 0.0
+        for decision in plan.decisions:
+            self.store.decide(self.lease, decision)
+            for key in decision.forget:
+                self.situation.runs.pop(key, None)
+            self.situation.runs[decision.key] = Run("completed", decision.result)
+            pause = max(pause, self._shortfall(decision))
+        if pause > 0 and not self.in_flight and not self._waiting():
+            return self._park(pause)
+        return False
+
+    def _shortfall(self, decision: Decision) -> float:
+        """How long an endless loop that never waits has to rest, so that it cannot eat a worker."""
+        row = self.loaded.graph.by_id[decision.key[0]]
+        if row.node_type != "LOOP" or self.loaded.graph.condition(row) is not None:
+            return 0.0
+        members = (self.loaded.graph.by_id[member] for member in subtree(self.loaded.graph, row))
+        if any(member.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE} for member in members):
+            return 0.0
+        began, self.turn_began = self.turn_began, monotonic()
+        return max(0.0, self.worker.settings.loop_seconds - (self.turn_began - began))
+
+    def _drop_losers(self, plan: Plan) -> None:
+        """Interrupt steps that `advance` no longer asks for: their race is lost."""
+        wanted = {todo.key for todo in plan.todo}
+        lost = {todo.key for todo in self.in_flight.values()} - wanted
+        if lost:
+            tags = {(self.lease.instance_id, key) for key in lost}
+            self.worker.sessions.interrupt(tags.__contains__, tags)
+
+    def _go_on(self, todo: list[Todo]) -> bool:
+        """Begin what has been reached; then wait for a step to end, or park. True when the lease is done with."""
+        waits, steps = activities.sort(todo)
+        failures = self._begin_waits(waits)
+        if len(steps) == 1 and not self.in_flight and not waits and not self._waiting():
+            # The common case, a chain: run it here, without handing it to another thread.
+            self._known({steps[0].key: self._step(steps[0])})
+            return False
+        for step in steps:
+            self.in_flight[self.worker.steps.submit(self._step, step)] = step
+        if self.in_flight:
+            self._collect()
+            return False
+        if waits or failures:
+            self.situation = self.store.settle(self.lease)
+            return False
+        return self._park()
+
+    def _park(self, delay_seconds: float | None = None) -> bool:
+        """Give the lease back. False: something has happened meanwhile, and we have looked again."""
+        if self.store.park(self.lease, self.situation.wakes, self.shown, self.abandoned, delay_seconds):
+            self.worker.emit("parked", self.lease.instance_id, None)
+            return True
+        self.situation = self.store.settle(self.lease)
+        return False
+
+    def _waiting(self) -> bool:
+        return any(run.status == "waiting" and key not in self.abandoned for key, run in self.situation.runs.items())
+
+    def _begin_waits(self, waits: list[Todo]) -> bool:
+        """Write the rows of waits just reached. True when one could not even begin."""
+        rows, failures = [], False
+        now = self.store.now() if any(todo.row.node_type == "WAIT_SCHEDULE" for todo in waits) else None
+        for todo in waits:
+            try:
+                rows.append(activities.wait_row(todo, self._variables(), now))
+            except activities.StepProblem as problem:
+                self.store.fail(self.lease, todo.key, problem.error)
+                failures = True
+        if rows:
+            self.store.wait(self.lease, rows)
+            for todo in waits:
+                self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
+        return failures
+
+    def _collect(self) -> None:
+        """Wait until a step has ended, or a wait may have."""
+        pause = self.worker.settings.poll_seconds if self._waiting() else None
+        if pause is not None and self.situation.due_in is not None:
+            pause = min(pause, self.situation.due_in)
+        done, _ = wait(self.in_flight, timeout=pause, return_when=FIRST_COMPLETED)
+        ended = {self.in_flight.pop(future).key: future.result() for future in done}
+        if ended and pause is None:
+            self._known(ended)
+        else:
+            self.situation = self.store.settle(self.lease)
+
+    def _known(self, ended: dict[Key, Run]) -> None:
+        """Take in the ends of steps. One that was interrupted says that something else has happened: look."""
+        if any(run.status == "cancelled" for run in ended.values()):
+            self.situation = self.store.settle(self.lease)
+        else:
+            self.situation.runs.update(ended)
+
+    def _drain(self, *, interrupt: bool = True) -> None:
+        """Let steps in hand come to their end, at once if nobody wants them; what they have recorded is theirs."""
+        if not self.in_flight:
+            return
+        if interrupt:
+            tags = {(self.lease.instance_id, todo.key) for todo in self.in_flight.values()}
+            self.worker.sessions.interrupt(tags.__contains__, tags)
+        wait(self.in_flight)
+        self.in_flight.clear()
+
+    def _step(self, todo: Todo) -> Run:
+        """Run one step to its checkpoint."""
+        shown = (self.lease.instance_id, todo.row.id)
+        self.worker.running.add(shown)
+        self.worker.emit("step", *shown)
+        try:
+            run = activities.execute(
+                self.store, self.worker.sessions, self.lease, todo, self._variables(),
+                self.worker.settings.max_result_bytes,
+            )  # fmt: skip
+        finally:
+            self.worker.running.discard(shown)
+        self.worker.emit("checkpointed", *shown)
+        return run
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            **self.loaded.variables,
+            "sys_instance_id": self.lease.instance_id,
+            "sys_label": self.loaded.label or "",
+        }
+
+    def _end(self, outcome: Outcome) -> None:
+        match outcome:
+            case Done():
+                self._finish("completed", outcome.result, None)
+            case Failed():
+                self._finish("failed", None, dict(outcome.error))
+            case Broke():
+                raise AssertionError("advance turns a stray break into a failure")
+
+    def _cancel(self) -> None:
+        self._drain()
+        self._finish("cancelled", None, None)
+
+    def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
+        self.store.finish(self.lease, status, result, error, self.shown)
+        self.worker.emit("finished", self.lease.instance_id, None)

@@ -225,7 +225,7 @@ def _call_child(node: CallChild) -> Future:
     internal = call_name(child, label, database)
     document = f"convert_from(decode('{child.encode().hex()}', 'hex'), 'UTF8')"
     start = f"SELECT df.start({document}, {_literal(label)}, {_literal(database)}) AS instance_id"
-    wait = _await_config(f"${internal}.instance_id", _option(node, "timeout_seconds", int))
+    wait = _await_config(f"${internal}.instance_id", _option(node, "timeout_seconds", int), **_reactions(node))
     return Future(
         node_type="THEN",
         origin=node,
@@ -241,8 +241,15 @@ def _option(node: CallChild, name: str, kind: type[T]) -> T | None:
     return option.value if option is not None and isinstance(option.value, kind) else None
 
 
-def _await_config(instance_id: str, timeout_seconds: int | None) -> str:
-    return _object(instance_id=_quoted(instance_id), timeout_seconds=_number(timeout_seconds))
+def _reactions(node: CallChild) -> dict[str, str]:
+    """What the wait does other than by default, when the child fails, when time is up, when the parent is cancelled."""
+    wanted = {"on_failure": "return", "on_timeout": "return", "on_cancel": "cancel"}
+    return {name: value for name, value in wanted.items() if _option(node, name, str) == value}
+
+
+def _await_config(instance_id: str, timeout_seconds: int | None, **reactions: str) -> str:
+    quoted = {name: _quoted(value) for name, value in reactions.items()}
+    return _object(instance_id=_quoted(instance_id), timeout_seconds=_number(timeout_seconds), **quoted)
 
 
 def _http_config(node: nodes.Http | nodes.HttpMultipart) -> str:

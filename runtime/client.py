@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from pgweave.compiler.rows import Row
@@ -159,18 +160,20 @@ class Client:
         text = self.instance(instance_id).result
         return None if text is None else json.loads(text, parse_float=Decimal)
 
-    def wait(self, instance_id: str, timeout_seconds: int = 30) -> str:
-        """Block until the instance has ended; return its status. TimeoutError when it takes longer."""
-        import psycopg
+    def wait(self, instance_id: str, timeout_seconds: float = 30) -> str:
+        """Block until the instance has ended; return its status. TimeoutError when it takes longer.
 
-        try:
-            return str(self._one("wait_for_completion", instance_id, timeout_seconds))
-        except psycopg.errors.QueryCanceled as error:
-            raise TimeoutError(error.diag.message_primary) from error
-        except psycopg.errors.NoDataFound as error:
-            raise InstanceNotFound(
-                f"There is no instance {instance_id}.", "List the instances with `pgweave ps`."
-            ) from error
+        Asks in short statements: one long one would hold a snapshot, and with it up VACUUM and CREATE INDEX
+        CONCURRENTLY, of a step even.
+        """
+        deadline, pause = monotonic() + timeout_seconds, 0.005
+        while True:
+            if (instance := self.instance(instance_id)).ended:
+                return instance.status
+            if monotonic() >= deadline:
+                raise TimeoutError(f"instance {instance_id} has not ended after {timeout_seconds} s: {instance.status}")
+            sleep(pause)
+            pause = min(pause * 1.5, 0.1)
 
     def signal(self, instance_id: str, name: str, payload: object = None) -> None:
         """Send a signal; it is kept until a wait takes it. payload: anything JSON can say."""

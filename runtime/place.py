@@ -28,16 +28,19 @@ def resolve(dsn: str | None) -> str:
     if server is None:
         raise ConnectionFailed(
             f"No --dsn was given and no embedded server runs on {embedded.default_data_dir()}.",
-            "Give --dsn (or PGWEAVE_DSN), or start one: `pgweave worker` keeps the embedded server running.",
+            "Give --dsn (or PGWEAVE_DSN), or start the server: `pgweave db install`.",
         )
     return server.dsn
 
 
 @contextmanager
-def prepared(dsn: str | None, progress: Callable[[str], None] | None = None) -> Iterator[str]:
+def prepared(
+    dsn: str | None, progress: Callable[[str], None] | None = None, *, keep: bool = False
+) -> Iterator[str]:
     """A database with the df schema. A named one has to have it already; the embedded one gets it here.
 
-    The embedded server is started if need be, and stops with its last user.
+    The embedded server is started if need be, and stops with its last user. keep: it goes on if the block ends well;
+    if it does not (Ctrl-C), nothing runs afterwards that did not run before.
     """
     if (given := named(dsn)) is not None:
         yield given
@@ -48,3 +51,5 @@ def prepared(dsn: str | None, progress: Callable[[str], None] | None = None) -> 
         if migrate.install(server.dsn) and progress is not None:
             progress("installed the df schema")
         yield server.dsn
+        if keep:
+            embedded.start(keep=True).release()

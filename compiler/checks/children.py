@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import CallChild, Module, Option
     from pgweave.grammar.span import Source
 
-SUPPORTED = ("timeout_seconds", "database", "on_failure")
-"""In the order in which the reference lists and checks them."""
+SUPPORTED = ("timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel")
+"""In the order in which the SQL function lists and checks them; the first three are the reference's."""
+
+CHOICES = {"on_failure": ("raise", "return"), "on_timeout": ("raise", "return"), "on_cancel": ("leave", "cancel")}
+"""What those options may be; the first of each is the default."""
 
 MAX_TIMEOUT = 2_147_483_647  # seconds; PostgreSQL's integer
 
@@ -83,11 +86,12 @@ def _problem(option: Option) -> tuple[str, str, str] | None:
         case "timeout_seconds" if isinstance(value, int) and not 1 <= value <= MAX_TIMEOUT:
             advice = "Choose a number in that range, or leave the option out to wait for ever."
             return f"df.call_child timeout_seconds must be between 1 and {MAX_TIMEOUT}", "out of range", advice
-        case "database" | "on_failure" if not isinstance(value, str):
+        case "database" | "on_failure" | "on_timeout" | "on_cancel" if not isinstance(value, str):
             return f"df.call_child {option.name} must be a string", f"this is {said}", "Write it in double quotes."
-        case "on_failure" if value != "raise":
-            advice = 'Write "raise", or leave the option out: it is the default.'
-            return "df.call_child only supports on_failure = 'raise' in this release", "not supported", advice
+        case "on_failure" | "on_timeout" | "on_cancel" if value not in CHOICES[option.name]:
+            default, other = CHOICES[option.name]
+            advice = f'Write "{other}", or leave the option out: "{default}" is the default.'
+            return f"df.call_child {option.name} must be '{default}' or '{other}'", "neither of them", advice
         case _:
             return None
 

@@ -182,13 +182,9 @@ select df.cancel(%s, %s);
 -- Send a signal to an instance.
 select df.signal(%s, %s, %s);
 
--- wait_for_completion --
--- Block until an instance has ended.
-select df.wait_for_completion(%s, %s);
-
 -- instance --
 -- One instance, with how it ended.
-select id, label, df.status(id) as status, database, created_at, completed_at, result::text as result, error,
+select id, label, status, database, created_at, completed_at, result::text as result, error,
        parent_instance_id, parent_node_id
 from df.instances where id = %s;
 

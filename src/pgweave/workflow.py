@@ -190,11 +190,13 @@ def refuse_errors(findings: Iterable[Diagnostic], source: Source) -> None:
         raise ProgramError(errors, source)
 
 
-def start(client: Client, workflow: Workflow, label: str | None = None) -> str:
-    """Set the variables its text declares, start it, return the instance id."""
-    for variable in workflow.module.variables:
-        if variable.value is not None:
-            client.setvar(variable.name, variable.value)
+def start(
+    client: Client, workflow: Workflow, label: str | None = None, variables: Mapping[str, str] | None = None
+) -> str:
+    """Set the variables its text declares, or what `variables` says instead, start it, return the instance id."""
+    declared = {variable.name: variable.value for variable in workflow.module.variables if variable.value is not None}
+    for name, value in {**declared, **(variables or {})}.items():
+        client.setvar(name, value)
     definition = workflow.definition
     if workflow.computed:
         # The database evaluates the expression as it is written, with the rights of the session.

@@ -69,7 +69,7 @@ def test_an_unknown_option_is_refused_in_the_words_of_the_reference_with_what_wa
     call = ast.call(ast.sleep(1), **{"timeout_seconds": 1, name: 1})
     (finding,) = check(call)
     assert finding.title == (
-        f"df.call_child: unsupported option '{name}'. Supported options: timeout_seconds, database, on_failure"
+        f"df.call_child: unsupported option '{name}'. Supported options: timeout_seconds, database, on_failure, on_timeout, on_cancel"
     )
     assert finding.help == f"Did you mean `{meant}`?"
     option = call.option(name)
@@ -100,7 +100,9 @@ BAD_VALUES: tuple[tuple[str, tuple[object, ...], str], ...] = (
     ("timeout_seconds", (0, -1, 2**31, 10**30), "df.call_child timeout_seconds must be between 1 and 2147483647"),
     ("database", (None, 1, ["d"]), "df.call_child database must be a string"),
     ("on_failure", (None, 1), "df.call_child on_failure must be a string"),
-    ("on_failure", ("continue",), "df.call_child only supports on_failure = 'raise' in this release"),
+    ("on_failure", ("continue",), "df.call_child on_failure must be 'raise' or 'return'"),
+    ("on_timeout", ("continue",), "df.call_child on_timeout must be 'raise' or 'return'"),
+    ("on_cancel", ("raise",), "df.call_child on_cancel must be 'leave' or 'cancel'"),
 )
 
 

@@ -153,11 +153,8 @@ class TestStartingAndEnding:
             settings = (
                 "select name, setting from pg_settings where name in ('fsync', 'listen_addresses', 'max_connections')"
             )
-            assert dict(query(server.dsn, settings)) == {
-                "fsync": "on",
-                "listen_addresses": "",
-                "max_connections": "100",
-            }  # type: ignore[arg-type]
+            found = {name: setting for name, setting in query(server.dsn, settings)}  # noqa: C416 (mypy wants the pair)
+            assert found == {"fsync": "on", "listen_addresses": "", "max_connections": "100"}
             assert query(server.dsn, "select current_setting('server_version_num')::int / 10000") == [(18,)]
             data = (new / "data").stat()
             assert stat.S_IMODE(data.st_mode) == 0o700
@@ -211,7 +208,7 @@ class TestStartingAndEnding:
         assert said(user) == "started"
         embedded.start(base, keep=True).release()
         assert end(user) == 0
-        time.sleep(0.3)  # what the keeper would need to stop it
+        assert wait_until(lambda: not keepers(base))
         assert embedded.status(base).running
 
     def test_stop_ends_it_for_everybody_and_the_next_start_works(self, base: Path) -> None:
@@ -284,10 +281,10 @@ class TestSeveralProcesses:
     def test_without_its_keeper_a_killed_users_server_ends_with_the_next_user(self, base: Path) -> None:
         process = client(base)
         said(process)
-        for pid in keepers(base):
-            os.kill(pid, signal.SIGKILL)
+        (watching,) = keepers(base)
+        os.kill(watching, signal.SIGKILL)
+        assert wait_until(lambda: keepers(base) == [])
         end(process, signal.SIGKILL)
-        time.sleep(0.3)
         assert embedded.status(base).running, "nobody is left to stop it"
         embedded.start(base, keep=False).release()
         assert embedded.status(base).pid is None
@@ -450,7 +447,8 @@ class TestDirectories:
         monkeypatch.setenv("XDG_STATE_HOME", "/state")
         assert embedded.default_data_dir() == Path("/state/pgweave/postgres18")
         monkeypatch.setenv("XDG_STATE_HOME", "relative")
-        assert embedded.default_data_dir() == Path("~/.local/state/pgweave/postgres18")
+        monkeypatch.setenv("HOME", "/home/ada")
+        assert embedded.default_data_dir() == Path("/home/ada/.local/state/pgweave/postgres18")
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         assert embedded.default_data_dir() == Path("/var/lib/pgweave/postgres18")
         monkeypatch.setenv("PGSERVER_POSTGRES_VERSION", "16")
@@ -618,7 +616,7 @@ class TestRoot:
         ran: list[list[str]] = []
         monkeypatch.setenv("PATH", "/usr/bin:/bin")
         monkeypatch.setattr(provision, "ACCOUNT", "pgweave-test-only")
-        monkeypatch.setattr(provision.subprocess, "run", lambda command, **_: ran.append(command))
+        monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command))
         assert provision._make_account(lambda _: None) is None
         assert ran[0][0] in {"/usr/sbin/useradd", "/sbin/useradd"}
         assert ran[0][-1] == "pgweave-test-only"
@@ -627,7 +625,7 @@ class TestRoot:
         self, new: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(provision, "ACCOUNT", "pgweave-test-only")
-        monkeypatch.setattr(provision.shutil, "which", lambda name, path: None)
+        monkeypatch.setattr(shutil, "which", lambda name, path: None)
         with embedded.start(new, keep=False) as server:
             assert query(server.dsn, "select 1") == [(1,)]
             name = pwd.getpwuid((new / "data").stat().st_uid).pw_name
@@ -638,7 +636,7 @@ class TestRoot:
 
     def test_where_there_is_none_it_says_so(self, new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(provision, "_find", lambda name: None)
-        monkeypatch.setattr(provision.shutil, "which", lambda name, path: None)
+        monkeypatch.setattr(shutil, "which", lambda name, path: None)
         with pytest.raises(embedded.EmbeddedError, match="could not be made") as caught:
             embedded.start(new)
         assert "useradd --system pgweave" in caught.value.advice
@@ -676,6 +674,17 @@ class TestTemporary:
         with embedded.temporary() as other:
             assert not left.exists()
             assert other.data_dir.exists()
+
+    def test_a_directory_that_is_just_being_made_is_not_swept(self, folder: Path) -> None:
+        young, old = (folder / f"{embedded.TEMPORARY}{name}" for name in ("young", "old"))
+        for path in (young, old):
+            path.mkdir()
+            keeper.make_files(path)
+        os.utime(old, (0, 0))
+        embedded._sweep(young)
+        embedded._sweep(old)
+        assert young.exists()
+        assert not old.exists()
 
     def test_databases_are_cloned_from_a_template_that_was_prepared_once(self, server: embedded.Server) -> None:
         prepared: list[str] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 from support.checker import check
 from support.work import desk, worker_process
 
@@ -16,6 +17,7 @@ from pgweave.runtime.client import Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.database import TemplateDatabases
     from support.work import Desk
 
 SEED = b"""SELECT df.start(
@@ -414,3 +416,100 @@ def test_a_terminal_status_cannot_be_changed_even_by_the_owner(place: Desk) -> N
 def test_a_step_that_cannot_be_run_here_fails_by_name_and_blocks_nobody(place: Desk) -> None:
     assert "does not run HTTP steps" in place.error("df.http('https://example.org/')")
     assert place.finish("'SELECT 1'").status == "completed"
+
+
+def test_a_child_that_fails_can_be_a_result(place: Desk) -> None:
+    parent = place.finish(
+        """df.call_child('SELECT 1/0', 'c', '{"on_failure": "return"}') |=> 'c' ~> 'SELECT $c.status AS status'"""
+    )
+    assert rows(parent.result) == [{"status": "failed"}]
+    (waited,) = (node for node in place.client.nodes(parent.id) if node.node_type == "AWAIT_INSTANCE")
+    envelope = json.loads(waited.result or "")
+    assert list(envelope) == ["instance_id", "status", "result", "error"]
+    assert "division by zero" in envelope["error"]
+
+
+def test_a_timeout_can_be_a_result(place: Desk) -> None:
+    parent = place.finish("""df.call_child(df.sleep(3600), 'c', '{"timeout_seconds": 1, "on_timeout": "return"}')""")
+    envelope = json.loads(parent.result or "")
+    assert (envelope["status"], envelope["timed_out"]) == ("running", True)
+    assert envelope["error"].startswith("Timed out after 1s waiting for instance ")
+
+
+@pytest.mark.parametrize(("on_cancel", "status"), [("leave", "running"), ("cancel", "cancelled")])
+def test_a_cancelled_parent_leaves_its_child_or_takes_it_along(place: Desk, on_cancel: str, status: str) -> None:
+    parent = place.start(f"""df.call_child(df.sleep(3600), 'c', '{{"on_cancel": "{on_cancel}"}}')""")
+    place.events.wait_for("parked", parent)
+    place.client.cancel(parent)
+    place.ended(parent)
+    (child,) = (instance for instance in place.client.instances() if instance.label == "c")
+    assert place.client.status(child.id) == status
+
+
+def test_a_child_in_a_lost_race_is_cancelled_if_its_call_says_so(place: Desk) -> None:
+    place.finish("""df.call_child(df.sleep(3600), 'c', '{"on_cancel": "cancel"}') | df.sleep(1)""")
+    (child,) = (instance for instance in place.client.instances() if instance.label == "c")
+    assert place.ended(child.id).status == "cancelled"
+
+
+def test_a_race_does_not_wait_for_the_statement_of_its_loser(place: Desk) -> None:
+    place.sql("create table log (n int)")
+    instance = place.finish("'SELECT 1 AS won' | $$WITH s AS (SELECT pg_sleep(600)) INSERT INTO log SELECT 1 FROM s$$")
+    assert rows(instance.result) == [{"won": 1}]
+    assert place.sql("select n from log") == []
+
+
+def test_cancel_interrupts_the_statement_in_hand(place: Desk) -> None:
+    instance = place.start("'SELECT pg_sleep(600)'")
+    place.events.wait_for("step", instance)
+    place.client.cancel(instance)
+    assert place.ended(instance).status == "cancelled"
+
+
+def test_statements_that_refuse_transactions_run_alone(place: Desk) -> None:
+    place.sql("create table t (n int)")
+    place.sql(
+        "create procedure twice() language plpgsql as $p$ begin insert into t values (1); commit;"
+        " insert into t values (2); rollback; insert into t values (3); end $p$"
+    )
+    instance = place.finish("'VACUUM t' ~> 'CREATE INDEX CONCURRENTLY t_n ON t (n)' ~> 'CALL twice()'")
+    assert instance.status == "completed", instance.error
+    assert place.sql("select n from t order by n") == [(1,), (3,)]
+    assert place.sql("select count(*) from pg_indexes where indexname = 't_n'") == [(1,)]
+
+
+def test_steps_run_in_the_database_that_the_start_names(place: Desk, databases: TemplateDatabases) -> None:
+    other = databases.create()
+    name = conninfo_to_dict(other)["dbname"]
+    try:
+        with psycopg.connect(other, autocommit=True) as connection:
+            connection.execute("drop schema df cascade")
+            connection.execute("create table there (n int)")
+        found = place.sql(
+            "select df.start('INSERT INTO there VALUES (7) RETURNING n' |=> 'x'"
+            " ~> 'SELECT $x AS n, current_database() AS place', database => %s)", name,
+        )  # fmt: skip
+        assert rows(place.ended(found[0][0]).result) == [{"n": 7, "place": name}]
+        child = place.sql(
+            """select df.start(df.call_child('SELECT current_database() AS place', 'c'), database => %s)""", name
+        )
+        envelope = json.loads(place.ended(child[0][0]).result or "")
+        assert envelope["result"]["rows"] == [{"place": conninfo_to_dict(place.dsn)["dbname"]}]
+    finally:
+        # The step sessions of this test's worker keep the database in use; dropping it by force ends them.
+        databases.drop(other)
+
+
+def test_a_row_set_keeps_its_columns_when_it_has_no_rows(place: Desk) -> None:
+    instance = place.finish("'SELECT 1 AS a, 2 AS b WHERE false' |=> 'r' ~> 'SELECT count(r.b) AS n FROM $r.*'")
+    assert rows(instance.result) == [{"n": 0}]
+
+
+def test_an_endless_loop_that_never_waits_cannot_eat_a_worker(place: Desk) -> None:
+    place.sql("create sequence turns")
+    instance = place.start("@> 'SELECT nextval(''turns'')'")
+    place.finish("df.sleep(3)")
+    place.client.cancel(instance)
+    place.ended(instance)
+    (turns,) = place.sql("select last_value from turns")
+    assert 2 <= turns[0] <= 5

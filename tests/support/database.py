@@ -49,4 +49,4 @@ class TemplateDatabases:
 
     def _run(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -47,7 +47,18 @@ def queries(draw: DrawFn) -> str:
 
 
 def _jsonb(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)  # PostgreSQL renders jsonb with these spaces
+    """As PostgreSQL renders jsonb: with these spaces, shorter names first."""
+    return json.dumps(_in_order(value), ensure_ascii=False)
+
+
+def _in_order(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _in_order(value[name]) for name in sorted(value, key=lambda name: (len(name), name))}
+        case list():
+            return [_in_order(item) for item in value]
+        case _:
+            return value
 
 
 headers = st.none() | st.dictionaries(st.sampled_from(("accept", "x-key")), words, max_size=2).map(_jsonb)

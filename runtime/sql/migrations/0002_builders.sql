@@ -414,9 +414,10 @@ begin
         raise exception 'df.call_child options must be a JSON object' using errcode = 'invalid_parameter_value';
     end if;
     select key into v_key from jsonb_object_keys(options) as k (key)
-    where key not in ('timeout_seconds', 'database', 'on_failure') limit 1;
+    where key not in ('timeout_seconds', 'database', 'on_failure', 'on_timeout', 'on_cancel') limit 1;
     if v_key is not null then
-        raise exception 'df.call_child: unsupported option ''%''. Supported options: timeout_seconds, database, on_failure',
+        raise exception
+            'df.call_child: unsupported option ''%''. Supported options: timeout_seconds, database, on_failure, on_timeout, on_cancel',
             v_key using errcode = 'invalid_parameter_value';
     end if;
     v_problem := case
@@ -426,8 +427,14 @@ begin
             then 'df.call_child timeout_seconds must be between 1 and 2147483647'
         when jsonb_typeof(options -> 'database') <> 'string' then 'df.call_child database must be a string'
         when jsonb_typeof(options -> 'on_failure') <> 'string' then 'df.call_child on_failure must be a string'
-        when options ->> 'on_failure' <> 'raise'
-            then 'df.call_child only supports on_failure = ''raise'' in this release'
+        when options ->> 'on_failure' not in ('raise', 'return')
+            then 'df.call_child on_failure must be ''raise'' or ''return'''
+        when jsonb_typeof(options -> 'on_timeout') <> 'string' then 'df.call_child on_timeout must be a string'
+        when options ->> 'on_timeout' not in ('raise', 'return')
+            then 'df.call_child on_timeout must be ''raise'' or ''return'''
+        when jsonb_typeof(options -> 'on_cancel') <> 'string' then 'df.call_child on_cancel must be a string'
+        when options ->> 'on_cancel' not in ('leave', 'cancel')
+            then 'df.call_child on_cancel must be ''leave'' or ''cancel'''
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'invalid_parameter_value';
@@ -447,11 +454,17 @@ begin
             ),
             p_result_name => v_name
         ),
-        df.await_instance('$' || v_name || '.instance_id', v_timeout::text::integer)
+        df.durofut('AWAIT_INSTANCE', p_query => concat(
+            '{"instance_id":"$', v_name, '.instance_id","timeout_seconds":', coalesce(v_timeout::text, 'null'),
+            case when options ->> 'on_failure' = 'return' then ',"on_failure":"return"' end,
+            case when options ->> 'on_timeout' = 'return' then ',"on_timeout":"return"' end,
+            case when options ->> 'on_cancel' = 'cancel' then ',"on_cancel":"cancel"' end,
+            '}'
+        ))
     );
 end $$;
 comment on function df.call_child(text, text, jsonb) is
-    'Starts another instance and waits for its end. Options: timeout_seconds, database, on_failure.';
+    'Starts another instance and waits for its end. Options: timeout_seconds, database, on_failure (raise, return), on_timeout (raise, return), on_cancel (leave, cancel).';
 
 -- What the operators call. Immutable, as people expect of an operator on constants.
 create function df.as_op(fut text, name text) returns text

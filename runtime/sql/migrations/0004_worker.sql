@@ -300,6 +300,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_child df.instances;
+    v_config jsonb;
 begin
     -- Share: if the instance is just ending we see its end; if it ends later, its end sees our wait.
     select i.* into v_child from df.instances as i
@@ -307,6 +308,8 @@ begin
       and (i.submitted_by = p_run.submitted_by
            or exists (select from pg_roles as r where r.oid = p_run.submitted_by and (r.rolsuper or r.rolbypassrls)))
     for share;
+    select n.query::jsonb into v_config from df.nodes as n
+    where n.instance_id = p_run.instance_id and n.id = p_run.node_id;
     done := true;
     if v_child.id is null then
         error := format('Instance not found: %s', p_run.awaited_id);
@@ -317,11 +320,22 @@ begin
             'Awaited instance %s ended with status %s: %s', v_child.id, v_child.status,
             case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null') else 'null' end
         );
+        if v_config ->> 'on_failure' = 'return' then
+            result := format(
+                '{"instance_id":"%s","status":"%s","result":null,"error":%s}',
+                v_child.id, v_child.status, coalesce((v_child.error -> 'message')::text, 'null')
+            );
+            error := null;
+        end if;
     elsif p_run.due_at <= df.clock() then
-        error := format(
-            'Timed out after %ss waiting for instance %s',
-            extract(epoch from p_run.due_at - p_run.started_at)::bigint, v_child.id
-        );
+        error := format('Timed out after %ss waiting for instance %s', v_config ->> 'timeout_seconds', v_child.id);
+        if v_config ->> 'on_timeout' = 'return' then
+            result := format(
+                '{"instance_id":"%s","status":"%s","result":null,"error":%s,"timed_out":true}',
+                v_child.id, v_child.status, to_json(error)
+            );
+            error := null;
+        end if;
     else
         done := false;
     end if;
@@ -505,10 +519,25 @@ $$;
 comment on function df.show_nodes(text, jsonb) is
     'Shows the state of the nodes that hold others. Nothing depends on it: it follows from df.runs.';
 
+create function df.cancel_awaited(p_run df.runs) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into df.inbox (instance_id, kind, payload)
+    select i.id, 'cancel', to_json('its parent ' || p_run.instance_id || ' no longer waits'::text)
+    from df.instances as i, df.nodes as n
+    where i.id = p_run.awaited_id and i.parent_instance_id = p_run.instance_id and i.status in ('pending', 'running')
+      and n.instance_id = p_run.instance_id and n.id = p_run.node_id and n.query::jsonb ->> 'on_cancel' = 'cancel'
+$$;
+comment on function df.cancel_awaited(df.runs) is 'Cancels the child of a wait that is given up, if its call says so.';
+
 create function df.cancel_waits(p_instance_id text, p_runs jsonb) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
+    select df.cancel_awaited(r) from df.runs as r, jsonb_to_recordset(p_runs) as s (node_id text, iteration jsonb)
+    where r.instance_id = p_instance_id and r.node_id = s.node_id and r.status = 'waiting' and r.awaited_id is not null
+      and to_jsonb(r.iteration) = s.iteration;
     update df.runs as r set status = 'cancelled', finished_at = df.clock()
     from jsonb_to_recordset(p_runs) as s (node_id text, iteration jsonb)
     where r.instance_id = p_instance_id and r.node_id = s.node_id and r.status = 'waiting'
@@ -569,6 +598,8 @@ begin
         v_status := 'cancelled';
     end if;
     perform df.show_nodes(p_instance_id, p_nodes);
+    perform df.cancel_awaited(r) from df.runs as r
+    where r.instance_id = p_instance_id and r.status = 'waiting' and r.awaited_id is not null;
     update df.runs as r set status = 'cancelled', finished_at = df.clock()
     where r.instance_id = p_instance_id and r.status = 'waiting';
     update df.inbox as b set seen = true where b.instance_id = p_instance_id and not b.seen;
@@ -614,5 +645,6 @@ revoke execute on function
     df.worker_park(text, uuid, bigint, jsonb, jsonb, double precision),
     df.worker_release(text, uuid),
     df.worker_finish(text, uuid, text, text, jsonb, jsonb),
-    df.awaited(df.runs), df.signalled(df.runs), df.show_leaf(text, text, text, jsonb), df.show_nodes(text, jsonb), df.cancel_waits(text, jsonb)
+    df.awaited(df.runs), df.signalled(df.runs), df.show_leaf(text, text, text, jsonb), df.show_nodes(text, jsonb), df.cancel_waits(text, jsonb),
+    df.cancel_awaited(df.runs)
 from public;

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Install, upgrade, look at or remove the df schema.")
+db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Install, upgrade, look at or remove the df schema; stop the embedded server.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def _place(dsn: str | None) -> Iterator[str]:
     if (given := named(dsn)) is not None:
         yield given
         return
-    with embedded.start(keep=False, progress=say) as server:
+    with embedded.start(progress=say) as server:
         yield server.dsn
 
 
@@ -98,6 +98,19 @@ def uninstall(dsn: Dsn = None, yes: Annotated[bool, typer.Option("--yes", help="
             raise typer.Exit(1)
         migrate.uninstall(place)
         say("The df schema is gone.")
+
+
+@db.command()
+def stop() -> None:
+    """Stop the embedded server. Its data stays."""
+    from pgweave.runtime import embedded
+
+    server = embedded.find()
+    if server is None:
+        typer.echo(f"No server runs on {embedded.default_data_dir()}.")
+        return
+    server.stop()
+    typer.echo(f"The server on {server.data_dir} has been stopped; its data stays.")
 
 
 def worker(

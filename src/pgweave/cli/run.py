@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import typer
 from pgweave.cli.options import FINDINGS, AsJson, Dsn, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import FrameType
 
     from pgweave.runtime.client import Client, Instance
@@ -49,13 +48,11 @@ def run(
 
     workflow = choose(file, only)
     refuse_errors(workflow.check(), workflow.module.source)
-    variables = [_variable(text) for text in var or []]
-    with _stoppable(), prepared(dsn, say) as place, Client(place) as client:
+    variables = dict(_variable(text) for text in var or [])
+    with _stoppable(), prepared(dsn, say, keep=True) as place, Client(place) as client:
         if not no_setup:
             _set_up(Path(file), place)
-        for name, value in variables:
-            client.setvar(name, value)
-        instance_id = _start(client, workflow, label)
+        instance_id = _start(client, workflow, label, variables)
         if no_wait:
             typer.echo(json.dumps({"instance_id": instance_id}) if as_json else instance_id)
             return
@@ -63,7 +60,7 @@ def run(
         instance = client.instance(instance_id)
         _print_end(client, workflow, instance, as_json=as_json)
         drawing = f"; draw the workflow: pgweave render {file} -o {Path(file).stem}.svg" if file != "-" else "."
-        say(f"\nThe data stays in {_where(place)}{drawing}")
+        say(f"\nThe data is in {_where(dsn, place)}{drawing}")
     if instance.status != "completed":
         raise typer.Exit(FINDINGS)
 
@@ -116,10 +113,10 @@ def _set_up(program: Path, place: str) -> None:
     say(f"set-up: {companion}")
 
 
-def _start(client: Client, workflow: Workflow, label: str | None) -> str:
+def _start(client: Client, workflow: Workflow, label: str | None, variables: Mapping[str, str]) -> str:
     from pgweave.workflow import start
 
-    instance_id = start(client, workflow, label)
+    instance_id = start(client, workflow, label, variables)
     say(f"started {label or workflow.name}: instance {instance_id}")
     return instance_id
 
@@ -148,14 +145,14 @@ def _print_end(client: Client, workflow: Workflow, instance: Instance, *, as_jso
         say("\n" + explain_failure(client, workflow, instance))
 
 
-def _where(place: str) -> str:
+def _where(dsn: str | None, place: str) -> str:
     """The database in words, without a password."""
     from psycopg.conninfo import conninfo_to_dict
 
-    found = conninfo_to_dict(place)
-    if os.path.isabs(host := str(found.get("host", ""))):  # noqa: PTH117 - a socket directory, not a path to open
-        from pgweave.runtime import embedded
+    from pgweave.runtime import embedded
+    from pgweave.runtime.place import named
 
-        if os.environ.get("PGWEAVE_DSN") is None and host.startswith(str(embedded.default_data_dir())):
-            return f"{embedded.default_data_dir()} (database {found.get('dbname')})"
-    return f"database {found.get('dbname', '')} on {host or 'the default host'}"
+    if named(dsn) is None:
+        return f"{embedded.default_data_dir()}, whose server keeps running (stop it: pgweave db stop)"
+    found = conninfo_to_dict(place)
+    return f"database {found.get('dbname', '')} on {found.get('host') or 'the default host'}"

@@ -116,7 +116,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     console = Console(file=StringIO(), color_system=None, width=_terminal_width())
     with console.capture() as capture:
         console.print(table)
-    text = "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+    text = "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
     more = len(rows) - MAX_ROWS
     return f"{text}\n({len(rows)} rows, {more} not shown)" if more > 0 else text
 

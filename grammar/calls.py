@@ -17,7 +17,6 @@ from pgweave.grammar.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_inte
 from pgweave.grammar.jsonb import Json, render_jsonb, to_python
 from pgweave.grammar.kinds import Call, Param, Type
 from pgweave.grammar.nodes import Binding, Node, Option, Text
-from pgweave.grammar.span import Span
 from pgweave.grammar.values import (
     BrokenValue,
     JsonValue,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgweave.grammar.lexer import Token
-    from pgweave.grammar.span import Source
+    from pgweave.grammar.span import Source, Span
 
 
 @dataclass(slots=True)
@@ -46,7 +45,9 @@ class Report:
     source: Source
     diagnostics: list[Diagnostic]
 
-    def add(self, code: str, span: Span, *, notes: tuple[Note, ...] = (), fix: Fix | None = None, **fields: object) -> None:
+    def add(
+        self, code: str, span: Span, *, notes: tuple[Note, ...] = (), fix: Fix | None = None, **fields: object
+    ) -> None:
         """Add one finding."""
         self.diagnostics.append(finding(code, span, notes=notes, fix=fix, **fields))
 
@@ -55,11 +56,11 @@ class Report:
         self.add("PW020", span, title=title, label=label, help=help)
 
 
-class _Reported(Exception):  # noqa: N818
+class _Reported(Exception):
     """An argument was wrong and has been reported; the call it belongs to is broken."""
 
 
-class _NotKnown(Exception):  # noqa: N818
+class _NotKnown(Exception):
     """An argument is known only to the database; the call it belongs to is opaque."""
 
 
@@ -86,7 +87,9 @@ def as_step(value: Value, report: Report) -> Node | None:
         case BrokenValue():
             pass
         case _:
-            report.add("PW019", value.outer, what="A step", expected="a text of SQL or a df call", actual=describe(value))
+            report.add(
+                "PW019", value.outer, what="A step", expected="a text of SQL or a df call", actual=describe(value)
+            )
     return None
 
 
@@ -104,6 +107,8 @@ def bind(
 ) -> dict[str, Value] | None:
     """Match arguments with parameters. where: of the call. None after reporting what does not match."""
     bound: dict[str, Value] = {}
+    # A broken argument has been reported, and a comma may be what it lacks: do not count the others then.
+    countable = not any(isinstance(value, BrokenValue) for _, value in arguments)
     good, named_seen = True, False
     by_name = {param.name: param for param in call.params}
     for position, (name, value) in enumerate(arguments):
@@ -112,9 +117,9 @@ def bind(
                 report.add("PW018", value.outer)
                 good = False
             elif position >= len(call.params):
-                report.add(
-                    "PW016", value.outer, call=f"df.{call.name}", count=_count(len(call.params)), signature=call.signature()
-                )
+                if countable:
+                    count = _count(len(call.params))
+                    report.add("PW016", value.outer, call=f"df.{call.name}", count=count, signature=call.signature())
                 return None
             else:
                 bound[call.params[position].name] = value
@@ -133,11 +138,11 @@ def bind(
         else:
             bound[name.value] = value
     missing = [param.name for param in call.params if param.required and param.name not in bound]
-    if missing and good:
+    if missing and good and countable:
         names = " and ".join(f"`{name}`" for name in missing)
         report.add("PW015", where, call=f"df.{call.name}", missing=names, signature=call.signature())
         good = False
-    return bound if good else None
+    return bound if good and not missing else None
 
 
 def _count(number: int) -> str:
@@ -291,7 +296,9 @@ class _Maker:
                 seconds = self.values["seconds"]
                 assert isinstance(seconds, int)
                 if seconds < 0:
-                    self._refuse("Sleep duration must be non-negative", "seconds", "Write a number of seconds, 0 or more.")
+                    self._refuse(
+                        "Sleep duration must be non-negative", "seconds", "Write a number of seconds, 0 or more."
+                    )
                 return nodes.Sleep(seconds=seconds, span=span)
             case "wait_for_schedule":
                 return nodes.WaitSchedule(cron=self._t("cron_expr"), span=span)
@@ -325,7 +332,9 @@ class _Maker:
             case "await_instance":
                 if not self._t("instance_id").value:
                     self._refuse("Instance ID cannot be empty", "instance_id", "Write an id, or `$name.instance_id`.")
-                return nodes.AwaitInstance(instance_id=self._t("instance_id"), timeout_seconds=self._timeout(), span=span)
+                return nodes.AwaitInstance(
+                    instance_id=self._t("instance_id"), timeout_seconds=self._timeout(), span=span
+                )
             case "call_child":
                 return nodes.CallChild(
                     child=self._step("fut"), label=self._maybe("label"), options=self._options(), span=span
@@ -354,7 +363,9 @@ class _Maker:
         scheme = url.value.split("://", 1)[0]
         if "{" not in url.value and not url.value.startswith("$") and scheme.lower() not in ("http", "https"):
             title = f"Blocked: unsupported URL scheme '{scheme}'. Only http and https are allowed."
-            self._refuse(title, "url", "Begin the URL with https://; the URL is the first argument, the method the second.")
+            self._refuse(
+                title, "url", "Begin the URL with https://; the URL is the first argument, the method the second."
+            )
         given = self.values["method"]
         method = given.value if isinstance(given, Text) else str(given)
         allowed = ("POST", "PUT", "PATCH") if multipart else ("GET", "POST", "PUT", "DELETE", "PATCH")

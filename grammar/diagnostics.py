@@ -193,9 +193,16 @@ CATALOGUE: dict[str, Rule] = {
         ),
         Rule("PW013", "unknown-call", _E, "There is no step called {call}", "not a df call", "{help}"),
         Rule(
-            "PW014", "unknown-argument", _E, "{call} has no argument called `{name}`", "not an argument of {call}", "{help}"
+            "PW014",
+            "unknown-argument",
+            _E,
+            "{call} has no argument called `{name}`",
+            "not an argument of {call}",
+            "{help}",
         ),
-        Rule("PW015", "missing-argument", _E, "{call} needs {missing}", "{missing} missing", "Write it as {signature}."),
+        Rule(
+            "PW015", "missing-argument", _E, "{call} needs {missing}", "{missing} missing", "Write it as {signature}."
+        ),
         Rule(
             "PW016",
             "too-many-arguments",
@@ -213,9 +220,7 @@ CATALOGUE: dict[str, Rule] = {
             "which argument is this?",
             "Name this one too, or move it to the front.",
         ),
-        Rule(
-            "PW019", "wrong-type", _E, "{what} must be {expected}", "this is {actual}", "Write {expected} here."
-        ),
+        Rule("PW019", "wrong-type", _E, "{what} must be {expected}", "this is {actual}", "Write {expected} here."),
         Rule("PW020", "refused-value", _E, "{title}", "{label}", "{help}"),
         Rule(
             "PW021",
@@ -225,7 +230,14 @@ CATALOGUE: dict[str, Rule] = {
             "NULL here makes the whole step disappear",
             "Write a value, or leave an optional argument out.",
         ),
-        Rule("PW022", "not-json", _E, "{what} must be JSON", "{detail}", "Write JSON, or build it with jsonb_build_object."),
+        Rule(
+            "PW022",
+            "not-json",
+            _E,
+            "{what} must be JSON",
+            "{detail}",
+            "Write JSON, or build it with jsonb_build_object.",
+        ),
         Rule(
             "PW023",
             "bad-durofut",

@@ -14,8 +14,6 @@ from pgweave.grammar.fold import BIGINT_RANGE, INTEGER_RANGE, to_integer
 from pgweave.grammar.jsonb import BadJson, Json, parse_json, render_jsonb, render_number
 from pgweave.grammar.kinds import KINDS, MAX_DEPTH
 from pgweave.grammar.nodes import Binding, Node, Text
-
-
 from pgweave.grammar.span import Span
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # of a result
@@ -151,7 +149,7 @@ class _Reader:
         found = config.get("timeout_seconds")
         if found is None or found.value is None:
             return None
-        if isinstance(found.value, bool) or isinstance(found.value, Text | list):
+        if isinstance(found.value, bool | Text | list):
             raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
         value = to_integer(render_number(found.value), INTEGER_RANGE)
         if value is None:
@@ -244,7 +242,6 @@ _POST = Text("POST", Span(0, 0))
 
 
 def _bound(node: Node, name: Text) -> Node:
-
 
     if NAME.fullmatch(name.value) is None:
         raise BadStep(bad_name(name.value), name.span, "PW020")

@@ -5,7 +5,6 @@ The walk is a loop over the tree in post-order, because a tree may be as deep as
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from pgweave.grammar import fold, nodes, syntax
 from pgweave.grammar.calls import Report, as_step, bind, bind_name, build
 from pgweave.grammar.diagnostics import Edit, Fix, Note
-from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, NON_STEP_CALLS, SETVAR, START
+from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.nodes import Definition, Text, Variable
 from pgweave.grammar.values import (
     BooleanValue,
@@ -29,9 +28,14 @@ from pgweave.grammar.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pgweave.grammar.lexer import Token
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.span import Span
+
+
+_FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one program
 
 
 class Elaborator:
@@ -42,6 +46,7 @@ class Elaborator:
         self.definitions: list[Definition] = []
         self.variables: list[Variable] = []
         self._values: dict[syntax.Expr, Value] = {}
+        self._budget = _FOLD_BUDGET
 
     def target(self, expr: syntax.Expr) -> None:
         """Read one statement's expression: df.start, df.explain, df.setvar or a bare workflow."""
@@ -153,7 +158,10 @@ class Elaborator:
         """The value of an expression. Problems inside are reported once, where they stand."""
         values = self._values = {}
         for expr in syntax.post_order(root):
-            values[expr] = self._evaluate(expr)
+            value = self._evaluate(expr)
+            for child in expr.children:  # read once, by their parent
+                del values[child]
+            values[expr] = value
         return values[root]
 
     def _evaluate(self, expr: syntax.Expr) -> Value:
@@ -198,12 +206,24 @@ class Elaborator:
         except fold.FoldError as error:
             self.report.add("PW026", error.span, detail=error.detail)
             return BrokenValue(span=expr.span)
+        if (
+            isinstance(value, TextValue)
+            and isinstance(expr, syntax.CallExpr | syntax.Cast)
+            and not self._affords(value)
+        ):
+            self.report.add("PW026", expr.span, detail="too much text to put together")
+            return BrokenValue(span=expr.span)
         return self._opaque(expr) if value is None else value
+
+    def _affords(self, value: TextValue) -> bool:
+        """Count what folding has written so far: calls inside of calls may copy the same text again and again."""
+        self._budget -= sum(len(piece.value) + len(piece.anchors) for piece in value.pieces)
+        return self._budget >= 0
 
     def _literal(self, token: Token) -> Value:
         span = token.span
         if token.type == "STRING":
-            return TextValue(span=span, text=Text(token.value, span, token.anchors), unknown=True)
+            return TextValue(span=span, pieces=[Text(token.value, span, token.anchors)], unknown=True)
         if token.type == "NUMBER":
             try:
                 return fold.number(token.value, span)
@@ -224,11 +244,7 @@ class Elaborator:
         operator = expr.operator
         if operator.type == "SIGN":
             return self._folded(expr, lambda operands: fold.signed(operator.value, operands[0], expr.span))
-        if operator.value != "@>" or operator.type != "OPERATOR":
-            if operator.value in ("~>", "|=>", "&", "|", "?>", "!>"):
-                expected, found = 'a step, "(" or a df function', f"`{operator.value}`"
-                self.report.add("PW001", operator.span, expected=expected, found=found, help=_TWO_SIDES)
-                return BrokenValue(span=expr.span)
+        if operator.value != "@>":
             return self._opaque(expr)
         body = as_step(self._values[expr.operand], self.report)
         if body is None:
@@ -239,26 +255,24 @@ class Elaborator:
         operator = expr.operator
         symbol = operator.value
         left, right = self._values[expr.left], self._values[expr.right]
-        if operator.type == "OPERATOR":
-            if symbol in ("~>", "&", "|"):
-                return self._compose(expr, symbol, left, right)
-            if symbol == "|=>":
-                return self._bind(expr, left, right)
-            if symbol == "?>":
-                return self._half_if(expr, left, right)
-            if symbol == "!>":
-                return self._whole_if(expr, left, right)
-            if any(isinstance(side, StepValue | PartialIf) for side in (left, right)):
-                return self._corrupts(expr)
-            if symbol == "||":
-                return self._folded(expr, lambda sides: fold.concatenate(sides[0], sides[1], expr.span))
-            return self._opaque(expr)
+        if symbol in ("~>", "&", "|"):
+            return self._compose(expr, symbol, left, right)
+        if symbol == "|=>":
+            return self._bind(expr, left, right)
+        if symbol == "?>":
+            return self._half_if(expr, left, right)
+        if symbol == "!>":
+            return self._whole_if(expr, left, right)
+        if any(isinstance(side, StepValue | PartialIf) for side in (left, right)):
+            return self._corrupts(expr)
+        if symbol == "||":
+            return self._folded(expr, lambda sides: fold.concatenate(sides[0], sides[1], expr.span))
         if symbol in ("+", "-", "*", "/", "%"):
             return self._folded(expr, lambda sides: fold.arithmetic(symbol, sides[0], sides[1], expr.span))
         return self._opaque(expr)
 
     def _corrupts(self, expr: syntax.Binary) -> Value:
-        symbol, step = expr.operator.value, expr.left
+        symbol, step = expr.operator.value.upper(), expr.left
         if not isinstance(self._values[step], StepValue | PartialIf):
             step = expr.right
         note = Note(step.span, "this is already a step")
@@ -367,9 +381,6 @@ class Elaborator:
         fix = Fix(f"Write df.{close[0]}", (Edit(expr.name.parts[1].span, close[0]),)) if close else None
         self.report.add("PW013", where, call=f"df.{name}", help=advice, fix=fix)
         return BrokenValue(span=expr.span)
-
-
-_TWO_SIDES = "It stands between two steps; only @> stands before one."
 
 
 def _within_limits(root: Node, report: Report) -> bool:

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
+from pgweave.grammar.lexer import DSL_OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pgweave.grammar.lexer import Token
 
-_MARKS = {"COMMA": '","', "RPAR": '")"', "RSQB": '"]"', "LPAR": '"("', "LSQB": '"["', "$END": "the end of the statement"}
+_MARKS = {
+    "COMMA": '","',
+    "RPAR": '")"',
+    "RSQB": '"]"',
+    "LPAR": '"("',
+    "LSQB": '"["',
+    "$END": "the end of the statement",
+}
 _CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
 
 
-def explain(terminals: Sequence[Token], at: int, accepts: Collection[str]) -> dict[str, str]:
-    """Fields of PW001 for an unexpected terminal at index `at` (or the end)."""
+class Expected(NamedTuple):
+    """Words for a syntax error: what could stand here, what stands here, and one thing to do."""
+
+    expected: str
+    found: str
+    help: str
+
+
+def explain(text: str, terminals: Sequence[Token], at: int, accepts: Collection[str]) -> Expected:
+    """The words of PW001 for an unexpected terminal at index `at` (or the end)."""
     found = terminals[at] if at < len(terminals) else None
     before = terminals[at - 1] if at else None
-    operand = "STRING" in accepts
-    return {
-        "expected": _operand(terminals, at) if operand else _operator(accepts),
-        "found": "the end of the statement" if found is None else _shown(found),
-        "help": _help(found, before, operand=operand),
-    }
+    operand = "NUMBER" in accepts  # a string may also follow a name: jsonb '{}'
+    return Expected(
+        _operand(terminals, at) if operand else _operator(accepts),
+        "the end of the statement" if found is None else _shown(text, found),
+        _operand_help(text, found, before) if operand else _operator_help(found, before, accepts),
+    )
 
 
-def _shown(token: Token) -> str:
-    text = token.value if token.kind != "STRING" else "'" + token.value.replace("'", "''") + "'"
-    text = " ".join(text.split())
+def _shown(text: str, token: Token) -> str:
+    text = " ".join(text[token.start : token.end].split())
     return f"`{text[:37]}..`" if len(text) > 40 else f"`{text}`"
 
 
 def _operand(terminals: Sequence[Token], at: int) -> str:
     before = terminals[at - 1] if at else None
-    if before is not None and before.type == "OPERATOR" and before.value == "|=>":
-        return "a name in quotes"
-    if before is not None and before.type in ("INFIX", "SIGN", "PREFIX"):
+    if before is not None and before.type in ("INFIX", "SIGN", "PREFIX") and before.value not in DSL_OPERATORS:
         return "a value"
+    if before is not None and before.value == "|=>":
+        return "a name in quotes"
     return 'a step, "(" or a df function' if _in_step_place(terminals, at) else "a value"
 
 
@@ -74,23 +89,33 @@ def _operator(accepts: Collection[str]) -> str:
     return ", ".join(words[:-1]) + " or " + words[-1]
 
 
-def _help(found: Token | None, before: Token | None, *, operand: bool) -> str:
+def _operand_help(text: str, found: Token | None, before: Token | None) -> str:
     if found is None:
-        return "Write what is missing before the statement ends." if operand else "Complete the statement."
-    if operand:
-        if before is not None and before.type == "DOT":
-            return "Write the name of a function."
-        if found.type in ("KEYWORD", "SELECT"):
-            return "SQL stands in quotes: 'SELECT ..' or $$ SELECT .. $$."
-        if found.type in ("COMMA", "RPAR", "RSQB"):
-            if before is None or before.type in ("LPAR", "LSQB"):
-                return "Write what is missing here."
-            return f"Write what is missing after {_shown(before)}, or remove the {_shown(before)}."
-        if found.type in ("OPERATOR", "INFIX"):
-            return "An operator stands between two steps; only @> stands before one."
-        return "Write a step here: SQL in quotes, or a df call."
+        return "Write what is missing before the statement ends."
+    if before is not None and before.type == "DOT":
+        return "Write the name of a function."
+    if found.type in ("KEYWORD", "SELECT"):
+        return "SQL stands in quotes: 'SELECT ..' or $$ SELECT .. $$."
+    if found.type in ("COMMA", "RPAR", "RSQB"):
+        if before is None or before.type in ("LPAR", "LSQB"):
+            return "Write what is missing here."
+        return f"Write what is missing after {_shown(text, before)}, or remove the {_shown(text, before)}."
+    if found.type in ("OPERATOR", "INFIX"):
+        return "It stands between two steps; only @> stands before one."
+    return "Write a step here: SQL in quotes, or a df call."
+
+
+def _operator_help(found: Token | None, before: Token | None, accepts: Collection[str]) -> str:
+    if found is None:
+        return "Complete the statement."
+    if "TYPE" in accepts:
+        return "Write a type, for example jsonb or text."
+    if "AS" in accepts and "$END" not in accepts:
+        return "Write it like CAST('{}' AS jsonb)."
     if found.type == "SELECT" or (found.type == "NAME" and found.value == "df"):
         return "Put a semicolon between two statements, or an operator between two steps."
-    if found.type in ("STRING", "NAME", "NUMBER", "LPAR") and before is not None:
+    if before is not None and before.type == "NAME" and found.type in ("STRING", "NUMBER"):
+        return "The arguments of a call stand in parentheses."
+    if found.type in ("STRING", "NAME", "NUMBER", "LPAR", "CONSTANT", "OPAQUE"):
         return "Put an operator between the two: `~>` runs one after the other, `&` both side by side. Arguments need a comma."
     return "Write it between two steps, or remove it."

@@ -70,7 +70,7 @@ def computed(value: str, span: Span) -> TextValue:
     """Text that stands nowhere as it is; every character maps to the start of its expression."""
     if len(value) > MAX_TEXT:
         raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
-    return TextValue(span=span, text=Text(value, span))
+    return TextValue(span=span, pieces=[Text(value, span)])
 
 
 def as_text(value: Value) -> Text | None:
@@ -100,31 +100,26 @@ def concatenate(left: Value, right: Value, span: Span) -> Value | None:
         return None
     if any(isinstance(side, JsonValue | ArrayValue) for side in (left, right)):
         return None
-    first, second = as_text(left), as_text(right)
-    return None if first is None or second is None else TextValue(span=span, text=join([first, second], span))
+    first, second = _pieces(left), _pieces(right)
+    if first is None or second is None:
+        return None
+    first.extend(second)  # the left operand has no other reader
+    return TextValue(span=span, pieces=first)
 
 
-def join(parts: Sequence[Text], span: Span) -> Text:
-    """One text of many, which still knows where each part stands."""
-    anchors: list[tuple[int, int]] = []
-    length = 0
-    for part in parts:
-        if part.value:
-            anchors.extend((length + at, source) for at, source in part.anchors or ((0, part.span.start),))
-        length += len(part.value)
-    if length > MAX_TEXT:
-        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
-    return Text("".join(part.value for part in parts), span, tuple(anchors))
+def _pieces(value: Value) -> list[Text] | None:
+    if isinstance(value, TextValue):
+        return value.pieces
+    text = as_text(value)
+    return None if text is None else [text]
 
 
 def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | None:
     """`+ - * / %` on numbers. Division of numerics has scale rules of its own and is left to the database."""
-    if isinstance(left, NullValue) and isinstance(right, NullValue | NumberValue):
-        return NullValue(span=span)
     a, b = _operand(left, right), _operand(right, left)
     if a is None or b is None:
         return None
-    if isinstance(b, NullValue):
+    if isinstance(a, NullValue) or isinstance(b, NullValue):
         return NullValue(span=span)
     if symbol in "/%" and b == 0:
         raise FoldError("division by zero", span)
@@ -197,8 +192,8 @@ def cast(value: Value, type_name: str, span: Span) -> Value | None:
     if isinstance(value, NullValue):
         return NullValue(span=span)
     if type_name in _TEXT_TYPES:
-        text = as_text(value)
-        return None if text is None else TextValue(span=span, text=text)
+        pieces = _pieces(value)
+        return None if pieces is None else TextValue(span=span, pieces=pieces)
     if type_name == "jsonb":
         return to_jsonb(value, span)
     if type_name in _INTEGER_TYPES:
@@ -233,7 +228,7 @@ def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
         return NumberValue(span=span, number=result)
     if not isinstance(value, NumberValue):
         return None
-    if abs(value.number) >= 2**64:
+    if abs(Decimal(value.number)) >= 2**64:
         raise FoldError(f"{type_name} out of range", span)
     rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))
     if rounded not in allowed:
@@ -250,7 +245,9 @@ def _cast_numeric(value: Value, span: Span) -> Value | None:
         result = Decimal(value.text.value.strip())
     except InvalidOperation:
         raise FoldError("not a number of type numeric", value.span) from None
-    return NumberValue(span=span, number=result) if result.is_finite() and abs(result.adjusted()) < _MAX_DIGITS else None
+    return (
+        NumberValue(span=span, number=result) if result.is_finite() and abs(result.adjusted()) < _MAX_DIGITS else None
+    )
 
 
 def _cast_boolean(value: Value, span: Span) -> Value | None:
@@ -325,7 +322,7 @@ def _concat(arguments: Sequence[Value], span: Span) -> Value | None:
         if text is None:
             return None
         parts.append(text)
-    return TextValue(span=span, text=join(parts, span))
+    return TextValue(span=span, pieces=parts or [Text("", span)])
 
 
 def _as_argument(value: Value) -> Text | None:
@@ -368,7 +365,7 @@ def _format(arguments: Sequence[Value], span: Span) -> Value | None:
         missing = Text(" " * max(0, width - len(piece.value)), where)
         parts.extend((piece, missing) if found["minus"] else (missing, piece))
     parts.append(_slice(text, place, len(text.value)))
-    return TextValue(span=span, text=join(parts, span))
+    return TextValue(span=span, pieces=parts or [Text("", span)])
 
 
 def _slice(text: Text, start: int, end: int) -> Text:

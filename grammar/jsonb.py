@@ -78,83 +78,88 @@ def parse_json(text: Text) -> Json:
 
 
 class _Reader:
+    """One loop over the tokens; containers that are not closed yet stand in `open`, each with its pending name."""
+
     def __init__(self, text: Text) -> None:
         self.text = text
         self.value = text.value
+        self.at = 0
+        self.open: list[Json] = []
+        self.names: list[Text | None] = []
+        self.done: Json | None = None
+        self.expect = "value"  # value, value or ], name, name or }, colon, comma
 
     def run(self) -> Json:
-        """One loop over the tokens. `open` holds the containers that are not closed yet, `names` their pending names."""
-        open_: list[Json] = []
-        names: list[Text | None] = []
-        done: Json | None = None
-        at, expect = 0, "value"  # value, value or ], name, name or }, colon, comma
         while True:
-            found = _TOKEN.match(self.value, at)
-            if found is None:
-                start = self._blank_end(at)
-                raise BadJson("this is not JSON", start, min(start + 1, len(self.value)))
-            kind, end = found.lastgroup or "", found.end()
-            start = found.start(kind) - (kind == "string")
+            found, kind, start, end = self._token()
             what = found[kind] if kind == "punct" else kind
-            if done is not None:
+            if self.done is not None:
                 if kind == "end":
-                    return done
+                    return self.done
                 raise BadJson("something follows the JSON value", start, len(self.value))
-            at = end
-            if expect == "colon":
+            if self.expect == "colon":
                 self._want(what == ":", 'a ":"', start, end)
-                expect = "value"
-                continue
-            closes = what in ("}", "]")
-            if closes and expect in ("comma", "name or }" if what == "}" else "value or ]"):
-                container = open_[-1] if open_ else None
-                self._want(container is not None and container.is_object == (what == "}"), "something else", start, end)
-                assert container is not None
-                open_.pop()
-                names.pop()
-                container.span = self.text.span_of(container.span.start, end)
-                value = container
-            elif expect == "comma":
+                self.expect = "value"
+            elif (what == "}" and self.expect in ("comma", "name or }")) or (
+                what == "]" and self.expect in ("comma", "value or ]")
+            ):
+                self._close(what, start, end)
+            elif self.expect == "comma":
                 self._want(what == ",", '"," or the closing bracket', start, end)
-                expect = "name" if open_[-1].is_object else "value"
-                continue
-            elif expect.startswith("name"):
+                self.expect = "name" if self.open[-1].is_object else "value"
+            elif self.expect.startswith("name"):
                 self._want(kind == "string", "a name in double quotes", start, end)
-                names[-1] = self._string(start, end)
-                expect = "colon"
-                continue
+                self.names[-1] = self._string(start, end)
+                self.expect = "colon"
+            elif what in ("{", "["):
+                self._enter(what, start, end)
             else:
-                self._want(not closes and what not in (":", ",", "end"), "a value", start, end)
-                if what in ("{", "["):
-                    if len(open_) >= MAX_JSON_DEPTH:
-                        raise BadJson(f"JSON nested deeper than {MAX_JSON_DEPTH} levels", start, end)
-                    # Until it closes, the span holds the offset in the JSON text where it began.
-                    open_.append(Json([], Span(start, end), is_object=what == "{"))
-                    names.append(None)
-                    expect = "name or }" if what == "{" else "value or ]"
-                    continue
-                value = self._scalar(kind, found, start, end)
-            if not open_:
-                done = value
-                continue
-            self._add(open_[-1], names[-1], value)
-            expect = "comma"
+                self._want(kind in ("string", "number", "word"), "a value", start, end)
+                self._put(self._scalar(kind, found, start, end))
 
-    def _blank_end(self, at: int) -> int:
-        found = _BLANK.match(self.value, at)
-        return found.end() if found else at
+    def _token(self) -> tuple[re.Match[str], str, int, int]:
+        """The next token: match, kind, start, end."""
+        found = _TOKEN.match(self.value, self.at)
+        if found is None:
+            blank = _BLANK.match(self.value, self.at)
+            start = blank.end() if blank else self.at
+            raise BadJson("this is not JSON", start, min(start + 1, len(self.value)))
+        kind = found.lastgroup or ""
+        self.at = found.end()
+        return found, kind, found.start(kind) - (kind == "string"), found.end()
 
-    def _want(self, condition: bool, expected: str, start: int, end: int) -> None:  # noqa: FBT001
+    def _want(self, condition: bool, expected: str, start: int, end: int) -> None:
         if not condition:
             raise BadJson(f"expected {expected}", start, max(end, start))
 
-    def _add(self, container: Json, name: Text | None, value: Json) -> None:
+    def _enter(self, bracket: str, start: int, end: int) -> None:
+        if len(self.open) >= MAX_JSON_DEPTH:
+            raise BadJson(f"JSON nested deeper than {MAX_JSON_DEPTH} levels", start, end)
+        # Until it closes, the span holds the offset in the JSON text where it began.
+        self.open.append(Json([], Span(start, end), is_object=bracket == "{"))
+        self.names.append(None)
+        self.expect = "name or }" if bracket == "{" else "value or ]"
+
+    def _close(self, bracket: str, start: int, end: int) -> None:
+        container = self.open.pop()
+        self._want(container.is_object == (bracket == "}"), "the other kind of bracket", start, end)
+        self.names.pop()
+        container.span = self.text.span_of(container.span.start, end)
+        self._put(container)
+
+    def _put(self, value: Json) -> None:
+        """Put a finished value where it belongs."""
+        if not self.open:
+            self.done = value
+            return
+        container, name = self.open[-1], self.names[-1]
         assert isinstance(container.value, list)
         if container.is_object:
             assert name is not None
             container.value.append(Member(name, value))  # type: ignore[arg-type]
         else:
             container.value.append(value)  # type: ignore[arg-type]
+        self.expect = "comma"
 
     def _scalar(self, kind: str, found: re.Match[str], start: int, end: int) -> Json:
         span = self.text.span_of(start, end)

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.diagnostics import Diagnostic, Edit, Fix, finding
+from pgweave.grammar.diagnostics import Diagnostic, Edit, Fix, Note, finding
 from pgweave.grammar.span import Span
 from pgweave.grammar.strings import (
     CONTINUED,
@@ -41,7 +41,6 @@ class Token:
     __slots__ = ("anchors", "end", "kind", "start", "type", "value")
     type: str  # the terminal of df.lark, given by terminals.py
     line = column = end_line = end_column = 0  # Lark reads these of the last token; places are ours to keep
-
 
     def __init__(self, kind: str, value: str, start: int, end: int, anchors: Anchors = ()) -> None:
         self.kind = kind
@@ -111,9 +110,101 @@ _INVISIBLE = re.compile("[\u00a0\u200b-\u200f\u2028-\u202e\u2060\ufeff\u3000\u20
 
 DSL_OPERATORS = ("|=>", "~>", "?>", "!>", "@>", "&", "|")
 _KNOWN_OPERATORS = frozenset(
-    """~> |=> & | ?> !> @> || + - * / % ^ < > = <= >= <> != => -> ->> #> #>> <@ ? ?| ?& @? @@ #- && << >> <-> <=> <#>
-    &< &> <<| |>> &<| |&> -|- @@@ <^ >^ ?# ?- ?|| ?-| @-@ # ## ~ ~* !~ !~* ~~ ~~* !~~ !~~* ~= ^@ @ |/ ||/ !! !
-    <<= >>= *= *<> <% %> <<% %>> <<-> <->> <<<-> <->>> ~<~ ~<=~ ~>=~ ~>~ *< *> *<= *>= <+> <~>""".split()
+    [
+        "~>",
+        "|=>",
+        "&",
+        "|",
+        "?>",
+        "!>",
+        "@>",
+        "||",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "^",
+        "<",
+        ">",
+        "=",
+        "<=",
+        ">=",
+        "<>",
+        "!=",
+        "=>",
+        "->",
+        "->>",
+        "#>",
+        "#>>",
+        "<@",
+        "?",
+        "?|",
+        "?&",
+        "@?",
+        "@@",
+        "#-",
+        "&&",
+        "<<",
+        ">>",
+        "<->",
+        "<=>",
+        "<#>",
+        "&<",
+        "&>",
+        "<<|",
+        "|>>",
+        "&<|",
+        "|&>",
+        "-|-",
+        "@@@",
+        "<^",
+        ">^",
+        "?#",
+        "?-",
+        "?||",
+        "?-|",
+        "@-@",
+        "#",
+        "##",
+        "~",
+        "~*",
+        "!~",
+        "!~*",
+        "~~",
+        "~~*",
+        "!~~",
+        "!~~*",
+        "~=",
+        "^@",
+        "@",
+        "|/",
+        "||/",
+        "!!",
+        "!",
+        "<<=",
+        ">>=",
+        "*=",
+        "*<>",
+        "<%",
+        "%>",
+        "<<%",
+        "%>>",
+        "<<->",
+        "<->>",
+        "<<<->",
+        "<->>>",
+        "~<~",
+        "~<=~",
+        "~>=~",
+        "~>~",
+        "*<",
+        "*>",
+        "*<=",
+        "*>=",
+        "<+>",
+        "<~>",
+    ]
 )
 _SIGN_KEEPERS = frozenset("~!@#^&|`?%")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -246,8 +337,18 @@ class _Lexer:
         return end
 
     def _unterminated(self, at: int, opened: int, what: str, closer: str) -> int:
-        self._error(finding("PW002", Span(at, opened), what=what, closer=closer), at, len(self.text))
-        return len(self.text)
+        suspect = self._suspect() if closer == "'" else None
+        notes = () if suspect is None else (suspect,)
+        return self._error(
+            finding("PW002", Span(at, opened), what=what, closer=closer, notes=notes), at, len(self.text)
+        )
+
+    def _suspect(self) -> Note | None:
+        """The string before, if it runs over a line end: often the one whose closing quote is missing."""
+        last = next((token for token in reversed(self.out.tokens) if token.kind == STRING), None)
+        if last is None or "\n" not in self.text[last.start : last.end] or self.text[last.start] == "$":
+            return None
+        return Note(Span(last.start, last.start + 1), "or does this string end too late?")
 
     def _string(self, at: int, opened: int, prefix: str) -> int:
         pattern = ESCAPE_END if prefix == "e" else PLAIN_END

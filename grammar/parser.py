@@ -61,9 +61,7 @@ def parse(source: Source) -> Parsed:
             break
         for expr in _Statement(tokens, end, report).read():
             elaborator.target(expr)
-    module = Module(
-        source=source, definitions=tuple(elaborator.definitions), variables=tuple(elaborator.variables)
-    )
+    module = Module(source=source, definitions=tuple(elaborator.definitions), variables=tuple(elaborator.variables))
     found = sorted(report.diagnostics, key=lambda diagnostic: (diagnostic.span.start, diagnostic.code))[:_MAX_FINDINGS]
     return Parsed(module, tuple(found), tuple(lexed.comments))
 
@@ -83,8 +81,40 @@ def _statements(lexed: Lexed, size: int) -> Iterator[tuple[list[Token], int]]:
 
 
 _SQL_VERBS = frozenset(
-    """insert update delete merge create drop alter truncate grant revoke begin commit rollback do call set reset copy
-    with values vacuum analyze explain execute prepare listen notify lock start refresh reindex comment""".split()
+    [
+        "insert",
+        "update",
+        "delete",
+        "merge",
+        "create",
+        "drop",
+        "alter",
+        "truncate",
+        "grant",
+        "revoke",
+        "begin",
+        "commit",
+        "rollback",
+        "do",
+        "call",
+        "set",
+        "reset",
+        "copy",
+        "with",
+        "values",
+        "vacuum",
+        "analyze",
+        "explain",
+        "execute",
+        "prepare",
+        "listen",
+        "notify",
+        "lock",
+        "start",
+        "refresh",
+        "reindex",
+        "comment",
+    ]
 )
 
 
@@ -104,7 +134,7 @@ class _Statement:
             span = Span(first.start, self.tokens[-1].end)
             self.report.add("PW024", span, what=f"{verb} is SQL, not a workflow")
             return []
-        partners = self._partners()
+        partners = self.partners()
         if partners is None:
             return []
         return self._parse(assign(self.tokens, partners))
@@ -112,7 +142,7 @@ class _Statement:
     def _continues_name(self, at: int) -> bool:
         return at < len(self.tokens) and self.tokens[at].kind == PUNCT and self.tokens[at].value in (".", "(")
 
-    def _partners(self) -> dict[int, int] | None:
+    def partners(self) -> dict[int, int] | None:
         """Index of every bracket's partner, both ways. None after reporting one that has none."""
         partners: dict[int, int] = {}
         open_: list[int] = []
@@ -148,7 +178,7 @@ class _Statement:
                 break
             terminals, rest = rest, None
             try:
-                out.extend(_lark().parse(terminals))  # type: ignore[arg-type]
+                out.extend(_tree(terminals))
             except UnexpectedToken as error:
                 at = next((i for i, token in enumerate(terminals) if token is error.token), len(terminals))
                 if at and at < len(terminals) and terminals[at].type == "SELECT" and _depth(terminals, at) == 0:
@@ -162,13 +192,14 @@ class _Statement:
     def _whole(self, terminals: list[Token]) -> list[syntax.Expr]:
         """What stands before a SELECT that comes too early, if it is complete."""
         try:
-            return _lark().parse(terminals)  # type: ignore[arg-type, return-value]
+            return _tree(terminals)
         except UnexpectedToken:
             return []
 
     def _unexpected(self, terminals: list[Token], at: int, error: UnexpectedToken) -> None:
         place = terminals[at].span if at < len(terminals) else Span(self.end, self.end)
-        self.report.add("PW001", place, **explain(terminals, at, error.accepts))
+        words = explain(self.report.source.text, terminals, at, error.accepts)
+        self.report.add("PW001", place, expected=words.expected, found=words.found, help=words.help)
 
     def _without_argument(self, terminals: list[Token], at: int, error: UnexpectedToken) -> list[Token] | None:
         """Report the error and put BROKEN in the place of the argument around it; None when nothing is left to read."""
@@ -182,6 +213,15 @@ class _Statement:
         if start == 0 and end == len(terminals):
             return None
         return [*terminals[:start], _broken(terminals, start, end, self.end), *terminals[end:]]
+
+
+def read_expression(tokens: list[Token]) -> syntax.Expr:
+    """The concrete tree of one expression, for tools and tests. Lark's UnexpectedToken if it is none."""
+    statement = _Statement(tokens, tokens[-1].end, Report(Source("", ""), []))
+    partners = statement.partners()
+    assert partners is not None
+    (expr,) = _tree(assign(tokens, partners))
+    return expr
 
 
 def _broken(terminals: list[Token], start: int, end: int, statement_end: int) -> Token:
@@ -218,6 +258,11 @@ def _argument(terminals: list[Token], at: int) -> tuple[int, int]:
     return min(starts[-1], end), end
 
 
+def _tree(terminals: list[Token]) -> list[syntax.Expr]:
+    """The expressions of one statement. UnexpectedToken where it leaves the grammar."""
+    return _lark().parse(terminals)  # type: ignore[return-value]
+
+
 class _Feed(LarkLexer):
     """Hands Lark the terminals that are already there."""
 
@@ -232,10 +277,7 @@ class _Feed(LarkLexer):
 @cache
 def _lark() -> Lark:
     grammar = files("pgweave.grammar").joinpath("df.lark").read_text(encoding="utf-8")
-    return Lark(
-        grammar, start="statement", parser="lalr", lexer=_Feed, transformer=_Builder(), keep_all_tokens=True
-    )
-
+    return Lark(grammar, start="statement", parser="lalr", lexer=_Feed, transformer=_Builder(), keep_all_tokens=True)
 
 
 class _Builder(Transformer[Token, "list[syntax.Expr]"]):

@@ -1,12 +1,12 @@
 """Diagnostics -> text with carets for people, and -> plain dictionaries for tools.
 
-    warning[PW101]: This groups from the left
-      --> invoice.df:2:1
-       |
-     2 | 'select a()' ~> 'select b()' & 'select c()'
-       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ read as `(a ~> b) & c`
-       |
-       = help: Add parentheses to say which one you mean.
+warning[PW101]: This groups from the left
+  --> invoice.df:2:1
+   |
+ 2 | 'select a()' ~> 'select b()' & 'select c()'
+   | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ read as `(a ~> b) & c`
+   |
+   = help: Add parentheses to say which one you mean.
 """
 
 from __future__ import annotations
@@ -126,11 +126,11 @@ def _drawn(line: str, start: int, end: int) -> tuple[str, str]:
         if _width(before) > _BEFORE:
             before = "..." + _clip(before[::-1], _BEFORE)[::-1]
         room = max(10, _WIDEST - _width(before))
-        inside_cut = _clip(inside, room)
-        after = _clip(after, max(0, room - _width(inside_cut)))
-        cut = inside_cut != inside or bool(after) or _width(line) > _WIDEST
-        inside, width = inside_cut, min(width, max(1, _width(inside_cut)))
-        after += "..." if cut else ""
+        rest = inside + after
+        inside = _clip(inside, room)
+        after = _clip(after, room - _width(inside))
+        width = min(width, max(1, _width(inside)))
+        after += "..." if inside + after != rest else ""
     return before + inside + after, " " * _width(before) + "^" * width
 
 

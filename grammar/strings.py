@@ -93,7 +93,7 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
     r"""Decode `E'..'`: `\n`, `\'`, octal and hexadecimal bytes (which together must be UTF-8), `\uXXXX`, `\UXXXXXXXX`."""
     out = _Builder()
     raw = bytearray()  # bytes written as \x.. or \ooo that still wait for the rest of their character
-    raw_start = 0
+    places: list[int] = []  # where each of those bytes is written
     high: tuple[int, int] | None = None  # first half of a surrogate pair and its place
 
     def flush(end: int) -> None:
@@ -101,10 +101,15 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
             raise BadEscape("half of a surrogate pair", high[1], end)
         if raw:
             try:
-                out.add(raw.decode(), raw_start)
+                decoded = raw.decode()
             except UnicodeDecodeError:
-                raise BadEscape("these bytes are not UTF-8", raw_start, end) from None
+                raise BadEscape("these bytes are not UTF-8", places[0], end) from None
+            at = 0
+            for character in decoded:
+                out.add(character, places[at])
+                at += len(character.encode())
             raw.clear()
+            places.clear()
 
     for start, end in segments:
         for piece in _ESCAPE.finditer(text, start, end):
@@ -116,8 +121,8 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
                     raise BadEscape("PostgreSQL text cannot hold a NUL character", place, piece.end())
                 if not raw:
                     flush(place)
-                    raw_start = place
                 raw.append(value)
+                places.append(place)
             elif kind in ("u4", "u8"):
                 high = _unicode(out, int(piece[kind], 16), high, place, piece.end(), flush)
             else:
@@ -135,9 +140,9 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
     return out.result()
 
 
-def _unicode(out: _Builder, code: int, high: tuple[int, int] | None, place: int, end: int, flush: object) -> (
-    tuple[int, int] | None
-):
+def _unicode(
+    out: _Builder, code: int, high: tuple[int, int] | None, place: int, end: int, flush: object
+) -> tuple[int, int] | None:
     """Add one code point, or remember the first half of a pair."""
     if high is not None:
         if not 0xDC00 <= code <= 0xDFFF:

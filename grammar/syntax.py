@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.lexer import Token
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from pgweave.grammar.lexer import Token
 
 
 class Expr:

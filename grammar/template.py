@@ -10,7 +10,7 @@ what is code and what is a string. The worker imports this, so nothing heavy may
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -39,7 +39,8 @@ class Context(Enum):
 class Placeholder:
     """One reference. column: of `$name.col`. star: `$name.*`. nullable: written with `?`. brace: `{name}`.
 
-    span: within the text that was scanned.
+    span: within the text that was scanned. dollar: whether it stands inside a dollar-quoted text, at any depth: a
+    value with a dollar sign could end that text.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Placeholder:
     brace: bool
     span: Span
     context: Context
+    dollar: bool = False
 
 
 _PLACEHOLDER = re.compile(
@@ -160,10 +162,13 @@ def _of_statement(text: str, pieces: list[_Piece], *, routine_bodies: bool) -> I
                 yield _placeholder(found, Context.CODE)
         elif piece.body is None:
             yield from _string_placeholders(text, piece)
-        elif bodies_are_code:
-            yield from _scan(text, piece.body, routine_bodies=False)
         else:
-            yield from _placeholders(text, piece.body, Context.DOLLAR)
+            inside = (
+                _scan(text, piece.body, routine_bodies=False)
+                if bodies_are_code
+                else _placeholders(text, piece.body, Context.DOLLAR)
+            )
+            yield from (replace(placeholder, dollar=True) for placeholder in inside)
 
 
 def _bodies_are_code(text: str, pieces: list[_Piece]) -> bool:

@@ -9,31 +9,110 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pgweave.grammar.fold import FUNCTIONS
 from pgweave.grammar.lexer import ERROR, NUMBER, OP, PARAM, PUNCT, QUOTED, STRING, VARIABLE, WORD, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _PUNCTUATION = {
     "(": "LPAR", ")": "RPAR", "[": "LSQB", "]": "RSQB", ",": "COMMA", ".": "DOT", "::": "TYPECAST", ":=": "NAMED",
 }  # fmt: skip
-_INFIX_SYMBOLS = frozenset("* / % ^ < > = <= >= <> !=".split())
+_BETWEEN_OPERANDS = frozenset(
+    ["*", "/", "%", "^", "<", ">", "=", "<=", ">=", "<>", "!=", "~>", "|=>", "&", "|", "?>", "!>"]
+)
 _KINDS = {QUOTED: "NAME", STRING: "STRING", NUMBER: "NUMBER", PARAM: "OPAQUE", VARIABLE: "OPAQUE", ERROR: "BROKEN"}
-_OPERAND_ENDS = frozenset({"NAME", "STRING", "NUMBER", "CONSTANT", "OPAQUE", "BROKEN", "RPAR", "RSQB", "TYPE", "SUBSCRIPT"})
+_OPERAND_ENDS = frozenset(
+    {"NAME", "STRING", "NUMBER", "CONSTANT", "OPAQUE", "BROKEN", "RPAR", "RSQB", "TYPE", "SUBSCRIPT"}
+)
 _SUBSELECT = frozenset({"select", "with", "values", "table"})
+_QUERY_GOES_ON = frozenset({"union", "intersect", "except", "order", "limit", "offset", "fetch", "for"})
 _RESERVED = frozenset(
-    """all analyse analyze any asc asymmetric both check column constraint create default deferrable desc distinct do
-    else end except fetch for foreign from grant group having initially intersect into lateral leading limit offset on
-    only order placing primary references returning some symmetric then to trailing union unique user using variadic
-    when where window with""".split()
+    [
+        "all",
+        "analyse",
+        "analyze",
+        "any",
+        "asc",
+        "asymmetric",
+        "both",
+        "check",
+        "column",
+        "constraint",
+        "create",
+        "default",
+        "deferrable",
+        "desc",
+        "distinct",
+        "do",
+        "else",
+        "end",
+        "except",
+        "fetch",
+        "for",
+        "foreign",
+        "from",
+        "grant",
+        "group",
+        "having",
+        "initially",
+        "intersect",
+        "into",
+        "lateral",
+        "leading",
+        "limit",
+        "offset",
+        "on",
+        "only",
+        "order",
+        "placing",
+        "primary",
+        "references",
+        "returning",
+        "some",
+        "symmetric",
+        "then",
+        "to",
+        "trailing",
+        "union",
+        "unique",
+        "user",
+        "using",
+        "variadic",
+        "when",
+        "where",
+        "window",
+        "with",
+    ]
 )
 # Words that give an argument list a syntax of its own.
 _SPECIAL_SYNTAX = frozenset(
-    "from for order distinct all variadic placing both leading trailing using as returning passing with".split()
+    [
+        "from",
+        "for",
+        "order",
+        "distinct",
+        "all",
+        "variadic",
+        "placing",
+        "both",
+        "leading",
+        "trailing",
+        "using",
+        "as",
+        "returning",
+        "passing",
+        "with",
+    ]
 )
-FOLDABLE = frozenset(
-    "jsonb_build_object jsonb_build_array format concat quote_literal quote_ident chr repeat replace".split()
-)
+# Which method reads what begins with a word.
+_ROLES = {
+    "select": "select", "as": "as", "and": "and", "or": "infix", "not": "not", "is": "is", "isnull": "suffix",
+    "notnull": "suffix", "like": "infix", "ilike": "infix", "in": "infix", "escape": "infix", "collate": "infix",
+    "similar": "similar", "between": "between", "at": "at", "null": "constant", "true": "constant",
+    "false": "constant", "case": "case", "cast": "cast", "array": "array", "exists": "group", "row": "group",
+    "any": "group", "all": "group", "some": "group", "operator": "operator",
+}  # fmt: skip
 
 
 def assign(tokens: Sequence[Token], partners: dict[int, int]) -> list[Token]:
@@ -49,7 +128,6 @@ class _Assigner:
         self.open: list[str] = []  # for each open bracket: "cast" or ""
         self.between: list[int] = [0]  # for each open bracket: how many BETWEENs wait for their AND
         self.case_ends = self._case_ends()
-        self.subselect_run = (0, False)  # where the last run of open parentheses ends, and whether a SELECT follows
 
     def run(self) -> list[Token]:
         at, size = 0, len(self.tokens)
@@ -64,7 +142,7 @@ class _Assigner:
                 symbol = token.value
                 if symbol in ("+", "-"):
                     token.type = "SIGN"
-                elif symbol in _INFIX_SYMBOLS:
+                elif symbol in _BETWEEN_OPERANDS:
                     token.type = "INFIX"
                 else:
                     token.type = "NAMED" if symbol == "=>" else "OPERATOR"
@@ -128,14 +206,10 @@ class _Assigner:
         return at + 1
 
     def _subselect_inside(self, at: int) -> bool:
-        end, found = self.subselect_run
-        if at >= end:  # one look per run: ten thousand parentheses are not looked through ten thousand times
-            end = at
-            while self._value(end) == "(":
-                end += 1
-            found = self._value(end) in _SUBSELECT
-            self.subselect_run = (end, found)
-        return found
+        """Whether these parentheses hold a query: `(SELECT ..)`, `((SELECT ..) UNION ..)`; not `((SELECT ..) || x)`."""
+        if self._value(at + 1) == "(":
+            return self._value(self.partners[at + 1] + 1) in _QUERY_GOES_ON
+        return self._value(at + 1) in _SUBSELECT
 
     def _name_start(self) -> int:
         """Where in `out` the qualified name begins that ends `out`."""
@@ -147,7 +221,7 @@ class _Assigner:
     def _is_special_call(self, at: int, close: int) -> bool:
         """Whether this argument list (or what follows it) needs more than df.lark knows; never so for df functions."""
         name = [token.value for token in self.out[self._name_start() :: 2]]
-        if name[0] == "df" or name[-1] in FOLDABLE:
+        if name[0] == "df" or name[-1] in FUNCTIONS:
             return False
         if self._value(close + 1) in ("over", "filter", "within"):
             return True
@@ -185,9 +259,9 @@ class _Assigner:
     def _word(self, at: int, token: Token) -> int:
         word = token.value
         if self._last() != "DOT":
-            role = _WORDS.get(word)
+            role = _ROLES.get(word)
             if role is not None:
-                return role(self, at)
+                return getattr(self, f"_{role}")(at)  # type: ignore[no-any-return]
             if word in _RESERVED and word != "user":
                 return self._emit("KEYWORD", at, at + 1)
         # SELECT df.start('..') id
@@ -350,14 +424,3 @@ class _Assigner:
         if parts[:1] == ["pg_catalog"]:
             del parts[0]
         return (end, ".".join(parts)) if parts else (at, "")
-
-
-_WORDS: dict[str, Callable[[_Assigner, int], int]] = {
-    "select": _Assigner._select, "as": _Assigner._as, "and": _Assigner._and, "or": _Assigner._infix,
-    "not": _Assigner._not, "is": _Assigner._is, "isnull": _Assigner._suffix, "notnull": _Assigner._suffix,
-    "like": _Assigner._infix, "ilike": _Assigner._infix, "in": _Assigner._infix, "escape": _Assigner._infix,
-    "collate": _Assigner._infix, "similar": _Assigner._similar, "between": _Assigner._between, "at": _Assigner._at,
-    "null": _Assigner._constant, "true": _Assigner._constant, "false": _Assigner._constant, "case": _Assigner._case,
-    "cast": _Assigner._cast, "array": _Assigner._array, "exists": _Assigner._group, "row": _Assigner._group,
-    "any": _Assigner._group, "all": _Assigner._group, "some": _Assigner._group, "operator": _Assigner._operator,
-}  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgweave.grammar.nodes import Text
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from pgweave.grammar.jsonb import Json
-    from pgweave.grammar.nodes import Node, Text
+    from pgweave.grammar.nodes import Node
     from pgweave.grammar.span import Span
 
 
@@ -28,10 +30,20 @@ class _Value:
 
 @dataclass(slots=True, kw_only=True)
 class TextValue(_Value):
-    """A string. unknown: a bare literal, which PostgreSQL still takes for whatever type is needed."""
+    """A string. unknown: a bare literal, which PostgreSQL still takes for whatever type is needed.
 
-    text: Text
+    Kept in pieces until somebody asks for the text: a chain of `||` would otherwise copy it at every link.
+    """
+
+    pieces: list[Text]
     unknown: bool = False
+
+    @property
+    def text(self) -> Text:
+        """The whole text, with its anchors."""
+        if len(self.pieces) > 1:
+            self.pieces = [join_texts(self.pieces, self.span)]
+        return self.pieces[0]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,6 +119,17 @@ Value: TypeAlias = (
     | OpaqueValue
     | BrokenValue
 )
+
+
+def join_texts(pieces: list[Text], span: Span) -> Text:
+    """One text of many, which still knows where each part stands."""
+    anchors: list[tuple[int, int]] = []
+    length = 0
+    for piece in pieces:
+        if piece.value:
+            anchors.extend((length + at, source) for at, source in piece.anchors or ((0, piece.span.start),))
+        length += len(piece.value)
+    return Text("".join(piece.value for piece in pieces), span, tuple(anchors))
 
 
 def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:

@@ -109,7 +109,7 @@ def render_sql(template: str, names: Mapping[str, str], variables: Mapping[str, 
     """Put values into SQL. `{name}` first, as raw text; then `$name` by where it stands. ValueProblem when one lacks."""
     raw, inserted = _insert_variables(template, variables, scan_sql)
     found = [
-        (place.span, _render(place, names))
+        (place.span, _apart(raw.text, place, _render(place, names)))
         for place in scan_sql(raw.text)
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
         and place.context is not Context.COMMENT
@@ -227,15 +227,37 @@ def dump(value: object) -> str:
             raise TypeError(type(value))
 
 
+_WORD = re.compile(r"[A-Za-z0-9_$.'\"\x80-\U0010ffff]")
+# A string, then only white space and comments: with a line feed among them PostgreSQL joins the next string to it.
+_STRING_BEFORE = re.compile(r"'(?:\s|--[^\n]*\n)*\Z")
+_STRING_AFTER = re.compile(r"(?:\s|--[^\n]*\n)*'")
+_NEARBY = 1000  # characters before a placeholder that are looked at for the end of a string
+
+
+def _apart(text: str, place: Placeholder, value: str) -> str:
+    """Keep a value in code position a token of its own: not grown together with what stands beside it."""
+    if place.context is not Context.CODE or place.star:
+        return value
+    before = text[max(0, place.span.start - _NEARBY) : place.span.start]
+    if value.startswith("'") and (_STRING_BEFORE.search(before) or _STRING_AFTER.match(text, place.span.end)):
+        return f" ({value}) "
+    left = " " if _WORD.match(before[-1:]) else ""
+    right = " " if _WORD.match(text, place.span.end) else ""
+    return f"{left}{value}{right}"
+
+
 def _render(place: Placeholder, names: Mapping[str, str]) -> str:
     if place.star:
         if place.context is not Context.CODE:
             raise ValueProblem(f"${place.name}.* is a row set; it can only stand in a FROM list")
-        return _row_set(place.name, names[place.name])
+        return _undollared(place, _row_set(place.name, names[place.name]))
     value = _lookup(place, names)
     if place.context is Context.CODE:
-        return _literal(value)
+        return _undollared(place, _literal(value))
     text = _plain(value)
+    if place.dollar and "$" in text:
+        # Inside a dollar-quoted text nothing can be escaped, so a value must not be able to end it.
+        raise ValueProblem(f"${place.name} holds a dollar sign, which could end the dollar-quoted text it stands in")
     if "\0" in text:
         raise ValueProblem(f"${place.name} holds the character NUL, which PostgreSQL cannot store in text")
     match place.context:
@@ -246,12 +268,21 @@ def _render(place: Placeholder, names: Mapping[str, str]) -> str:
         case Context.IDENTIFIER:
             return text.replace('"', '""')
         case _:
-            # Inside a dollar-quoted text nothing can be escaped, so a value must not be able to end it.
-            if re.search(r"\$", text):
-                raise ValueProblem(
-                    f"${place.name} holds a dollar sign, which could end the dollar-quoted text it stands in"
-                )
             return text
+
+
+def _undollared(place: Placeholder, code: str) -> str:
+    """Code without dollar signs where one could end the dollar-quoted body around it."""
+    if not place.dollar or "$" not in code:
+        return code
+    return _PLAIN_STRING.sub(_escaped, code)
+
+
+_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+
+
+def _escaped(string: re.Match[str]) -> str:
+    return "E" + string.group().replace("\\", "\\\\").replace("$", "\\044")
 
 
 def _literal(value: Json | object) -> str:
@@ -311,3 +342,37 @@ def _cell(value: Json) -> str:
 
 def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+# For texts that are not SQL and have rules of their own: URLs and bodies, see `pgweave.runtime.texts`.
+
+
+def insert_variables(template: str, variables: Mapping[str, str]) -> tuple[str, list[Placeholder]]:
+    """The text with its `{name}` forms replaced, and the `$name` forms of the template, where they stand in it now."""
+    raw, inserted = _insert_variables(template, variables, scan_raw)
+    return raw.text, [place for place in scan_raw(raw.text) if not place.brace and not _overlaps(place.span, inserted)]
+
+
+def splice(text: str, found: Iterable[tuple[Span, str]]) -> str:
+    """Replace some stretches of a text, given in ascending order."""
+    return _splice(text, list(found)).text
+
+
+def json_value(place: Placeholder, names: Mapping[str, str]) -> Json:
+    """What a placeholder stands for, as JSON: `$x` of an envelope is the whole object, `$x.*` the array of rows."""
+    value = parse(names[place.name])
+    rows = rows_of(value)
+    if place.star:
+        if rows is None:
+            raise ValueProblem(f"${place.name}.* — invalid result format")
+        return rows
+    if place.column is None and rows is None:
+        return value
+    found = _lookup(place, names)
+    assert found is None or isinstance(found, str | bool | list | dict)
+    return found
+
+
+def text_value(place: Placeholder, names: Mapping[str, str]) -> str:
+    """What a placeholder stands for, as plain text."""
+    return dump(json_value(place, names)) if place.star else _plain(_lookup(place, names))

@@ -92,7 +92,46 @@ PLACES = (
     "SELECT /* $x */ $x::text AS got",
     "SELECT $x::text AS got, 'a''$x' AS other, 1 AS \"c\"",
     "SELECT ($x)::text AS got WHERE $x::text = '$x'",
+    "SELECT ''||$x AS got",
+    "SELECT $x\n::text AS got",
+    "SELECT $x AS got, 'a'\n'b' AS c",
+    "SELECT $x AS got FROM (SELECT 'a'\n,$x) AS t",
 )
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("SELECT 'a'$x", "SELECT 'a' ('v') "),
+        ("SELECT 'a'\n$x", "SELECT 'a'\n ('v') "),
+        ("SELECT $x\n -- why\n'a'", "SELECT  ('v') \n -- why\n'a'"),
+        ("SELECT $n.5", "SELECT 1 .5"),
+        ('SELECT "a"$n', 'SELECT "a" 1'),
+    ],
+)
+def test_a_value_does_not_grow_together_with_what_stands_beside_it(template: str, expected: str) -> None:
+    assert render_sql(template, {"x": rowset(a="v"), "n": rowset(a=1)}, {}).text == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=HOSTILE)
+def test_a_hostile_value_in_the_body_of_a_do_block_arrives_as_data(value: str) -> None:
+    template = "DO $body$ BEGIN PERFORM set_config('test.got', $x || '' || $x, false); END $body$"
+    _session().execute(render_sql(template, {"x": rowset(v=value)}, {}).text.encode())
+    row = _session().execute("select current_setting('test.got')").fetchone()
+    assert row is not None
+    assert row[0] == value + value
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=HOSTILE)
+def test_a_value_in_a_dollar_quoted_text_arrives_as_data_or_is_refused(value: str) -> None:
+    try:
+        text = render_sql("SELECT $q$<$x>$q$ AS got, 1 AS one", {"x": rowset(v=value)}, {}).text
+    except ValueProblem:
+        assert "$" in value
+        return
+    assert _session().execute(text.encode()).fetchone() == (f"<{value}>", 1)
 
 
 @settings(max_examples=300, deadline=None)

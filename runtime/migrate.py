@@ -116,24 +116,39 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
 
     try:
         with connection.transaction():
-            if _installed(connection) is None:
+            if not _is_ours(connection):
                 connection.execute(QUERIES["begin_schema"])
+            # Nothing in this transaction has read the table: two that hold a weaker lock would wait for each other.
             connection.execute(QUERIES["lock_migrations"])
             row = connection.execute(QUERIES["migration_checksum"], [migration.number]).fetchone()
             if row is not None:
                 _compare(migration, row[0])
                 return False
             # Unqualified objects of a migration are the operators; they go where people's sessions find them.
+            if connection.execute(QUERIES["schema_exists"], [operator_schema]).fetchone() is None:
+                raise SchemaMissing(
+                    f"There is no schema “{operator_schema}” in {_name(connection)} to keep the operators in.",
+                    "Create it first, or leave --operator-schema out for `public`.",
+                )
             connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(operator_schema)))
             connection.execute(migration.sql.encode())
             connection.execute(QUERIES["record_migration"], [migration.number, migration.name, migration.checksum])
             return True
-    except psycopg.errors.DuplicateSchema:
+    except (psycopg.errors.DuplicateSchema, psycopg.errors.UniqueViolation) as error:
+        if error.diag.constraint_name not in {None, "pg_namespace_nspname_index"}:
+            raise
+        # Somebody else has just begun, too.
         return _run(connection, migration, operator_schema)
     except psycopg.errors.InsufficientPrivilege as error:
         raise PgweaveError(
             f"This role may not install the df schema in {_name(connection)}: {error.diag.message_primary}",
-            "Install as the owner of the database, or as a role with CREATE on it and on the operator schema.",
+            "Install as the owner of the database, or as a role with CREATE on it; such a role keeps the operators in a"
+            " schema of its own: --operator-schema NAME.",
+        ) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise PgweaveError(
+            f"The tables of the df schema in {_name(connection)} are in use: {error.diag.message_primary}",
+            "Try again when no long transaction holds them; nothing has been changed.",
         ) from error
 
 
@@ -147,6 +162,15 @@ def _compare(migration: Migration, checksum: str) -> None:
 
 def _installed(connection: Connection) -> int | None:
     """Newest migration in the database. SchemaForeign when df exists and is not ours."""
+    if not _is_ours(connection):
+        return None
+    newest = connection.execute(QUERIES["schema_version"]).fetchone()
+    assert newest is not None
+    return newest[0] and int(newest[0])
+
+
+def _is_ours(connection: Connection) -> bool:
+    """Whether there is a schema df of ours; False when there is none. SchemaForeign when it is somebody else's."""
     row = connection.execute(QUERIES["schema_state"]).fetchone()
     assert row is not None
     ours, exists, extension = row
@@ -160,11 +184,7 @@ def _installed(connection: Connection) -> int | None:
             f"In {_name(connection)} there is a schema df that pgweave did not make.",
             "Rename that schema, or use another database.",
         )
-    if not ours:
-        return None
-    newest = connection.execute(QUERIES["schema_version"]).fetchone()
-    assert newest is not None
-    return newest[0] and int(newest[0])
+    return bool(ours)
 
 
 def _name(connection: Connection) -> str:

@@ -24,7 +24,13 @@ comment on table df.migrations is 'Which numbered SQL files have run here, with 
 
 -- lock_migrations --
 -- One installer at a time; whoever comes second finds the work done.
+-- Who would have to wait long gives up: everybody behind a waiting lock waits, too.
+set local lock_timeout = '10s';
 lock table df.migrations in access exclusive mode;
+
+-- schema_exists --
+-- One row if there is a schema of this name.
+select from pg_namespace where nspname = %s;
 
 -- migration_checksum --
 -- The checksum a migration was run with; no row when it has not run.

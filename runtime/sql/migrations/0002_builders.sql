@@ -161,11 +161,12 @@ end $$;
 comment on function df.sleep(bigint) is 'A pause of so many seconds.';
 
 create function df.cron_problem(p_cron text) returns text
-language plpgsql immutable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), '[ \t]+');
+    v_zone constant text := substring(v_fields[1] from '^CRON_TZ=(.*)$');
     v_names constant text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
     v_low constant integer[] := array[0, 0, 1, 1, 0];
     v_high constant integer[] := array[59, 23, 31, 12, 7];
@@ -175,6 +176,14 @@ declare
     v_item text;
     v_number text;
 begin
+    if v_zone is not null then
+        v_fields := v_fields[2:];
+        begin
+            perform now() at time zone v_zone;
+        exception when invalid_parameter_value then
+            return format('there is no time zone ''%s''', v_zone);
+        end;
+    end if;
     if cardinality(v_fields) <> 5 then
         return format('expected 5 fields (minute hour day-of-month month day-of-week), found %s', cardinality(v_fields));
     end if;
@@ -193,7 +202,8 @@ begin
     end loop;
     return null;
 end $$;
-comment on function df.cron_problem(text) is 'What is wrong with a five-field cron expression; null if nothing.';
+comment on function df.cron_problem(text) is
+    'What is wrong with a five-field cron expression, with or without CRON_TZ=zone before it; null if nothing.';
 
 create function df.wait_for_schedule(cron_expr text) returns text
 language plpgsql strict
@@ -207,7 +217,7 @@ begin
     end if;
     return df.durofut('WAIT_SCHEDULE', p_query => '{"cron_expr":' || to_json(cron_expr)::text || '}');
 end $$;
-comment on function df.wait_for_schedule(text) is 'A pause until the next time that the five-field cron expression names.';
+comment on function df.wait_for_schedule(text) is 'A pause until the next time that the cron expression names: five fields, in UTC unless CRON_TZ=zone stands before them.';
 
 create function df.loop(body text, condition text default null) returns text
 language plpgsql

@@ -191,31 +191,50 @@ comment on function df.exec_node(text, text, integer[], uuid, text, integer, big
 
 create function df.worker_claim(p_worker text, p_limit integer, p_lease_seconds double precision)
 returns table (instance_id text, token uuid, role_name text, database text, attempts integer)
-language sql security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    with wanted as (
-        (select q.instance_id from df.queue as q where q.ready_at <= df.clock() and q.leased_until <= df.clock()
-         order by q.ready_at limit p_limit)
+#variable_conflict use_column
+declare
+    -- A constant, so that the indexes can be used: of a million that sleep none is looked at.
+    v_now constant timestamptz := df.clock();
+begin
+    return query
+    with recursive roles (role) as (
+        -- The roles with work that may be due, one index probe each.
+        (select q.submitted_by::oid from df.queue as q where q.ready_at < 'infinity' order by q.submitted_by limit 1)
+        union all
+        select (select q.submitted_by::oid from df.queue as q
+                where q.ready_at < 'infinity' and q.submitted_by > r.role order by q.submitted_by limit 1)
+        from roles as r where r.role is not null
+    ),
+    wanted (instance_id) as (
+        -- In turns: the first of each role, then the second of each, so that nobody's backlog keeps others waiting.
+        (select w.instance_id from roles as r cross join lateral (
+             select q.instance_id, row_number() over (order by q.ready_at) as place from df.queue as q
+             where q.submitted_by = r.role and q.ready_at < 'infinity' and q.ready_at <= v_now and q.leased_until <= v_now
+             order by q.ready_at limit p_limit
+         ) as w
+         order by w.place limit p_limit)
         union
         (select b.instance_id from df.inbox as b where not b.seen limit p_limit)
     ),
     due as (
         -- Skip locked: two workers never wait for each other here, and a step in flight keeps its instance.
         select q.instance_id from df.queue as q
-        where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= df.clock()
-        order by q.ready_at limit p_limit
+        where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now
+        limit p_limit
         for update skip locked
     )
     update df.queue as q
     set token = gen_random_uuid(), worker = p_worker, attempts = q.attempts + 1,
-        leased_until = df.clock() + make_interval(secs => p_lease_seconds)
+        leased_until = v_now + make_interval(secs => p_lease_seconds)
     from due, df.instances as i left join pg_roles as r on r.oid = i.submitted_by
     where q.instance_id = due.instance_id and i.id = due.instance_id
-    returning q.instance_id, q.token, r.rolname, i.database, q.attempts
-$$;
+    returning q.instance_id::text, q.token, r.rolname::text, i.database, q.attempts;
+end $$;
 comment on function df.worker_claim(text, integer, double precision) is
-    'Leases up to so many instances that want a worker. An expired lease counts as none: that is crash recovery.';
+    'Leases up to so many instances that want a worker, the roles in turns. An expired lease counts as none: that is crash recovery.';
 
 create function df.worker_renew(p_tokens uuid[], p_running jsonb, p_lease_seconds double precision) returns uuid[]
 language plpgsql security definer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.kinds import Wait
-from pgweave.runtime import steps
+from pgweave.runtime import http, steps
 from pgweave.runtime.steps import StepProblem
 from pgweave.runtime.values import ValueProblem, render_raw
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pgweave.runtime.advance import Run, Todo
     from pgweave.runtime.sessions import Sessions
+    from pgweave.runtime.ssrf import Policy
     from pgweave.runtime.store import Lease, Store
 
 
@@ -72,10 +73,19 @@ def _awaited(todo: Todo, variables: Mapping[str, str]) -> dict[str, object]:
 
 
 def execute(
-    store: Store, sessions: Sessions, lease: Lease, todo: Todo, variables: Mapping[str, str], max_bytes: int
+    store: Store,
+    sessions: Sessions,
+    lease: Lease,
+    todo: Todo,
+    variables: Mapping[str, str],
+    policy: Policy,
+    max_bytes: int,
 ) -> Run:
-    """Run one step to its checkpoint and say what it came to."""
-    if todo.row.node_type == "SQL":
-        return steps.execute(store, sessions, lease, todo, variables, max_bytes)
-    message = f"This version of pgweave does not run {todo.row.node_type} steps yet"
-    return store.fail(lease, todo.key, {"message": message})
+    """Run one step to its checkpoint and say what it came to. policy: what HTTP steps may reach."""
+    match todo.row.node_type:
+        case "SQL":
+            return steps.execute(store, sessions, lease, todo, variables, max_bytes)
+        case "HTTP" | "HTTP_MULTIPART":
+            return http.execute(store, sessions, lease, todo, variables, policy, max_bytes)
+        case other:
+            return store.fail(lease, todo.key, {"message": f"Unknown node type: {other}"})

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.grammar.kinds import Wait
-from pgweave.runtime.values import is_true, row_count
+from pgweave.runtime.values import ValueProblem, is_json, is_true, render_raw, row_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,13 +106,15 @@ class Todo:
 class Decision:
     """Something to record before going on: the winner of a race, or the next turn of a loop.
 
-    final: it never changes again. forget: node-runs of the turn that is over.
+    final: it never changes again. forget: node-runs of the turn that is over. abandoned: waits of the branch that lost;
+    they end with the decision, or one of them could still take a signal that is not for it any more.
     """
 
     key: Key
     result: str
     final: bool
     forget: tuple[Key, ...] = ()
+    abandoned: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +128,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do next. Decisions come first: once they are recorded, ask again.
-
-    abandoned: waiting runs nobody is interested in any more.
-    """
+    """What to do next. Decisions come first: once they are recorded, ask again."""
 
     todo: tuple[Todo, ...]
     decisions: tuple[Decision, ...]
     outcome: Outcome | None
     shown: Mapping[str, Shown]
-    abandoned: tuple[Key, ...] = ()
 
 
 @dataclass(slots=True)
@@ -145,33 +143,56 @@ class Progress:
     ended: dict[Key, Outcome] = field(default_factory=dict)
 
 
-def advance(graph: Graph, runs: Mapping[Key, Run], progress: Progress | None = None) -> Plan:
-    """Say what to do next with an instance of which exactly `runs` is known."""
-    visit = _Visit(graph, runs, progress or Progress())
+def advance(
+    graph: Graph,
+    runs: Mapping[Key, Run],
+    progress: Progress | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Plan:
+    """Say what to do next with an instance of which exactly `runs` is known. variables: for the texts of breaks."""
+    visit = _Visit(graph, runs, progress or Progress(), variables or {})
     step = visit.node(graph.root, (), {})
     outcome = None if isinstance(step, Pending) else step
     if isinstance(outcome, Broke):
         outcome = Failed({"message": STRAY_BREAK}, outcome.at)
-    return Plan(tuple(visit.todo), tuple(visit.decisions), outcome, visit.shown, tuple(visit.abandoned))
+    return Plan(tuple(visit.todo), tuple(visit.decisions), outcome, visit.shown)
 
 
 class _Visit:
-    """One walk from the root to every leaf that is next. Recursion is bounded by the depth limit of graphs."""
+    """One walk from the root to every leaf that is next.
 
-    def __init__(self, graph: Graph, runs: Mapping[Key, Run], progress: Progress) -> None:
+    Recursion is bounded by the depth limit of graphs. It may take two frames per level, no more (no comprehension that
+    calls `node`): at the limit that is half of what Python allows.
+    """
+
+    def __init__(self, graph: Graph, runs: Mapping[Key, Run], progress: Progress, variables: Mapping[str, str]) -> None:
         self.graph = graph
         self.runs = runs
         self.ended = progress.ended
+        self.variables = variables
         self.todo: list[Todo] = []
         self.decisions: list[Decision] = []
         self.shown: dict[str, Shown] = {}
-        self.abandoned: list[Key] = []
 
     def node(self, row: Row, iteration: Iteration, names: Names) -> Step:
         key = (row.id, iteration)
         if key in self.ended:
             return self.ended[key]
-        step = self._dispatch(row, iteration, names)
+        match row.node_type:
+            case "THEN":
+                step = self._then(row, iteration, names)
+            case "IF":
+                step = self._if(row, iteration, names)
+            case "JOIN":
+                step = self._join(row, iteration, names)
+            case "RACE":
+                step = self._race(row, iteration, names)
+            case "LOOP":
+                step = self._loop(row, iteration, names)
+            case "BREAK":
+                step = self._break(row, names)
+            case _:
+                step = self._leaf(row, iteration, names)
         if isinstance(step, Done) and row.result_name is not None:
             step = Done(step.result, {**step.names, row.result_name: step.result}, step.at)
         if not isinstance(step, Pending):
@@ -180,22 +201,14 @@ class _Visit:
             self.shown[row.id] = _shown(step)
         return step
 
-    def _dispatch(self, row: Row, iteration: Iteration, names: Names) -> Step:
-        match row.node_type:
-            case "THEN":
-                return self._then(row, iteration, names)
-            case "IF":
-                return self._if(row, iteration, names)
-            case "JOIN":
-                return self._join(row, iteration, names)
-            case "RACE":
-                return self._race(row, iteration, names)
-            case "LOOP":
-                return self._loop(row, iteration, names)
-            case "BREAK":
-                return Broke(_break_value(row), names, 0.0)
-            case _:
-                return self._leaf(row, iteration, names)
+    def _break(self, row: Row, names: Names) -> Step:
+        try:
+            value = _break_value(row, names, self.variables)
+        except ValueError as problem:
+            return Failed({"message": f"Invalid BREAK config: {problem}"}, 0.0)
+        except ValueProblem as problem:
+            return Failed({"message": str(problem)}, 0.0)
+        return Broke(value, names if row.result_name is None else {**names, row.result_name: value}, 0.0)
 
     def _leaf(self, row: Row, iteration: Iteration, names: Names) -> Step:
         run = self.runs.get((row.id, iteration))
@@ -220,67 +233,63 @@ class _Visit:
     def _if(self, row: Row, iteration: Iteration, names: Names) -> Step:
         condition = self.graph.condition(row)
         if condition is None:
-            return self._if_rows(row, iteration, names)
-        tested = self.node(condition, iteration, names)
-        if not isinstance(tested, Done):
-            return tested
-        branch = self.graph.left(row) if is_true(tested.result) else self.graph.right(row)
-        return _not_before(self.node(branch, iteration, tested.names), tested.at)
-
-    def _if_rows(self, row: Row, iteration: Iteration, names: Names) -> Step:
-        name = row.config().get("result_name")
-        if not isinstance(name, str) or name not in names:
-            return Failed({"message": f"df.if_rows: result '{name}' not found"}, 0.0)
-        count = row_count(names[name])
-        if count is None:
-            message = f"df.if_rows: result '{name}' is not a SQL result (missing row_count)"
-            return Failed({"message": message}, 0.0)
-        return self.node(self.graph.left(row) if count > 0 else self.graph.right(row), iteration, names)
+            branch, at = _rows_branch(self.graph, row, names), 0.0
+        else:
+            tested = self.node(condition, iteration, names)
+            if not isinstance(tested, Done):
+                return tested
+            holds, names, at = _holds(tested), tested.names, tested.at
+            if isinstance(holds, Failed):
+                return holds
+            branch = self.graph.left(row) if holds else self.graph.right(row)
+        return branch if isinstance(branch, Failed) else _not_before(self.node(branch, iteration, names), at)
 
     def _join(self, row: Row, iteration: Iteration, names: Names) -> Step:
-        steps = [self.node(branch, iteration, names) for branch in self.graph.branches(row)]
-        if any(isinstance(step, Pending) for step in steps):
+        ends, waiting = [], False
+        for branch in self.graph.branches(row):
+            step = self.node(branch, iteration, names)
+            if isinstance(step, Pending):
+                waiting = True
+            else:
+                ends.append(step)
+        if waiting:
             return PENDING
-        ends = [step for step in steps if not isinstance(step, Pending)]
         at = max(end.at for end in ends)
         merged = dict(names)
         for number, end in enumerate(ends, start=1):
-            match end:
-                case Failed():
-                    return _not_before(end.within(f"JOIN branch {number} failed"), at)
-                case Broke():
-                    return _not_before(end, at)
-                case Done():
-                    # Only what the branch itself bound: an inherited name must not undo a sibling's new value.
-                    merged.update({name: value for name, value in end.names.items() if names.get(name) != value})
+            if isinstance(end, Failed):
+                return _not_before(end.within(f"JOIN branch {number} failed"), at)
+            # Only what the branch has changed: an inherited name must not undo a sibling's new value.
+            merged.update({name: value for name, value in end.names.items() if names.get(name) != value})
+            if isinstance(end, Broke):
+                return Broke(end.value, merged, at)
         return Done(f"[{','.join(end.result for end in ends if isinstance(end, Done))}]", merged, at)
 
     def _race(self, row: Row, iteration: Iteration, names: Names) -> Step:
         branches = self.graph.branches(row)
         decided = self.runs.get((row.id, iteration))
         if decided is None:
-            ends = [
-                (end.at, side) for side, end in enumerate(self._ends(branches, iteration, names)) if end is not None
-            ]
-            if not ends:
-                return PENDING
-            # Recorded before anything follows from it: a loser that finishes late must not overturn the race.
-            self.decisions.append(Decision((row.id, iteration), json.dumps(min(ends)[1]), final=True))
+            ends, decisions = [], len(self.decisions)
+            for side, branch in enumerate(branches):
+                step = self.node(branch, iteration, names)
+                if not isinstance(step, Pending):
+                    ends.append((step.at, side))
+            # With a decision inside to be recorded first, a branch may turn out to have ended before the other.
+            if ends and len(self.decisions) == decisions:
+                # Recorded before anything follows from it: a loser that finishes late must not overturn the race.
+                winner = min(ends)[1]
+                lost = self._waits(branches[1 - winner], iteration)
+                self.decisions.append(Decision((row.id, iteration), str(winner), final=True, abandoned=lost))
             return PENDING
         winner = 0 if decided.result == "0" else 1
-        self._abandon(branches[1 - winner], iteration)
         end = self.node(branches[winner], iteration, names)
         if isinstance(end, Failed):
             return end.within(f"RACE {('left', 'right')[winner]} branch failed")
         return end
 
-    def _ends(self, branches: tuple[Row, ...], iteration: Iteration, names: Names) -> list[Outcome | None]:
-        steps = [self.node(branch, iteration, names) for branch in branches]
-        return [None if isinstance(step, Pending) else step for step in steps]
-
-    def _abandon(self, branch: Row, iteration: Iteration) -> None:
+    def _waits(self, branch: Row, iteration: Iteration) -> tuple[Key, ...]:
         members = subtree(self.graph, branch)
-        self.abandoned.extend(
+        return tuple(
             key
             for key, run in self.runs.items()
             if key[0] in members and key[1][: len(iteration)] == iteration and run.status == "waiting"
@@ -288,12 +297,12 @@ class _Visit:
 
     def _loop(self, row: Row, iteration: Iteration, names: Names) -> Step:
         state = self.runs.get((row.id, iteration))
-        turn, entry = 1, names
+        turn, entry, began = 1, names, 0.0
         if state is not None:
             recorded = json.loads(state.result or "{}")
-            turn, entry = int(recorded["turn"]), recorded["names"]
+            turn, entry, began = int(recorded["turn"]), recorded["names"], float(recorded["at"])
         inner = (*iteration, turn)
-        body = self.node(self.graph.left(row), inner, entry)
+        body = _not_before(self.node(self.graph.left(row), inner, entry), began)
         if isinstance(body, Broke):
             return Done(body.value, body.names, body.at)
         if not isinstance(body, Done):
@@ -301,21 +310,56 @@ class _Visit:
         again, after = True, body
         condition = self.graph.condition(row)
         if condition is not None:
-            tested = self.node(condition, inner, body.names)
+            tested = _not_before(self.node(condition, inner, body.names), body.at)
             if isinstance(tested, Broke):
                 return Done(tested.value, tested.names, tested.at)
             if not isinstance(tested, Done):
                 return tested
-            again, after = is_true(tested.result), tested
+            holds = _holds(tested)
+            if isinstance(holds, Failed):
+                return holds
+            again, after = holds, tested
         if not again:
             return Done(body.result, after.names, after.at)
-        members = subtree(self.graph, row)
-        over = tuple(key for key in self.runs if key[0] in members and key[1][: len(inner)] == inner)
-        recorded = json.dumps({"turn": turn + 1, "names": dict(after.names)}, ensure_ascii=False)
-        self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over))
-        for key in [key for key in self.ended if key[0] in members and key[1][: len(inner)] == inner]:
-            del self.ended[key]
+        self._next_turn(row, iteration, turn, after)
         return PENDING
+
+    def _next_turn(self, row: Row, iteration: Iteration, turn: int, after: Done) -> None:
+        members = subtree(self.graph, row)
+
+        def is_over(key: Key) -> bool:
+            # Of earlier turns too: a step that had lost a race may have ended when its turn was long over.
+            node_id, turns = key
+            depth = len(iteration)
+            return node_id in members and len(turns) > depth and turns[:depth] == iteration and turns[depth] <= turn
+
+        recorded = json.dumps({"turn": turn + 1, "names": dict(after.names), "at": after.at}, ensure_ascii=False)
+        over = tuple(key for key in self.runs if is_over(key))
+        self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over))
+        for key in [key for key in self.ended if is_over(key)]:
+            del self.ended[key]
+
+
+def _holds(tested: Done) -> bool | Failed:
+    """Whether a condition holds."""
+    try:
+        return is_true(tested.result)
+    except ValueProblem as problem:
+        return Failed({"message": f"The condition has no truth: {problem}"}, tested.at)
+
+
+def _rows_branch(graph: Graph, row: Row, names: Names) -> Row | Failed:
+    """The branch of df.if_rows: it asks a result that is there already."""
+    name = row.config().get("result_name")
+    if not isinstance(name, str) or name not in names:
+        return Failed({"message": f"df.if_rows: result '{name}' not found"}, 0.0)
+    try:
+        count = row_count(names[name])
+    except ValueProblem as problem:
+        return Failed({"message": f"df.if_rows: result '{name}': {problem}"}, 0.0)
+    if count is None:
+        return Failed({"message": f"df.if_rows: result '{name}' is not a SQL result (missing row_count)"}, 0.0)
+    return graph.left(row) if count > 0 else graph.right(row)
 
 
 def _not_before(step: Step, at: float) -> Step:
@@ -343,16 +387,13 @@ def _shown(step: Step) -> Shown:
             return Shown("running")
 
 
-def _break_value(row: Row) -> str:
-    """JSON text stays what it says, any other text becomes a JSON string."""
-    value = row.config().get("break_value")
-    if isinstance(value, str):
-        try:
-            json.loads(value)
-        except ValueError:
-            return json.dumps(value, ensure_ascii=False)
-        return value
-    return "null"
+def _break_value(row: Row, names: Names, variables: Mapping[str, str]) -> str:
+    """Its text with values put in. What is JSON then stays what it says, any other text becomes a JSON string."""
+    template = row.config().get("break_value")
+    if not isinstance(template, str):
+        return "null"
+    value = render_raw(template, names, variables)
+    return value if is_json(value) else json.dumps(value, ensure_ascii=False)
 
 
 def subtree(graph: Graph, row: Row) -> set[str]:

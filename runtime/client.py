@@ -84,6 +84,18 @@ class NodeState:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker. leases: how many instances it had in hand when it was last heard of."""
+
+    name: str
+    started_at: datetime
+    seen_at: datetime
+    concurrency: int
+    version: str
+    leases: int
+
+
 class Client:
     """One session with a prepared database. Close it, or use it in a `with` statement."""
 
@@ -148,6 +160,10 @@ class Client:
     def nodes(self, *instance_ids: str) -> list[NodeState]:
         """The nodes of some instances, each in pre-order."""
         return [NodeState(*row) for row in self._connection.execute(QUERIES["nodes"], [list(instance_ids)])]
+
+    def workers(self) -> list[WorkerState]:
+        """Which workers there are, those heard of last first. Only the owner of the schema sees them."""
+        return [WorkerState(*row) for row in self._connection.execute(QUERIES["workers"])]
 
     def now(self) -> datetime:
         """The database's time."""

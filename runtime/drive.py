@@ -38,7 +38,6 @@ class Drive:
         self.progress = Progress()
         self.in_flight: dict[Future[Run], Todo] = {}
         self.shown: dict[str, Shown] = {}
-        self.abandoned: set[Key] = set()
         self.turn_began = monotonic()
 
     def run(self) -> None:
@@ -70,9 +69,8 @@ class Drive:
         if self.situation.cancel is not None:
             self._cancel()
             return True
-        plan = advance(self.loaded.graph, self.situation.runs, self.progress)
+        plan = advance(self.loaded.graph, self.situation.runs, self.progress, self._variables())
         self.shown |= plan.shown
-        self.abandoned |= set(plan.abandoned)
         if plan.decisions:
             return self._decide(plan)
         if plan.outcome is not None:
@@ -94,6 +92,8 @@ class Drive:
             self.store.decide(self.lease, decision)
             for key in decision.forget:
                 self.situation.runs.pop(key, None)
+            for key in decision.abandoned:
+                self.situation.runs[key] = Run("cancelled")
             self.situation.runs[decision.key] = Run("completed", decision.result)
             pause = max(pause, self._shortfall(decision))
         if pause > 0 and not self.in_flight and not self._waiting():
@@ -122,7 +122,11 @@ class Drive:
     def _go_on(self, todo: list[Todo]) -> bool:
         """Begin what has been reached; then wait for a step to end, or park. True when the lease is done with."""
         waits, steps = activities.sort(todo)
-        failures = self._begin_waits(waits)
+        if waits:
+            # Look at once, even when steps follow: a wait may be over as it begins, and what we then watch over beside
+            # the steps is what we know to be waiting.
+            self._begin_waits(waits)
+            self.situation = self.store.settle(self.lease)
         if len(steps) == 1 and not self.in_flight and not waits and not self._waiting():
             # The common case, a chain: run it here, without handing it to another thread.
             self._known({steps[0].key: self._step(steps[0])})
@@ -132,37 +136,32 @@ class Drive:
         if self.in_flight:
             self._collect()
             return False
-        if waits or failures:
-            self.situation = self.store.settle(self.lease)
-            return False
-        return self._park()
+        return False if waits else self._park()
 
     def _park(self, delay_seconds: float | None = None) -> bool:
         """Give the lease back. False: something has happened meanwhile, and we have looked again."""
-        if self.store.park(self.lease, self.situation.wakes, self.shown, self.abandoned, delay_seconds):
+        if self.store.park(self.lease, self.situation.wakes, self.shown, delay_seconds):
             self.worker.emit("parked", self.lease.instance_id, None)
             return True
         self.situation = self.store.settle(self.lease)
         return False
 
     def _waiting(self) -> bool:
-        return any(run.status == "waiting" and key not in self.abandoned for key, run in self.situation.runs.items())
+        return any(run.status == "waiting" for run in self.situation.runs.values())
 
-    def _begin_waits(self, waits: list[Todo]) -> bool:
-        """Write the rows of waits just reached. True when one could not even begin."""
-        rows, failures = [], False
+    def _begin_waits(self, waits: list[Todo]) -> None:
+        """Write the rows of waits just reached, and the failures of those that cannot even begin."""
+        rows = []
         now = self.store.now() if any(todo.row.node_type == "WAIT_SCHEDULE" for todo in waits) else None
         for todo in waits:
             try:
                 rows.append(activities.wait_row(todo, self._variables(), now))
             except activities.StepProblem as problem:
                 self.store.fail(self.lease, todo.key, problem.error)
-                failures = True
         if rows:
             self.store.wait(self.lease, rows)
             for todo in waits:
                 self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
-        return failures
 
     def _collect(self) -> None:
         """Wait until a step has ended, or a wait may have."""
@@ -200,7 +199,7 @@ class Drive:
         self.worker.emit("step", *shown)
         try:
             run = activities.execute(
-                self.store, self.worker.sessions, self.lease, todo, self._variables(),
+                self.store, self.worker.sessions, self.lease, todo, self._variables(), self.worker.settings.http,
                 self.worker.settings.max_result_bytes,
             )  # fmt: skip
         finally:

@@ -1,7 +1,7 @@
 """One request and one answer on the wire: resolved once, judged, connected to what was judged, within one deadline.
 
 In: a Request, the secrets it names, the policy. Out: an Answer, or RequestProblem. Built on httpx2 for what is hard
-about HTTP (parsing, TLS, decoding, multipart), around a connection of our own: the library would resolve names itself,
+about HTTP (parsing, TLS, decoding, multipart), around connections of our own: the library would resolve names itself,
 count its timeouts per read, follow proxies from the environment and write URLs into logs. Imported only when a step
 really sends something; httpx2 is an extra.
 """
@@ -13,23 +13,24 @@ import logging
 import socket
 import ssl
 import time
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from functools import cache
 from queue import Empty, SimpleQueue
 from threading import BoundedSemaphore, Thread
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import httpcore2
 import httpx2
 
+from pgweave.runtime.envelope import Answer, too_large
+from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.request import MAX_HEADER_BYTES, RequestProblem, Secret
 from pgweave.runtime.ssrf import Blocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pgweave.runtime.request import Request
+    from pgweave.runtime.request import Part, Request
     from pgweave.runtime.ssrf import Address, Policy
 
 MAX_ANSWER_HEADERS = 200
@@ -54,60 +55,94 @@ class Unreachable(Exception):
     """There is no connection. Nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, its content decoded. headers: as sent, repeated ones included."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-
-
-class Deadline:
-    """The end of a request's time, by this machine's steady clock; nothing is ever compared with the database's."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds that remain. Expired when none do."""
-        seconds = self._end - time.monotonic()
-        if seconds <= 0:
-            raise Expired
-        return seconds
-
-
 @cache
 def tls_context() -> ssl.SSLContext:
     """The system's certificate authorities, or those of SSL_CERT_FILE."""
     return httpcore2.default_ssl_context()
 
 
-def exchange(
-    request: Request, key: str, secrets: Mapping[str, str], policy: Policy, max_bytes: int, agent: str
-) -> Answer:
-    """Send a request under an idempotency key and read the answer.
+class Exchange:
+    """One request. `run` makes it, once; `stop` may be called meanwhile from any thread.
 
-    max_bytes: of the decoded content. RequestProblem when there is no answer; its error says whether the request was
-    sent, at least in part.
+    max_bytes: of the decoded content.
     """
-    connector = _Connector(Deadline(request.timeout_seconds))
-    try:
-        return _exchange(request, _headers(request, key, secrets, agent), policy, max_bytes, connector)
-    except Blocked as blocked:
-        raise RequestProblem(str(blocked), hint="The worker decides what may be reached: --http-allow.") from None
-    except Expired:
-        message = f"HTTP timeout after {request.timeout_seconds}s: {request.shown}"
-        raise RequestProblem(message, request_sent=connector.sent) from None
-    except TooLarge:
-        message = f"{request.called} answered with more than {max_bytes} bytes"
-        raise RequestProblem(message, sqlstate="PW003", request_sent=True) from None
-    except (Unreachable, httpcore2.ConnectError) as error:
-        message = f"HTTP connection failed: {request.shown} - {_said(error)}"
-        raise RequestProblem(message, request_sent=False) from None
-    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.DecodingError, httpx2.InvalidURL) as error:
-        message = f"HTTP request failed: {request.shown} - {_said(error)}"
-        raise RequestProblem(message, request_sent=connector.sent) from None
+
+    def __init__(self, request: Request, policy: Policy, max_bytes: int) -> None:
+        self._request = request
+        self._policy = policy
+        self._max_bytes = max_bytes
+        self._line = _Line(request.timeout_seconds)
+
+    def stop(self) -> None:
+        """Give up; `run` raises StepInterrupted."""
+        self._line.cut()
+
+    def run(self, key: str, secrets: Mapping[str, str], agent: str) -> Answer:
+        """Send the request under an idempotency key and read the answer.
+
+        RequestProblem when there is none; its error says whether the request was sent, at least in part.
+        """
+        try:
+            return self._run(_headers(self._request, key, secrets, agent))
+        except (
+            Expired, Unreachable, TooLarge, httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.DecodingError,
+        ) as error:  # fmt: skip
+            if self._line.was_cut:
+                raise StepInterrupted from None
+            raise self._problem(error) from None
+        except httpx2.InvalidURL as error:
+            raise RequestProblem(f"HTTP request failed: {self._request.shown} - {error}") from None
+        except Blocked as blocked:
+            hint = "What HTTP steps may reach is the worker's to say: pgweave worker --http-allow."
+            raise RequestProblem(str(blocked), hint=hint) from None
+
+    def _problem(self, error: Exception) -> RequestProblem:
+        shown, sent = self._request.shown, self._line.sent
+        match error:
+            case Expired():
+                message = f"HTTP timeout after {self._request.timeout_seconds}s: {shown}"
+            case TooLarge():
+                return too_large(self._request, self._max_bytes)
+            case Unreachable() | httpcore2.ConnectError():
+                message = f"HTTP connection failed: {shown} - {_said(error)}"
+            case httpcore2.LocalProtocolError():
+                # It would quote the header it does not like.
+                message = f"HTTP request failed: {shown} - this cannot be said in HTTP"
+            case _:
+                message = f"HTTP request failed: {shown} - {_said(error)}"
+        return RequestProblem(message, request_sent=sent)
+
+    def _run(self, headers: list[tuple[bytes, bytes]]) -> Answer:
+        message = httpx2.Request(self._request.method, self._request.url, headers=headers, **_content(self._request))
+        url = message.url
+        if url.userinfo:
+            raise RequestProblem("The URL holds a user name or a password; send an Authorization header instead")
+        port = PORTS[url.scheme] if url.port is None else url.port
+        if not 0 < port < 65536:
+            raise RequestProblem(f"The URL names port {port}; ports are 1 to 65535")
+        host = url.raw_host.decode("ascii")
+        self._line.addresses = self._policy.vetted(host, port, lambda: self._line.look_up(self._policy, host, port))
+        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path)
+        connection = httpcore2.HTTPConnection(target.origin, ssl_context=tls_context(), network_backend=self._line)
+        with closing(connection):
+            raw = connection.handle_request(
+                httpcore2.Request(message.method, target, headers=message.headers.raw, content=message.stream)
+            )
+            if len(raw.headers) > MAX_ANSWER_HEADERS:
+                message_ = f"{self._request.called} answered with more than {MAX_ANSWER_HEADERS} headers"
+                raise RequestProblem(message_, request_sent=True)
+            with closing(httpx2.Response(raw.status, headers=raw.headers, stream=_Stream(raw))) as answer:
+                return Answer(raw.status, tuple(raw.headers), self._read(answer))
+
+    def _read(self, answer: httpx2.Response) -> bytes:
+        """The decoded content. Decoders hand it out in pieces, so that a bomb ends here with little of it in memory."""
+        body = bytearray()
+        for piece in answer.iter_bytes():
+            self._line.left()
+            body += piece
+            if len(body) > self._max_bytes:
+                raise TooLarge
+        return bytes(body)
 
 
 def _said(error: Exception) -> str:
@@ -115,30 +150,6 @@ def _said(error: Exception) -> str:
     cause = error.__cause__
     text = (cause.strerror if isinstance(cause, OSError) else None) or str(error) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _exchange(
-    request: Request, headers: list[tuple[bytes, bytes]], policy: Policy, max_bytes: int, connector: _Connector
-) -> Answer:
-    message = httpx2.Request(request.method, request.url, headers=headers, **_content(request))
-    url = message.url
-    if url.userinfo:
-        raise Blocked("Blocked: the URL holds a user name or a password; send an Authorization header instead.")
-    host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
-    connector.addresses = policy.vetted(host, port, lambda: _looked_up(policy, host, port, connector.deadline))
-    origin = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path)
-    with closing(
-        httpcore2.HTTPConnection(origin.origin, ssl_context=tls_context(), network_backend=connector)
-    ) as connection:
-        raw = connection.handle_request(
-            httpcore2.Request(request.method, origin, headers=message.headers.raw, content=message.stream)
-        )
-        if len(raw.headers) > MAX_ANSWER_HEADERS:
-            raise RequestProblem(
-                f"{request.called} answered with more than {MAX_ANSWER_HEADERS} headers", request_sent=True
-            )
-        answer = httpx2.Response(raw.status, headers=raw.headers, stream=_Stream(raw))
-        return Answer(raw.status, tuple(raw.headers), _read(answer, max_bytes, connector.deadline))
 
 
 class _Stream(httpx2.SyncByteStream):
@@ -154,23 +165,12 @@ class _Stream(httpx2.SyncByteStream):
         self._raw.close()
 
 
-def _read(answer: httpx2.Response, max_bytes: int, deadline: Deadline) -> bytes:
-    """The decoded content. Decoders hand it out in small pieces, so a bomb ends here with little of it in memory."""
-    body = bytearray()
-    for piece in answer.iter_bytes():
-        deadline.left()
-        body += piece
-        if len(body) > max_bytes:
-            raise TooLarge
-    return bytes(body)
-
-
 def _headers(request: Request, key: str, secrets: Mapping[str, str], agent: str) -> list[tuple[bytes, bytes]]:
     """What the step says, completed by what it leaves out; here secrets take their place."""
     headers = [(header.name, _value(header.pieces, secrets)) for header in request.headers]
     given = {name.lower() for name, _ in headers}
-    own = {"user-agent": agent, "accept": "*/*", "accept-encoding": "gzip, deflate", "idempotency-key": key}
-    headers += [(name.title(), value) for name, value in own.items() if name not in given]
+    own = {"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Idempotency-Key": key}
+    headers += [(name, value) for name, value in own.items() if name.lower() not in given]
     if request.parts:
         headers.append(("Content-Type", f"multipart/form-data; boundary={_boundary(request, key)}"))
     encoded = [(name.encode("ascii"), value.encode()) for name, value in headers]
@@ -192,52 +192,72 @@ def _boundary(request: Request, key: str) -> str:
 
 
 def _content(request: Request) -> dict[str, Any]:
-    if not request.parts:
-        return {"content": request.body}
-    return {
-        "files": [
-            (part.name, (part.filename, part.data, part.content_type or ("application/octet-stream" if part.filename else None)))
-            for part in request.parts
-        ]
-    }  # fmt: skip
+    return {"files": [_field(part) for part in request.parts]} if request.parts else {"content": request.body}
+
+
+def _field(part: Part) -> tuple[str, tuple[str | None, bytes, str | None]]:
+    # Left out, the library would guess by the endings that this machine knows.
+    unknown = None if part.filename is None else "application/octet-stream"
+    return part.name, (part.filename, part.data, part.content_type or unknown)
 
 
 _lookups = BoundedSemaphore(MAX_LOOKUPS)
 
 
-def _looked_up(policy: Policy, host: str, port: int, deadline: Deadline) -> Iterable[str]:
-    """Ask the resolver, on a thread that is left behind when it takes too long: getaddrinfo knows no timeout."""
-    answers: SimpleQueue[list[str] | Exception] = SimpleQueue()
+class _Line(httpcore2.NetworkBackend):
+    """The way to a server: the one deadline, the judged addresses, and the connection, which can be cut.
 
-    def ask() -> None:
+    The clock is this machine's steady one; nothing is ever compared with the database's.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.addresses: tuple[Address, ...] = ()
+        self.sent = False  # the request, at least in part
+        self.was_cut = False
+        self._end = time.monotonic() + seconds
+        self._socket: socket.socket | None = None
+        self._answers: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def left(self) -> float:
+        """Seconds that remain. Expired when none do."""
+        seconds = self._end - time.monotonic()
+        if seconds <= 0 or self.was_cut:
+            raise Expired
+        return seconds
+
+    def cut(self) -> None:
+        """End whatever is going on, from another thread."""
+        self.was_cut = True
+        self._answers.put(Expired())
+        connection = self._socket
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def look_up(self, policy: Policy, host: str, port: int) -> Iterable[str]:
+        """Ask the resolver, on a thread that is left behind when it takes too long: getaddrinfo knows no timeout."""
+        if not _lookups.acquire(timeout=self.left()):
+            raise Expired
+        Thread(target=self._ask, args=(policy, host, port), daemon=True, name="look-up").start()
         try:
-            answers.put(list(policy.resolve(host, port)))
+            found = self._answers.get(timeout=self.left())
+        except Empty:
+            raise Expired from None
+        if isinstance(found, Expired):
+            raise found
+        if isinstance(found, Exception):
+            raise Unreachable("the name cannot be resolved") from found
+        if not found:
+            raise Unreachable("the name has no address")
+        return found
+
+    def _ask(self, policy: Policy, host: str, port: int) -> None:
+        try:
+            self._answers.put(list(policy.resolve(host, port)))
         except (OSError, UnicodeError) as error:
-            answers.put(error)
+            self._answers.put(error)
         finally:
             _lookups.release()
-
-    if not _lookups.acquire(timeout=deadline.left()):
-        raise Expired
-    Thread(target=ask, daemon=True, name="look-up").start()
-    try:
-        found = answers.get(timeout=deadline.left())
-    except Empty:
-        raise Expired from None
-    if isinstance(found, Exception):
-        raise Unreachable("the name cannot be resolved") from found
-    if not found:
-        raise Unreachable("the name has no address")
-    return found
-
-
-class _Connector(httpcore2.NetworkBackend):
-    """Connects to the judged addresses, whatever the host is called; the name stays with TLS and the Host header."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self.deadline = deadline
-        self.addresses: tuple[Address, ...] = ()
-        self.sent = False
 
     def connect_tcp(
         self,
@@ -247,45 +267,53 @@ class _Connector(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Try every address, a few times over. A dead one gets its share of the time, not all of it."""
+        """Connect to one of the judged addresses, whatever the host is called; its name is for TLS and the Host header.
+
+        Each is tried a few times over. A dead one gets its share of the time, not all of it.
+        """
         pause, problem = 0.1, OSError("no address")
-        for remaining in range(CONNECT_ROUNDS - 1, -1, -1):
-            for waiting, address in enumerate(self.addresses):
+        tries = len(self.addresses) * CONNECT_ROUNDS
+        for number in range(CONNECT_ROUNDS):
+            for address in self.addresses:
                 try:
-                    return self._connected(address, port, len(self.addresses) - waiting + remaining)
+                    return self._connected(address, port, self.left() / tries)
                 except OSError as error:
-                    problem = error
-            if remaining:
-                time.sleep(min(pause, self.deadline.left()))
+                    problem, tries = error, tries - 1
+            if number < CONNECT_ROUNDS - 1:
+                time.sleep(min(pause, self.left()))
                 pause *= 2
-        self.deadline.left()
+        self.left()
         raise httpcore2.ConnectError(str(problem)) from problem
 
-    def _connected(self, address: Address, port: int, shares: int) -> _Socket:
+    def _connected(self, address: Address, port: int, seconds: float) -> _Connection:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        self._socket = connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(self.deadline.left() / shares)
+            connection.settimeout(seconds)
             connection.connect((str(address), port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             connection.close()
             raise
-        return _Socket(self, connection)
+        return _Connection(self, connection)
+
+    def follow(self, connection: socket.socket) -> None:
+        """From now on the connection to cut is this one."""
+        self._socket = connection
 
 
-class _Socket(httpcore2.NetworkStream):
+class _Connection(httpcore2.NetworkStream):
     """A connection on which every single operation ends with the deadline of the request."""
 
-    def __init__(self, connector: _Connector, connection: socket.socket) -> None:
-        self._connector = connector
-        self._connection = connection
+    def __init__(self, line: _Line, connection: socket.socket) -> None:
+        self._line = line
+        self._socket = connection
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what there is."""
         try:
-            self._connection.settimeout(self._connector.deadline.left())
-            return self._connection.recv(max_bytes)
+            self._socket.settimeout(self._line.left())
+            return self._socket.recv(max_bytes)
         except TimeoutError:
             raise Expired from None
         except OSError as error:
@@ -294,11 +322,11 @@ class _Socket(httpcore2.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write everything."""
         view = memoryview(buffer)
-        self._connector.sent = True
+        self._line.sent = True
         try:
             while view:
-                self._connection.settimeout(self._connector.deadline.left())
-                view = view[self._connection.send(view) :]
+                self._socket.settimeout(self._line.left())
+                view = view[self._socket.send(view) :]
         except TimeoutError:
             raise Expired from None
         except OSError as error:
@@ -309,23 +337,24 @@ class _Socket(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         """Wrap the connection; the certificate has to be one for the name in the URL."""
         try:
-            self._connection.settimeout(self._connector.deadline.left())
-            wrapped = ssl_context.wrap_socket(self._connection, server_hostname=server_hostname)
+            self._socket.settimeout(self._line.left())
+            self._socket = wrapped = ssl_context.wrap_socket(
+                self._socket, server_hostname=server_hostname, do_handshake_on_connect=False
+            )
+            self._line.follow(wrapped)  # before the handshake, so that it can be cut
+            wrapped.do_handshake()
         except TimeoutError:
             self.close()
             raise Expired from None
         except OSError as error:
             self.close()
             raise httpcore2.ConnectError(str(error)) from error
-        return _Socket(self._connector, wrapped)
+        return self
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - what the library declares
-        """The one thing we are asked for: which protocol TLS has agreed on."""
-        return cast("ssl.SSLSocket", self._connection) if info == "ssl_object" and self._is_tls() else None
-
-    def _is_tls(self) -> bool:
-        return isinstance(self._connection, ssl.SSLSocket)
+        """The one thing we are asked for: what TLS has agreed on."""
+        return self._socket if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket) else None

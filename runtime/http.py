@@ -1,42 +1,47 @@
-"""An HTTP step: from a Request to the envelope that becomes the step's result, or to its failure.
+"""Running one HTTP step: say that a request is about to be made, make it, record what came of it.
 
-In: a Request with its values in place, its secrets, the worker's policy. Out: the envelope as JSON text, of which
-workflows read `$r.status`, `$r.ok` and `$r.body`; RequestProblem when there is no answer, or one that says the server
-failed. Answers are data of somebody else: nothing of them is interpreted beyond text or not text.
+In: a leaf of type HTTP or HTTP_MULTIPART. Out: its node-run, as recorded. A request cannot be part of a transaction, so
+it is made at least once: a worker that dies before the record leaves none, and the next one sends the request again
+under the same key. Nothing else repeats a request: whoever fails, fails.
+
+    request.py    configuration and values -> Request        ssrf.py      which addresses may be reached
+    exchange.py   Request -> Answer, on the wire             envelope.py  Answer -> JSON text
 """
 
 from __future__ import annotations
 
-import base64
-import codecs
-import json
-import re
-import time
+from contextlib import nullcontext
+from functools import cache
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from pgweave.runtime.request import RequestProblem, Secret
-from pgweave.runtime.ssrf import Policy
+from pgweave.runtime.advance import Run
+from pgweave.runtime.envelope import Mask, envelope
+from pgweave.runtime.errors import LeaseLost, StepInterrupted
+from pgweave.runtime.request import RequestProblem, prepare, secret_names
+from pgweave.runtime.steps import MAX_ATTEMPTS, PASSING
+from pgweave.runtime.store import ALREADY_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
-    from pgweave.runtime.exchange import Answer
+    import psycopg
+
+    from pgweave.runtime.advance import Todo
     from pgweave.runtime.request import Request
+    from pgweave.runtime.sessions import Sessions
+    from pgweave.runtime.ssrf import Policy
+    from pgweave.runtime.store import Lease, Permit, Store
 
-__all__ = ["Policy", "idempotency_key", "perform"]
+    Hold = Callable[[Callable[[], object]], AbstractContextManager[None]]
 
-PREVIEW_BYTES = 512
-MASKED_LENGTH = 4  # characters; a shorter secret would mask half of any text
-
-_NAMESPACE = UUID("6f5a0a52-5d0a-5c39-9c1e-3b0f4a6f1f5e")  # ours, made up once
-_TEXT_TYPES = re.compile(
-    r"text/.*|.*\+(json|xml|yaml)|application/(json|xml|javascript|ecmascript|x-www-form-urlencoded|graphql|(x-)?yaml)"
-)
-_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";,]+)", re.IGNORECASE)
-# Python's names of the encodings browsers know; it has others that take quadratic time or are no encodings of text.
-_ENCODINGS = re.compile(r"utf-(8|16|32).*|iso8859.*|cp\d+|koi8.*|gb.*|big5.*|euc_.*|shift_jis.*|iso2022.*|mac-.*")
-_BY_CUSTOM = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-8": "utf-8-sig"}  # as browsers read them
+FUNCTIONS = {
+    "HTTP": ("df.http()", "df.http(text, text, text, jsonb, integer)"),
+    "HTTP_MULTIPART": ("df.http_multipart()", "df.http_multipart(text, text, jsonb, jsonb, integer)"),
+}
+_NAMESPACE = UUID("6f5a0a52-5d0a-5c39-9c1e-3b0f4a6f1f5e")  # made up once; a new one would give every request a new key
 
 
 def idempotency_key(instance_id: str, node_id: str, iteration: tuple[int, ...]) -> str:
@@ -44,111 +49,147 @@ def idempotency_key(instance_id: str, node_id: str, iteration: tuple[int, ...]) 
     return str(uuid5(_NAMESPACE, "/".join((instance_id, node_id, *map(str, iteration)))))
 
 
-def perform(request: Request, *, secrets: Mapping[str, str], key: str, policy: Policy, max_bytes: int) -> str:
+def execute(
+    store: Store,
+    sessions: Sessions,
+    lease: Lease,
+    todo: Todo,
+    variables: Mapping[str, str],
+    policy: Policy,
+    max_bytes: int,
+) -> Run:
+    """Run an HTTP step and say what it came to; a run with the status "cancelled" was interrupted by us."""
+    began = monotonic()
+    attempts, sent = 1, None
+
+    def failed(error: Mapping[str, object]) -> Run:
+        elapsed = monotonic() - began
+        return _surely(
+            store, lease, todo,
+            lambda: store.fail(lease, todo.key, error, query=sent, attempts=attempts, elapsed_seconds=elapsed),
+        )  # fmt: skip
+
+    try:
+        config = _config(todo)
+        permit = _permit(store, lease, todo, secret_names(config))
+        if isinstance(permit, Run):
+            return permit
+        attempts = permit.attempts
+        request = prepare(todo.row.node_type, config, todo.names, variables)
+        sent = f"{request.method} {request.url}"
+        result = perform(
+            request,
+            secrets=permit.secrets,
+            key=idempotency_key(lease.instance_id, *todo.key),
+            policy=policy,
+            max_bytes=max_bytes,
+            hold=lambda stop: sessions.hold((lease.instance_id, todo.key), stop),
+        )
+        elapsed = monotonic() - began
+        return _surely(
+            store, lease, todo,
+            lambda: store.record(lease, todo.key, result, query=sent, attempts=attempts, elapsed_seconds=elapsed),
+        )  # fmt: skip
+    except StepInterrupted:
+        return Run("cancelled")
+    except RequestProblem as problem:
+        return failed(problem.error)
+
+
+def perform(
+    request: Request,
+    *,
+    secrets: Mapping[str, str],
+    key: str,
+    policy: Policy,
+    max_bytes: int,
+    hold: Hold = lambda stop: nullcontext(),
+) -> str:
     """Send a request and write its answer down as the envelope, JSON text of at most `max_bytes`.
 
-    secrets: every one the request names. Answers from 500 on are failures; what to do about others is the workflow's
-    business.
+    key: see `idempotency_key`. secrets: those the request names. hold: told how to interrupt the request from another
+    thread, for as long as the block lasts. RequestProblem when there is no answer, or one that says the server failed.
     """
-    for name in {piece.name for header in request.headers for piece in header.pieces if isinstance(piece, Secret)}:
+    for name in request.secrets:
         if name not in secrets:
             hint = f"As the role that starts the workflow: SELECT df.set_secret('{name}', '...');"
             raise RequestProblem(f"Secret '{name}' is not set", hint=hint)
     try:
-        from pgweave.runtime.exchange import exchange
+        from pgweave.runtime.exchange import Exchange
     except ImportError as error:
         hint = "Install it where the worker runs: pip install 'pgweave[http]'"
         raise RequestProblem(f"{request.kind} steps need the package httpx2, which is not here", hint=hint) from error
-    began = time.monotonic()
-    answer = exchange(request, key, secrets, policy, max_bytes, f"pgweave/{_version()}")
-    milliseconds = round((time.monotonic() - began) * 1000)
-    mask = _Mask(secrets)
-    body, encoding = _body(answer, mask)
-    if answer.status >= 500:
-        message = f"{request.called} returned {answer.status}: {_preview(body, encoding)}"
-        raise RequestProblem(message, status=answer.status, request_sent=True)
-    envelope = json.dumps(
-        {
-            "status": answer.status,
-            "body": body,
-            "encoding": encoding,
-            "headers": _headers(answer, mask),
-            "ok": 200 <= answer.status < 300,
-            "duration_ms": milliseconds,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
-    if len(envelope.encode()) > max_bytes:
-        message = f"{request.called} answered with more than {max_bytes} bytes"
-        raise RequestProblem(message, sqlstate="PW003", request_sent=True)
-    return envelope
+    began = monotonic()
+    mask = Mask(secrets)
+    exchange = Exchange(request, policy, max_bytes)
+    try:
+        with hold(exchange.stop):
+            answer = exchange.run(key, secrets, f"pgweave/{_version()}")
+    except RequestProblem as problem:
+        # What went wrong may quote what the server sent.
+        raise RequestProblem(**(problem.error | {"message": mask.text(str(problem))})) from None
+    return envelope(request, answer, mask, round((monotonic() - began) * 1000), max_bytes)
 
 
+@cache
 def _version() -> str:
     from importlib.metadata import version
 
     return version("pgweave")
 
 
-class _Mask:
-    """Hides secrets that a server sends back: some echo what they were sent, and results are kept."""
-
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._known = [(value, f"{{secret:{name}}}") for name, value in secrets.items() if len(value) >= MASKED_LENGTH]
-
-    def text(self, text: str) -> str:
-        for value, shown in self._known:
-            text = text.replace(value, shown)
-        return text
-
-    def data(self, data: bytes) -> bytes:
-        for value, shown in self._known:
-            data = data.replace(value.encode(), shown.encode())
-        return data
-
-
-def _headers(answer: Answer, mask: _Mask) -> dict[str, str]:
-    """Names in lower case; of repeated ones the last; values that are not UTF-8 are dropped."""
-    headers = {}
-    for name, value in answer.headers:
-        try:
-            headers[name.decode("ascii").lower()] = mask.text(value.decode())
-        except UnicodeDecodeError:
-            continue
-    return headers
-
-
-def _body(answer: Answer, mask: _Mask) -> tuple[str, str]:
-    """The body, and how it is written: as text, or as base64 when it is not text by its type and not by its looks."""
-    declared = next(
-        (value.decode("latin-1") for name, value in reversed(answer.headers) if name.lower() == b"content-type"), ""
-    )
-    kind = declared.split(",")[0].split(";")[0].strip().lower()
-    if _TEXT_TYPES.fullmatch(kind):
-        return mask.text(answer.body.decode(_encoding(declared), errors="replace")), "text"
-    body = mask.data(answer.body)
-    if b"\0" not in body:
-        try:
-            return body.decode(), "text"
-        except UnicodeDecodeError:
-            pass
-    return base64.b64encode(body).decode("ascii"), "base64"
-
-
-def _encoding(content_type: str) -> str:
-    found = _CHARSET.search(content_type)
+def _config(todo: Todo) -> dict[str, object]:
     try:
-        name = codecs.lookup(found[1] if found else "utf-8").name
-    except LookupError:
-        name = "utf-8"
-    name = _BY_CUSTOM.get(name, name)
-    return name if _ENCODINGS.fullmatch(name) else "utf-8-sig"
+        return todo.row.config()
+    except ValueError as error:
+        raise RequestProblem(f"Invalid {todo.row.node_type} config: {error}") from error
 
 
-def _preview(body: str, encoding: str) -> str:
-    data = body.encode(errors="replace")
-    if len(data) <= PREVIEW_BYTES:
-        return body
-    unit = "bytes" if encoding == "text" else "base64 characters"
-    return f"{data[:PREVIEW_BYTES].decode(errors='ignore')}... [truncated, {len(data)} {unit} total]"
+def _permit(store: Store, lease: Lease, todo: Todo, secrets: list[str]) -> Permit | Run:
+    """Say that a request is about to be made. A Run when it has been made already."""
+    import psycopg
+
+    try:
+        permit = store.request(lease, todo.key, secrets)
+    except psycopg.Error as error:
+        if error.sqlstate == ALREADY_RUN:
+            return _recorded(store, lease, todo)
+        raise
+    if not permit.allowed:
+        called, signature = FUNCTIONS[todo.row.node_type]
+        raise RequestProblem(
+            f"Blocked: role '{lease.role}' does not have EXECUTE privilege on {called}.",
+            hint=f"The owner of the df schema can grant EXECUTE on {signature}.",
+        )
+    return permit
+
+
+def _surely(store: Store, lease: Lease, todo: Todo, write: Callable[[], Run]) -> Run:
+    """Record an outcome, through short troubles of the database: without the record it would be sought again."""
+    import psycopg
+
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return write()
+        except psycopg.DataError as error:
+            # Not UTF-8, for instance. Another attempt would end here, too.
+            said = error.diag.message_primary
+            raise RequestProblem(f"The database cannot keep the answer: {said}", request_sent=True) from error
+        except psycopg.Error as error:
+            if error.sqlstate == ALREADY_RUN:
+                return _recorded(store, lease, todo)
+            if attempt == MAX_ATTEMPTS or not _passes(error):
+                raise
+            sleep(0.1 * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _passes(error: psycopg.Error) -> bool:
+    return error.sqlstate is None or error.sqlstate.startswith(PASSING)
+
+
+def _recorded(store: Store, lease: Lease, todo: Todo) -> Run:
+    run = store.run(lease, todo.key)
+    if run is None:
+        raise LeaseLost(f"the request of node {todo.row.id} left no record")
+    return run

@@ -12,8 +12,9 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pgweave.runtime.steps import StepProblem
 from pgweave.runtime.texts import MAX_TEXT, render_base64, render_body, render_text, render_url
 from pgweave.runtime.values import ValueProblem
 
@@ -25,6 +26,7 @@ MAX_TIMEOUT_SECONDS = 3600
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64_000  # names and values together; what servers accept ends far below
 MAX_PARTS = 100
+MAX_SHOWN = 300  # characters of a URL in messages
 
 # What frames the message or belongs to the connection is ours to say; so is the host, which was checked.
 REFUSED_HEADERS = frozenset(
@@ -39,13 +41,12 @@ _SECRET = re.compile(r"\{secret:([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,30})://", re.ASCII | re.IGNORECASE)
 
 
-class RequestProblem(Exception):
+class RequestProblem(StepProblem):
     """A request that cannot be made, or that came to nothing. error: what the node's row will say."""
 
     def __init__(self, message: str, **details: object) -> None:
         # jsonb cannot hold the character NUL, and part of a message may come from a server.
-        super().__init__(message.replace("\0", "\ufffd"))
-        self.error: dict[str, Any] = {"message": str(self), **details}
+        super().__init__(message.replace("\0", "\ufffd"), **details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ class Request:
     parts: tuple[Part, ...] = ()
 
     @property
+    def secrets(self) -> set[str]:
+        """Names of the secrets it is to be sent with."""
+        return {piece.name for header in self.headers for piece in header.pieces if isinstance(piece, Secret)}
+
+    @property
     def called(self) -> str:
         """How messages begin: `HTTP POST https://example.com/orders`."""
         return f"{self.kind} {self.method} {self.shown}"
@@ -126,9 +132,7 @@ def _prepare(
     url = render_url(template, names, variables)
     _check_scheme(url)
     headers = tuple(_headers(kind, config.get("headers"), names, variables))
-    request = Request(
-        kind, method, url, headers, _timeout(config.get("timeout_seconds", 30)), re.split(r"[?#]", template)[0]
-    )
+    request = Request(kind, method, url, headers, _timeout(config.get("timeout_seconds", 30)), _shown(template))
     if kind == "HTTP_MULTIPART":
         return replace(request, parts=tuple(_parts(config.get("parts"), names, variables)))
     body = config.get("body")
@@ -138,6 +142,13 @@ def _prepare(
         raise RequestProblem("body must be text")
     written = render_body(body, names, variables, _content_type(headers))
     return replace(request, body=written.encode())
+
+
+def _shown(template: str) -> str:
+    """A URL for messages, which travel far: without its query and without a password."""
+    shown = re.sub(r"//[^/?#]*@", "//", re.split(r"[?#]", template.strip())[0])
+    shown = _CONTROL.sub(" ", shown)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
 
 
 def _text(config: Mapping[str, object], key: str) -> str:

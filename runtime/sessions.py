@@ -55,7 +55,7 @@ class Sessions:
         self._step_seconds = step_seconds
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
-        self._in_use: dict[Tag, Connection] = {}
+        self._in_use: dict[Tag, Callable[[], object]] = {}
         self._interrupted: set[Tag] = set()
         self._lock = Lock()
 
@@ -68,29 +68,39 @@ class Sessions:
         import psycopg
 
         with self._pool(role, database).connection() as connection:
-            with self._lock:
-                if tag in self._interrupted:
-                    raise StepInterrupted
-                self._in_use[tag] = connection
             try:
-                yield connection
+                with self.hold(tag, lambda: connection.cancel_safe(timeout=5.0)):
+                    yield connection
             except psycopg.errors.QueryCanceled as error:
                 if tag in self._interrupted:
                     raise StepInterrupted from error
                 raise
-            finally:
-                # Under the lock: a cancel must not reach the session once it is somebody else's.
-                with self._lock:
-                    del self._in_use[tag]
+
+    @contextmanager
+    def hold(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
+        """Let a step be interrupted by `stop`, for as long as the block lasts.
+
+        StepInterrupted when the step is not wanted any more.
+        """
+        with self._lock:
+            if tag in self._interrupted:
+                raise StepInterrupted
+            self._in_use[tag] = stop
+        try:
+            yield
+        finally:
+            # Under the lock: a cancel must not reach the session once it is somebody else's.
+            with self._lock:
+                del self._in_use[tag]
 
     def interrupt(self, matches: Callable[[Tag], bool], expected: set[Tag] | None = None) -> None:
         """Stop the statements of steps in hand; those of `expected` that have not begun yet will not begin."""
         with self._lock:
             self._interrupted |= expected or set()
-            for tag, connection in self._in_use.items():
+            for tag, stop in self._in_use.items():
                 if matches(tag):
                     self._interrupted.add(tag)
-                    connection.cancel_safe(timeout=5.0)
+                    stop()
 
     def forget(self, instance_id: str) -> None:
         """The lease on an instance has ended; so have its interruptions."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,18 @@ class Situation:
     due_in: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What a request may do. allowed: whether the role may make it at all. attempts: this one included.
+
+    secrets: values by name, those that are set.
+    """
+
+    allowed: bool
+    attempts: int
+    secrets: Mapping[str, str] = field(repr=False)
+
+
 class Store:
     """One worker's view of the database. connection: lends a session in autocommit, one per call."""
 
@@ -89,6 +101,14 @@ class Store:
         with self._connection() as connection:
             rows = connection.execute(QUERIES["claim"], [worker, limit, lease_seconds]).fetchall()
         return [Lease(*row) for row in rows]
+
+    def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
+        """Say that a worker is alive."""
+        self._call("beat", worker, concurrency, version, leases)
+
+    def gone(self, worker: str) -> None:
+        """Say that a worker has stopped in good order."""
+        self._call("gone", worker)
 
     def renew(self, leases: Iterable[Lease], running: Iterable[tuple[str, str]], lease_seconds: float) -> set[UUID]:
         """Keep leases and show (instance id, node id) pairs as running. Returns the tokens that still hold."""
@@ -130,7 +150,7 @@ class Store:
         node_id, iteration = decision.key
         self._call(
             "decide", lease.instance_id, lease.token, node_id, list(iteration), decision.result, decision.final,
-            _keys(decision.forget),
+            _keys(decision.forget), _keys(decision.abandoned),
         )  # fmt: skip
 
     def fail(
@@ -159,6 +179,12 @@ class Store:
         )
         return Run("completed", result, finished_at=finished_at.timestamp())
 
+    def request(self, lease: Lease, key: Key, secrets: list[str]) -> Permit:
+        """Say that an HTTP request is about to be made, with these secrets."""
+        node_id, iteration = key
+        found = self._call("request", lease.instance_id, lease.token, node_id, list(iteration), secrets)
+        return Permit(**json.loads(found))
+
     def cancelled(self, instance_ids: Iterable[str]) -> set[str]:
         """Which of these instances are to be cancelled."""
         return set(self._call("cancelled", list(instance_ids)))
@@ -172,21 +198,12 @@ class Store:
             ).fetchone()
         return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
 
-    def park(
-        self,
-        lease: Lease,
-        wakes: int,
-        shown: Mapping[str, Shown],
-        abandoned: Iterable[Key],
-        delay_seconds: float | None = None,
-    ) -> bool:
+    def park(self, lease: Lease, wakes: int, shown: Mapping[str, Shown], delay_seconds: float | None = None) -> bool:
         """Give the lease back until something happens, or the delay is over.
 
         False when something has happened meanwhile: look again.
         """
-        return bool(
-            self._call("park", lease.instance_id, lease.token, wakes, _shown(shown), _keys(abandoned), delay_seconds)
-        )
+        return bool(self._call("park", lease.instance_id, lease.token, wakes, _shown(shown), delay_seconds))
 
     def release(self, lease: Lease) -> None:
         """Give the lease back in the middle of the work."""

@@ -51,11 +51,26 @@ def rows_of(value: Json) -> list[Json] | None:
     return rows if isinstance(rows, list) else None
 
 
-def row_count(text: str) -> int | None:
-    """How many rows a result says it has; None when it is not the result of SQL."""
+def is_json(text: str) -> bool:
+    """Whether PostgreSQL takes a text for JSON: Python also takes NaN and the infinities. ValueProblem as `parse`."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        json.loads(text, parse_int=Number, parse_float=Number, parse_constant=refuse)
+    except ValueError:
+        return False
+    except RecursionError:
+        raise ValueProblem("the value is nested too deeply") from None
+    return True
+
+
+def row_count(text: str) -> float | None:
+    """How many rows a result says it has, be it nonsense; None when it is not the result of SQL."""
     value = parse(text)
     count = value.get("row_count") if isinstance(value, dict) else None
-    return int(count) if isinstance(count, Number) else None
+    return float(count) if isinstance(count, Number) else None
 
 
 def is_true(text: str) -> bool:
@@ -122,11 +137,17 @@ def render_raw(template: str, names: Mapping[str, str], variables: Mapping[str, 
     """Put values into a text that is not SQL, such as an instance id: as plain text."""
     raw, inserted = _insert_variables(template, variables, scan_raw)
     found = [
-        (place.span, _plain(_lookup(place, names)))
+        (place.span, _raw(place, names))
         for place in scan_raw(raw.text)
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
     ]
     return _splice(raw.text, found).text
+
+
+def _raw(place: Placeholder, names: Mapping[str, str]) -> str:
+    """The JSON value null is a value like any other; only a `?` makes an empty text of one that is not there."""
+    value = _lookup(place, names)
+    return "null" if value is None and not place.nullable else _plain(value)
 
 
 def _insert_variables(

@@ -14,7 +14,8 @@ import secrets
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from pgweave.runtime.errors import ConnectionFailed, LeaseLost
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.sessions import Sessions
+from pgweave.runtime.ssrf import Policy
 from pgweave.runtime.store import Lease, Store
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class Settings:
     concurrency: instances at once. lease_seconds: how long a dead worker's instances stay untouched; a live one renews
     three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
     without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
-    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits.
+    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits. http:
+    what HTTP steps may reach.
     """
 
     concurrency: int = 8
@@ -50,6 +53,7 @@ class Settings:
     max_result_bytes: int = 1_000_000
     step_seconds: float = 0.0
     loop_seconds: float = 1.0
+    http: Policy = field(default_factory=Policy.of_environment)
 
 
 class Worker:
@@ -105,6 +109,7 @@ class Worker:
         limit = self.settings.concurrency * 2
         with self._pool() as store, Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds) as sessions:
             self.store, self.sessions = store, sessions
+            store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
             for helper in helpers:
                 helper.start()
             try:
@@ -116,6 +121,7 @@ class Worker:
             finally:
                 self._closed.set()
                 with suppress(psycopg.Error, PoolTimeout):
+                    store.gone(self.name)
                     store.ring()  # our own listener would else sleep on for a while
                 for helper in helpers:
                     helper.join()
@@ -195,15 +201,16 @@ class Worker:
                 self._closed.wait(self.settings.poll_seconds)
 
     def _renew(self) -> None:
-        """Keep the leases of everything in hand, and show long steps as running."""
+        """Keep the leases of everything in hand, show long steps as running, and say that we are alive."""
         import psycopg
 
         while not self._closed.wait(self.settings.lease_seconds / 3):
             with self._lock:
                 leases = list(self._leases.values())
-            if not leases:
-                continue
             try:
+                self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
+                if not leases:
+                    continue
                 held = self.store.renew(leases, list(self.running), self.settings.lease_seconds)
             except psycopg.Error as error:
                 log.warning("cannot renew: %s", type(error).__name__)

@@ -60,6 +60,18 @@ notify pgweave;
 -- Lease instances that want a worker.
 select instance_id, token, role_name, database, attempts from df.worker_claim(%s, %s, %s);
 
+-- beat --
+-- Say that this worker is alive.
+select df.worker_beat(%s, %s, %s, %s);
+
+-- gone --
+-- Say that this worker has stopped.
+select df.worker_gone(%s);
+
+-- workers --
+-- Which workers there are, those heard of last first.
+select name, started_at, seen_at, concurrency, version, leases from df.workers order by seen_at desc;
+
 -- renew --
 -- Keep leases; returns the tokens that still hold.
 select df.worker_renew(%s::uuid[], %s::jsonb, %s);
@@ -80,6 +92,10 @@ select df.worker_wait(%s, %s, %s::jsonb);
 -- Record the result of a step whose effects are elsewhere.
 select df.worker_record(%s, %s, %s, %s::integer[], %s, %s, %s, %s);
 
+-- request --
+-- An HTTP request is about to be made: may it be, and with which secrets.
+select df.worker_request(%s, %s, %s, %s::integer[], %s::text[])::text;
+
 -- cancelled --
 -- Which of our instances are to be cancelled.
 select df.worker_cancelled(%s::text[]);
@@ -90,7 +106,7 @@ select status, result, error, finished_at from df.worker_run(%s, %s, %s, %s::int
 
 -- decide --
 -- Record what a race or a loop has come to.
-select df.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb);
+select df.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb);
 
 -- fail --
 -- Record that a step failed.
@@ -98,7 +114,7 @@ select df.worker_fail(%s, %s, %s, %s::integer[], %s::jsonb, %s, %s, %s);
 
 -- park --
 -- Give the lease back until something happens.
-select df.worker_park(%s, %s, %s, %s::jsonb, %s::jsonb, %s);
+select df.worker_park(%s, %s, %s, %s::jsonb, %s);
 
 -- release --
 -- Give the lease back in the middle of the work.
@@ -161,7 +177,8 @@ end $$;
 select pg_temp.run_step(%s, %s);
 
 -- discard --
--- Nothing of one step reaches the next: what the manual says DISCARD ALL does, but for DISCARD PLANS. Plans hold no
+-- Nothing of one step reaches the next.
+-- This is what the manual says DISCARD ALL does, but for DISCARD PLANS. Plans hold no
 -- state of a step, and making those of df.exec_node anew for each step took half of its time (490 -> 900 steps/s).
 close all; set session authorization default; reset all; deallocate all; unlisten *;
 select pg_advisory_unlock_all(); discard temp; discard sequences;

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from pgweave.grammar import parser
 from pgweave.grammar.diagnostics import Severity
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Definition, Module
     from pgweave.runtime.client import Client
 
-Emit: TypeAlias = Literal["tree", "rows", "graph", "dot", "mermaid", "ascii"]
+Emit: TypeAlias = Literal["tree", "rows", "sql", "graph", "dot", "mermaid", "ascii"]
 Format: TypeAlias = Literal["svg", "png", "pdf", "dot", "mmd"]
-EMITS: tuple[Emit, ...] = ("tree", "rows", "graph", "dot", "mermaid", "ascii")
-FORMATS: tuple[Format, ...] = ("svg", "png", "pdf", "dot", "mmd")
-
+Style: TypeAlias = Literal["rows", "start"]
+EMITS: tuple[Emit, ...] = get_args(Emit)
+FORMATS: tuple[Format, ...] = get_args(Format)
+STYLES: tuple[Style, ...] = get_args(Style)
 
 COMPUTED = "PW509"  # says that rows cannot be had, which is no fault of the program
 
@@ -93,9 +94,12 @@ class Workflow:
 
         return any(finding.code == COMPUTED for finding in lower.refusals(self.definition))
 
-    def compile(self, emit: Emit) -> str:
-        """Compile to text. ProgramError when the workflow holds what only the database can evaluate."""
-        from pgweave.compiler import graph, lower, mermaid, outline, picture
+    def compile(self, emit: Emit, *, style: Style = "rows") -> str:
+        """Compile to text. ProgramError when the workflow holds what only the database can evaluate.
+
+        style: of the script that `sql` gives: `rows` inserts the node rows, `start` calls df.start.
+        """
+        from pgweave.compiler import graph, lower, mermaid, outline, picture, script
 
         try:
             match emit:
@@ -105,6 +109,8 @@ class Workflow:
                     return json.dumps(
                         [asdict(row) for row in lower.rows(self.definition).rows], indent=2, ensure_ascii=False
                     )
+                case "sql":
+                    return script.script(self.module, self.definition, style)
                 case "graph":
                     return graph.to_json(self.graph)
                 case "dot":
@@ -116,14 +122,32 @@ class Workflow:
         except lower.LoweringError as error:
             raise ProgramError(error.diagnostics, self.module.source) from error
 
-    def render(self, format: Format = "svg", *, state: Mapping[int, str] | None = None) -> bytes:  # noqa: A002
-        """Draw it. state: what each row, by position in pre-order, has come to."""
-        from pgweave.compiler import draw, mermaid, picture
+    def render(
+        self,
+        format: Format = "svg",  # noqa: A002 - what everybody calls it
+        *,
+        state: Mapping[int | str, str] | None = None,
+        dark: bool = False,
+        depth: int | None = None,
+    ) -> bytes:
+        """Draw it.
 
+        state: what each row, by position in pre-order, has come to; rows of a child by the id of its node in the graph.
+        depth: levels of blocks to show; what is deeper becomes one box. None: everything.
+        """
+        from pgweave.compiler import draw, folding, mermaid, picture
+
+        drawn = self.graph if depth is None else folding.fold(self.graph, depth)
         if format == "mmd":
-            return mermaid.mermaid(self.graph).encode()
-        dot = picture.dot(self.graph, state=state)
+            return mermaid.mermaid(drawn).encode()
+        dot = picture.dot(drawn, state=state, dark=dark, title=self.name)
         return dot.encode() if format == "dot" else draw.render(dot, format)
+
+    def readable_depth(self) -> int | None:
+        """How deep blocks can be shown before the picture is too large to read; None: all of them."""
+        from pgweave.compiler import folding
+
+        return folding.readable_depth(self.graph)
 
     def run(self, dsn: str | None = None, *, timeout_seconds: int = 3600) -> object:
         """Start it, work it off with a worker of our own and return the result as Python values.
@@ -183,6 +207,23 @@ def decode(name: str, data: bytes) -> Source:
         ) from error
 
 
+def findings(source: Source) -> list[Diagnostic]:
+    """Everything there is to say about a text, in its order, whether it can be read or not."""
+    from pgweave.compiler import lower, passes
+
+    parsed = parser.parse(source)
+    refusals = [
+        finding
+        for definition in parsed.module.definitions
+        for finding in lower.refusals(definition)
+        if finding.code != COMPUTED
+    ]
+    # What is unreadable in one statement says nothing about the others: they are checked all the same.
+    return sorted(
+        [*parsed.diagnostics, *passes.check(parsed.module), *refusals], key=lambda finding: (finding.span, finding.code)
+    )
+
+
 def refuse_errors(findings: Iterable[Diagnostic], source: Source) -> None:
     """Raise ProgramError if any of the findings is an error."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
@@ -194,6 +235,11 @@ def start(
     client: Client, workflow: Workflow, label: str | None = None, variables: Mapping[str, str] | None = None
 ) -> str:
     """Set the variables its text declares, or what `variables` says instead, start it, return the instance id."""
+    if workflow.definition.computed:
+        names = " and ".join(workflow.definition.computed)
+        raise PgweaveError(
+            f"{workflow.name} takes its {names} from the SQL around it.", "Run that SQL in the database instead."
+        )
     declared = {variable.name: variable.value for variable in workflow.module.variables if variable.value is not None}
     for name, value in {**declared, **(variables or {})}.items():
         client.setvar(name, value)

@@ -174,15 +174,105 @@ def test_of_two_branches_that_have_ended_the_one_that_ended_first_wins() -> None
     assert decision.final
 
 
-def test_a_race_gives_up_the_waits_of_its_loser() -> None:
-    root = graph("df.sleep(1) | df.sleep(2)")
-    left, right = root.branches(root.root)
+def test_a_race_inside_a_race_is_decided_first() -> None:
+    """All three have ended when somebody looks. The left branch was first, but its own race has no winner yet."""
+    root = graph("('a' | 'b') | 'c'")
+    by_query = {row.query: row.id for row in root.rows if row.query}
     runs = {
-        (left.id, ()): Run("completed", "{}", finished_at=1.0),
-        (right.id, ()): Run("waiting"),
-        (root.root.id, ()): Run("completed", "0"),
+        (by_query["a"], ()): Run("completed", "1", finished_at=1.0),
+        (by_query["c"], ()): Run("completed", "3", finished_at=2.0),
     }
-    assert advance(root, runs).abandoned == ((right.id, ()),)
+    (inner,) = advance(root, runs).decisions
+    runs[inner.key] = Run("completed", inner.result)
+    (outer,) = advance(root, runs).decisions
+    assert (inner.result, outer.result) == ("0", "0")
+    assert outer.key == (root.root.id, ())
+
+
+def test_a_race_gives_up_the_waits_of_its_loser_as_it_is_decided() -> None:
+    """Not later: a wait that has lost could still take the signal that another one is there for."""
+    root = graph("df.sleep(1) | (df.wait_for_signal('go') & 'step')")
+    left, right = root.branches(root.root)
+    waits = root.left(right)
+    runs = {(left.id, ()): Run("completed", "{}", finished_at=1.0), (waits.id, ()): Run("waiting")}
+    (decision,) = advance(root, runs).decisions
+    assert decision.abandoned == ((waits.id, ()),)
+
+
+def test_a_step_that_ends_after_its_turn_is_forgotten_with_the_next() -> None:
+    """A statement that lost a race in the first turn ends during the second: history must not keep it."""
+    root = graph("@> ('fast' | 'slow')")
+    (race,) = (row for row in root.rows if row.node_type == "RACE")
+    fast, slow = root.branches(race)
+    runs = {
+        (root.root.id, ()): Run("completed", '{"turn": 2, "names": {}, "at": 1.0}'),
+        (slow.id, (1,)): Run("completed", "1", finished_at=2.0),
+        (fast.id, (2,)): Run("completed", "2", finished_at=3.0),
+        (race.id, (2,)): Run("completed", "0"),
+    }
+    (decision,) = advance(root, runs).decisions
+    assert set(decision.forget) == {(slow.id, (1,)), (fast.id, (2,)), (race.id, (2,))}
+
+
+def test_a_loop_that_leaves_without_a_step_ends_when_its_last_turn_began() -> None:
+    """Not at the beginning of time: it would win every race."""
+    root = graph("(@> (df.if_rows('x', df.break(), 'a' |=> 'x'))) | 'b'")
+    (loop,) = (row for row in root.rows if row.node_type == "LOOP")
+    (other,) = (row for row in root.rows if row.query == "b")
+    state = json.dumps({"turn": 2, "names": {"x": rowset({"n": 1})}, "at": 7.0})
+    runs = {(loop.id, ()): Run("completed", state), (other.id, ()): Run("completed", "1", finished_at=5.0)}
+    (decision,) = advance(root, runs).decisions
+    assert decision.result == "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "names", "result"),
+    [
+        ("$x", {"x": rowset({"n": 5})}, "5"),
+        ("$x.who, {v}", {"x": rowset({"n": 5, "who": "ann"})}, '"ann, var"'),
+        ("$x", {"x": '{"data": [1]}'}, '{"data": [1]}'),
+        ("$x", {"x": "null"}, "null"),
+        ("$y costs 5 $", {"x": "1"}, '"$y costs 5 $"'),
+        ("NaN", {}, '"NaN"'),
+    ],
+)
+def test_the_value_of_a_break_may_name_results_and_variables(value: str, names: dict[str, str], result: str) -> None:
+    root = graph(f"@> df.break('{value}')")
+    state = json.dumps({"turn": 2, "names": names, "at": 0.0})
+    outcome = advance(root, {(root.root.id, ()): Run("completed", state)}, variables={"v": "var"}).outcome
+    assert isinstance(outcome, Done)
+    assert outcome.result == result
+
+
+def test_a_break_whose_value_is_not_there_fails() -> None:
+    root = graph("@> df.break('$x')")
+    state = json.dumps({"turn": 2, "names": {"x": rowset()}, "at": 0.0})
+    outcome = advance(root, {(root.root.id, ()): Run("completed", state)}).outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.message == "$x has no rows — query returned zero results"
+
+
+@pytest.mark.parametrize("kind", ["df.join({}, 'b')", "({}) | 'b'", "df.if({}, 'b', 'c')", "@> ({})", "df.if_rows('x', {}, 'b')"])
+def test_every_block_may_nest_as_deep_as_a_graph_may(kind: str) -> None:
+    """256 levels of each; the walk must not need more stack than Python gives."""
+    expression = "'a'"
+    for _ in range(256):
+        expression = kind.format(expression)
+    plan = advance(graph(expression), {}, Progress(), {})
+    assert plan.todo or isinstance(plan.outcome, Failed)
+
+
+def test_a_result_that_nests_too_deep_to_be_read_is_no_condition() -> None:
+    outcome = Bench("'c' ?> 'a' !> 'b'", lambda _: "[" * 5000 + "]" * 5000).finish()
+    assert isinstance(outcome, Failed)
+    assert "nested too deeply" in outcome.message
+
+
+@pytest.mark.parametrize(("count", "branch"), [("1e400", "some"), ("-1", "none"), ("0.0", "none"), ("1.5", "some")])
+def test_if_rows_takes_any_number_for_a_count(count: str, branch: str) -> None:
+    bench = Bench("'a' |=> 'x' ~> df.if_rows('x', 'some', 'none')", lambda _: f'{{"rows":[],"row_count":{count}}}')
+    bench.finish()
+    assert bench.order[-1] == branch
 
 
 def test_a_fast_failure_loses_nothing_but_the_race() -> None:

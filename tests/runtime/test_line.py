@@ -413,8 +413,8 @@ def test_a_terminal_status_cannot_be_changed_even_by_the_owner(place: Desk) -> N
         place.sql("update df.instances set status = 'running' where id = %s", instance.id)
 
 
-def test_a_step_that_cannot_be_run_here_fails_by_name_and_blocks_nobody(place: Desk) -> None:
-    assert "does not run HTTP steps" in place.error("df.http('https://example.org/')")
+def test_a_node_written_by_hand_that_makes_no_sense_fails_by_name_and_blocks_nobody(place: Desk) -> None:
+    assert place.error("""'{"node_type":"SLEEP","query":"soon"}'""") == "Invalid sleep duration: soon"
     assert place.finish("'SELECT 1'").status == "completed"
 
 

@@ -297,6 +297,22 @@ comment on column df.queue.attempts is 'Leases since the last progress; too many
 create index idx_queue_ready on df.queue (submitted_by, ready_at) where ready_at < 'infinity';
 create index idx_queue_owner on df.queue (submitted_by);
 
+create table df.workers (
+    name text primary key,
+    started_at timestamptz not null default df.clock(),
+    seen_at timestamptz not null default df.clock(),
+    concurrency integer not null,
+    version text not null,
+    leases integer not null default 0
+);
+comment on table df.workers is 'Which workers there are, and when each was last heard of. Nothing depends on it.';
+comment on column df.workers.name is 'Host, process and a random part.';
+comment on column df.workers.started_at is 'When it began to work.';
+comment on column df.workers.seen_at is 'When it last said that it is alive.';
+comment on column df.workers.concurrency is 'How many instances it takes at once.';
+comment on column df.workers.version is 'The version of pgweave it runs.';
+comment on column df.workers.leases is 'How many instances it had in hand when it was last heard of.';
+
 create table df.inbox (
     id bigint generated always as identity primary key,
     instance_id varchar(8) not null references df.instances (id),

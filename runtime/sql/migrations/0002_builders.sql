@@ -4,6 +4,7 @@
 
 create function df.node_types() returns text[]
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 as $$ select array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP',
                    'HTTP_MULTIPART', 'SIGNAL', 'AWAIT_INSTANCE'] $$;
 comment on function df.node_types() is 'Every legal node_type, in the order in which messages list them.';
@@ -71,12 +72,32 @@ declare
     v_type text;
     v_problem text;
 begin
+    v_problem := case
+        when fut in ('OK', 'pending', 'running', 'completed', 'failed', 'cancelled')
+             or fut ~ '^(Instance [0-9a-f]{8} (cancelled:|is already) |Triggered run for )'
+            then 'is the answer of a df function, not a statement'
+        when fut ~ '^[0-9a-f]{8}$' then 'is the id of an instance, not a statement'
+    end;
+    if v_problem is not null then
+        raise exception '''%'' %; it cannot be used as a workflow step', fut, v_problem
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Call df.setvar() and the like before df.start(), or in a step: ''SELECT df.signal(..)''. df.await_instance(id) waits for an instance.';
+    end if;
     -- Only a text that starts like an object can be a graph; everything else is SQL and need not be parsed.
     if fut ~ '^[ \t\n\r]*\{' then
         begin
             v_json := fut::json;
-        exception when invalid_text_representation or untranslatable_character then
-            v_json := null;
+            v_type := case when json_typeof(v_json -> 'node_type') = 'string' then v_json ->> 'node_type' end;
+        exception
+            when invalid_text_representation or untranslatable_character then
+                -- {name} is a variable, and a statement may begin with one. No statement begins with {".
+                if fut ~ '^[ \t\n\r]*\{[ \t\n\r]*"' then
+                    get stacked diagnostics v_problem = pg_exception_detail;
+                    raise exception 'Invalid Durofut JSON: %', v_problem using errcode = 'invalid_parameter_value';
+                end if;
+                v_json := null;
+            when statement_too_complex then
+                raise exception 'Graph exceeds maximum nesting depth of 256.' using errcode = 'invalid_parameter_value';
         end;
     end if;
     if v_json is null then
@@ -87,10 +108,9 @@ begin
             using errcode = 'invalid_parameter_value',
                   hint = 'Complete it with !> and the other branch; put parentheses around a branch that has operators of its own.';
     end if;
-    if json_typeof(v_json -> 'node_type') is distinct from 'string' then
+    if v_type is null then
         return df.durofut('SQL', p_query => fut);
     end if;
-    v_type := v_json ->> 'node_type';
     if v_type <> all (df.node_types()) then
         raise exception 'Unknown node_type ''%''. Valid types: %', v_type, array_to_string(df.node_types(), ', ')
             using errcode = 'invalid_parameter_value';
@@ -107,15 +127,17 @@ begin
     return fut;
 end $$;
 comment on function df.ensure_durofut(text, boolean) is
-    'A graph as it is; any other text as a SQL step. Half-built ifs and unknown node types are refused.';
+    'A graph as it is; any other text as a SQL step. Half-built ifs, unknown node types and answers of df functions are refused.';
 
 create function df.sql(query text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$ select df.durofut('SQL', p_query => query) $$;
 comment on function df.sql(text) is 'A step that runs one SQL statement.';
 
 create function df.seq(a text, b text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$ select df.durofut('THEN', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
 comment on function df.seq(text, text) is 'First a, then b. Written a ~> b.';
 
@@ -151,6 +173,7 @@ comment on function df."as"(text, text) is 'Names the result of a step, for $nam
 
 create function df.sleep(seconds bigint) returns text
 language plpgsql strict
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if seconds < 0 then
@@ -207,6 +230,7 @@ comment on function df.cron_problem(text) is
 
 create function df.wait_for_schedule(cron_expr text) returns text
 language plpgsql strict
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text := df.cron_problem(cron_expr);
@@ -221,6 +245,7 @@ comment on function df.wait_for_schedule(text) is 'A pause until the next time t
 
 create function df.loop(body text, condition text default null) returns text
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if body is null then
@@ -233,11 +258,13 @@ comment on function df.loop(text, text) is
 
 create function df."break"(value text default null) returns text
 language sql
+set search_path = pg_catalog, pg_temp
 as $$ select df.durofut('BREAK', p_query => '{"break_value":' || coalesce(to_json(value)::text, 'null') || '}') $$;
 comment on function df."break"(text) is 'Leaves the nearest loop; the value becomes the result of the loop.';
 
 create function df."if"(condition text, then_branch text, else_branch text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$
     select df.durofut('IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch), df.ensure_durofut(condition))
 $$;
@@ -246,6 +273,7 @@ comment on function df."if"(text, text, text) is
 
 create function df.if_rows(result_name text, then_branch text, else_branch text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$
     select df.durofut(
         'IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch),
@@ -256,11 +284,13 @@ comment on function df.if_rows(text, text, text) is 'Runs one of two branches: h
 
 create function df."join"(a text, b text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$ select df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
 comment on function df."join"(text, text) is 'Runs both side by side and waits for both. Written a & b.';
 
 create function df.join3(a text, b text, c text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$
     select df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b), p_extra => array[df.ensure_durofut(c)])
 $$;
@@ -268,11 +298,13 @@ comment on function df.join3(text, text, text) is 'Runs three steps side by side
 
 create function df.race(a text, b text) returns text
 language sql strict
+set search_path = pg_catalog, pg_temp
 as $$ select df.durofut('RACE', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
 comment on function df.race(text, text) is 'Runs both side by side; the first to finish wins. Written a | b.';
 
 create function df.wait_for_signal(name text, timeout_seconds integer default null) returns text
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(name, '') = '' then
@@ -289,6 +321,7 @@ comment on function df.wait_for_signal(text, integer) is
 
 create function df.await_instance(instance_id text, timeout_seconds integer default null) returns text
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(instance_id, '') = '' then
@@ -327,6 +360,7 @@ create function df.http(
     timeout_seconds integer default 30
 ) returns text
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text := df.http_problem(url, method, timeout_seconds, array['GET', 'POST', 'PUT', 'DELETE', 'PATCH']);
@@ -348,6 +382,7 @@ create function df.http_multipart(
     timeout_seconds integer default 30
 ) returns text
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text := df.http_problem(url, method, timeout_seconds, array['POST', 'PUT', 'PATCH']);
@@ -523,3 +558,11 @@ create operator | (leftarg = text, rightarg = text, function = df.race);
 create operator ?> (leftarg = text, rightarg = text, function = df.if_then_op);
 create operator !> (leftarg = text, rightarg = text, function = df.if_else_op);
 create operator @> (rightarg = text, function = df.loop_prefix_op);
+-- All of them share one precedence and group from the left; @> takes the next operand only.
+comment on operator ~> (text, text) is 'a ~> b: first a, then b.';
+comment on operator |=> (text, text) is 'step |=> name: later steps read the result as $name.';
+comment on operator & (text, text) is 'a & b: both side by side; waits for both.';
+comment on operator | (text, text) is 'a | b: both side by side; the first to finish wins.';
+comment on operator ?> (text, text) is 'condition ?> then !> else: the first half of an if.';
+comment on operator !> (text, text) is 'condition ?> then !> else: the second half of an if.';
+comment on operator @> (none, text) is '@> body: for ever again, until a df.break.';

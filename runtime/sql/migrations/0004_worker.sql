@@ -208,6 +208,14 @@ begin
                 where q.ready_at < 'infinity' and q.submitted_by > r.role order by q.submitted_by limit 1)
         from roles as r where r.role is not null
     ),
+    letters (instance_id) as (
+        -- The instances with letters nobody has looked at, one index probe each: a flood for one must not hide another's.
+        (select b.instance_id::text from df.inbox as b where not b.seen order by b.instance_id limit 1)
+        union all
+        select (select b.instance_id::text from df.inbox as b
+                where not b.seen and b.instance_id > l.instance_id order by b.instance_id limit 1)
+        from letters as l where l.instance_id is not null
+    ),
     wanted (instance_id) as (
         -- In turns: the first of each role, then the second of each, so that nobody's backlog keeps others waiting.
         (select w.instance_id from roles as r cross join lateral (
@@ -217,7 +225,8 @@ begin
          ) as w
          order by w.place limit p_limit)
         union
-        (select b.instance_id from df.inbox as b where not b.seen limit p_limit)
+        (select q.instance_id from letters as l join df.queue as q on q.instance_id = l.instance_id
+         where q.leased_until <= v_now limit p_limit)
     ),
     due as (
         -- Skip locked: two workers never wait for each other here, and a step in flight keeps its instance.
@@ -228,13 +237,32 @@ begin
     )
     update df.queue as q
     set token = gen_random_uuid(), worker = p_worker, attempts = q.attempts + 1,
-        leased_until = v_now + make_interval(secs => p_lease_seconds)
+        leased_until = v_now + make_interval(secs => p_lease_seconds),
+        -- Whatever it was that woke a parked instance, from here on it is the lease that says when to look again.
+        ready_at = least(q.ready_at, v_now)
     from due, df.instances as i left join pg_roles as r on r.oid = i.submitted_by
     where q.instance_id = due.instance_id and i.id = due.instance_id
     returning q.instance_id::text, q.token, r.rolname::text, i.database, q.attempts;
 end $$;
 comment on function df.worker_claim(text, integer, double precision) is
     'Leases up to so many instances that want a worker, the roles in turns. An expired lease counts as none: that is crash recovery.';
+
+create function df.worker_beat(p_worker text, p_concurrency integer, p_version text, p_leases integer) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into df.workers (name, concurrency, version, leases) values (p_worker, p_concurrency, p_version, p_leases)
+    on conflict (name) do update set seen_at = df.clock(), leases = excluded.leases;
+    -- A worker that has not been heard of for a day will not come back under its name.
+    delete from df.workers as w where w.seen_at < df.clock() - interval '1 day';
+$$;
+comment on function df.worker_beat(text, integer, text, integer) is 'Says that a worker is alive.';
+
+create function df.worker_gone(p_worker text) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ delete from df.workers as w where w.name = p_worker $$;
+comment on function df.worker_gone(text) is 'Says that a worker has stopped in good order.';
 
 create function df.worker_renew(p_tokens uuid[], p_running jsonb, p_lease_seconds double precision) returns uuid[]
 language plpgsql security definer
@@ -401,8 +429,15 @@ begin
     select q.wakes into v_wakes from df.queue as q where q.instance_id = p_instance_id;
     update df.inbox as b set seen = true where b.instance_id = p_instance_id and not b.seen;
     for v_run in
+        -- In the order in which they came to an end, so that races are decided by that and not by when somebody looked.
         select r.* from df.runs as r join df.nodes as n on n.instance_id = r.instance_id and n.id = r.node_id
-        where r.instance_id = p_instance_id and r.status = 'waiting' order by r.started_at, n.ordinal
+        where r.instance_id = p_instance_id and r.status = 'waiting'
+        order by least(
+            r.due_at,
+            (select i.completed_at from df.instances as i where i.id = r.awaited_id),
+            (select min(b.sent_at) from df.inbox as b
+             where b.instance_id = r.instance_id and b.kind = 'signal' and b.name = r.signal_name and b.consumed_by is null)
+        ), r.started_at, n.ordinal
     loop
         if v_run.awaited_id is not null then
             select * into v_outcome from df.awaited(v_run);
@@ -504,7 +539,7 @@ comment on function df.worker_run(text, uuid, text, integer[]) is
 
 create function df.worker_decide(
     p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_result text, p_final boolean,
-    p_forget jsonb
+    p_forget jsonb, p_abandoned jsonb
 ) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -520,9 +555,11 @@ begin
     -- A loop keeps its latest turn only, so its history does not grow.
     delete from df.runs as r using jsonb_to_recordset(p_forget) as s (node_id text, iteration jsonb)
     where r.instance_id = p_instance_id and r.node_id = s.node_id and to_jsonb(r.iteration) = s.iteration;
+    -- From here on no signal may go to a wait that has lost: another wait of that name may come.
+    perform df.cancel_waits(p_instance_id, p_abandoned);
 end $$;
-comment on function df.worker_decide(text, uuid, text, integer[], text, boolean, jsonb) is
-    'Records which branch won a race (final), or how far a loop has come (and forgets the turn before).';
+comment on function df.worker_decide(text, uuid, text, integer[], text, boolean, jsonb, jsonb) is
+    'Records which branch won a race (final; the waits of the other end), or how far a loop has come (and forgets the turn before).';
 
 create function df.show_nodes(p_instance_id text, p_nodes jsonb) returns void
 language sql
@@ -542,8 +579,8 @@ create function df.cancel_awaited(p_run df.runs) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into df.inbox (instance_id, kind, payload)
-    select i.id, 'cancel', to_json('its parent ' || p_run.instance_id || ' no longer waits'::text)
+    insert into df.inbox (instance_id, kind, name, payload)
+    select i.id, 'cancel', p_run.instance_id, to_json('its parent ' || p_run.instance_id || ' no longer waits'::text)
     from df.instances as i, df.nodes as n
     where i.id = p_run.awaited_id and i.parent_instance_id = p_run.instance_id and i.status in ('pending', 'running')
       and n.instance_id = p_run.instance_id and n.id = p_run.node_id and n.query::jsonb ->> 'on_cancel' = 'cancel'
@@ -565,15 +602,13 @@ $$;
 comment on function df.cancel_waits(text, jsonb) is 'Ends waits nobody is interested in any more: those of a lost race.';
 
 create function df.worker_park(
-    p_instance_id text, p_token uuid, p_wakes bigint, p_nodes jsonb, p_cancelled jsonb,
-    p_delay_seconds double precision default null
+    p_instance_id text, p_token uuid, p_wakes bigint, p_nodes jsonb, p_delay_seconds double precision default null
 ) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform df.fence(p_instance_id, p_token);
-    perform df.cancel_waits(p_instance_id, p_cancelled);
     perform df.show_nodes(p_instance_id, p_nodes);
     update df.queue as q
     set ready_at = least(df.later(p_delay_seconds), coalesce((
@@ -583,7 +618,7 @@ begin
     where q.instance_id = p_instance_id and q.token = p_token and q.wakes = p_wakes;
     return found;
 end $$;
-comment on function df.worker_park(text, uuid, bigint, jsonb, jsonb, double precision) is
+comment on function df.worker_park(text, uuid, bigint, jsonb, double precision) is
     'Gives the lease back until the first due time, the delay or a wake-up. False: a wake-up came meanwhile, look again.';
 
 create function df.worker_release(p_instance_id text, p_token uuid) returns void
@@ -596,11 +631,32 @@ as $$
 $$;
 comment on function df.worker_release(text, uuid) is 'Gives the lease back in the middle of the work, for another worker to go on.';
 
+create function df.meet_the_end() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Share: an end that is just being written is waited for; one that comes later will find this request.
+    perform from df.instances as i where i.id = new.instance_id for share;
+    update df.inbox as b set seen = true from df.instances as i
+    where b.id = new.id and i.id = b.instance_id and i.status in ('completed', 'failed', 'cancelled');
+    return null;
+end $$;
+comment on function df.meet_the_end() is
+    'When a cancel is committed: either the instance has ended by then, or it ends cancelled. Nothing in between.';
+-- Not before the commit: a transaction that is left open after df.cancel must not hold up a worker. A parent that ends
+-- cancels its children under its own locks and takes no more of them.
+create constraint trigger meet_the_end after insert on df.inbox deferrable initially deferred
+    for each row when (new.kind = 'cancel' and new.name is null) execute function df.meet_the_end();
+comment on trigger meet_the_end on df.inbox is 'A cancel and an end that race: exactly one wins.';
+
 create function df.worker_finish(
     p_instance_id text, p_token uuid, p_status text, p_result text, p_error jsonb, p_nodes jsonb
 ) returns text
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- Somebody who holds a lock on an instance of his must not hold a worker.
+set lock_timeout = '10s'
 as $$
 declare
     v_status text := p_status;
@@ -610,7 +666,8 @@ begin
     if not found then
         raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
     end if;
-    -- A cancel that was committed before the end wins over it.
+    perform from df.instances as i where i.id = p_instance_id for no key update;
+    -- A cancel that was committed before the end wins over it; one that comes now waits for us (df.meet_the_end).
     select b.payload #>> '{}' into v_reason from df.inbox as b
     where b.instance_id = p_instance_id and b.kind = 'cancel' order by b.id limit 1;
     if found then
@@ -653,15 +710,17 @@ revoke execute on function
     df.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz),
     df.worker_claim(text, integer, double precision),
     df.worker_renew(uuid[], jsonb, double precision),
+    df.worker_beat(text, integer, text, integer),
+    df.worker_gone(text),
     df.worker_load(text, uuid),
     df.worker_wait(text, uuid, jsonb),
     df.worker_settle(text, uuid),
-    df.worker_decide(text, uuid, text, integer[], text, boolean, jsonb),
+    df.worker_decide(text, uuid, text, integer[], text, boolean, jsonb, jsonb),
     df.worker_record(text, uuid, text, integer[], text, text, integer, double precision),
     df.worker_cancelled(text[]),
     df.worker_run(text, uuid, text, integer[]),
     df.worker_fail(text, uuid, text, integer[], jsonb, text, integer, double precision),
-    df.worker_park(text, uuid, bigint, jsonb, jsonb, double precision),
+    df.worker_park(text, uuid, bigint, jsonb, double precision),
     df.worker_release(text, uuid),
     df.worker_finish(text, uuid, text, text, jsonb, jsonb),
     df.awaited(df.runs), df.signalled(df.runs), df.show_leaf(text, text, text, jsonb), df.show_nodes(text, jsonb), df.cancel_waits(text, jsonb),

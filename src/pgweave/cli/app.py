@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pgweave import __version__
-from pgweave.cli import database, operate, programs, run
+from pgweave.cli import check, database, operate, programs, run
 from pgweave.cli.options import TROUBLE, complain, say
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def pgweave(
     """Design durable SQL workflows as text, check and draw them, and run them on plain PostgreSQL."""
 
 
-for module in (run, programs, database, operate):
+for module in (run, check, programs, database, operate):
     module.add_to(app)
 
 

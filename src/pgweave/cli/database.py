@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Install, upgrade, look at or remove the df schema; stop the embedded server.")
+    from pgweave.runtime.telemetry import Listener
+
+db = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Install, upgrade, look at or remove the df schema; stop the embedded server.",
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -123,17 +129,36 @@ def worker(
     poll_seconds: Annotated[
         float, typer.Option(min=0.05, help="How soon work is found whose notification was lost.")
     ] = 1.0,
+    http_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT", help="What HTTP steps may reach, and nothing else: a host, *.domain, network or `public`."
+        ),
+    ] = None,
+    step_seconds: Annotated[float, typer.Option(min=0, help="How long one statement may take; 0 for ever.")] = 0.0,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus figures on this port of 127.0.0.1.")
+    ] = None,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Make OpenTelemetry spans, for the exporter that OTEL_* names.")
+    ] = False,
 ) -> None:
     """Work off instances until stopped. SIGTERM and Ctrl-C finish the step in hand."""
     from pgweave.runtime.place import prepared
+    from pgweave.runtime.ssrf import Policy
     from pgweave.runtime.worker import Settings, Worker
 
+    settings = Settings(
+        concurrency=concurrency,
+        lease_seconds=lease_seconds,
+        poll_seconds=poll_seconds,
+        step_seconds=step_seconds,
+        http=Policy.allowing(*http_allow) if http_allow else Policy.of_environment(),
+    )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    with prepared(dsn, say) as place:
-        working = Worker(
-            place, Settings(concurrency=concurrency, lease_seconds=lease_seconds, poll_seconds=poll_seconds), _narrate
-        )
+    with prepared(dsn, say) as place, _listeners(metrics_port, otel=otel) as listener:
+        working = Worker(place, settings, listener)
 
         def stop(number: int, frame: FrameType | None) -> None:
             say("stopping: the steps in hand are finished first")
@@ -144,6 +169,25 @@ def worker(
         say(f"worker {working.name} is ready")
         working.run(once=once)
     say("worker stopped")
+
+
+@contextmanager
+def _listeners(metrics_port: int | None, *, otel: bool) -> Iterator[Listener]:
+    """Who hears what the worker does: the log, and what was asked for."""
+    from pgweave.runtime.telemetry import Prometheus, Spans, several
+
+    listeners: list[Listener] = [_narrate]
+    if otel:
+        listeners.append(Spans())
+    if metrics_port is None:
+        yield several(*listeners)
+        return
+    figures = Prometheus(metrics_port)
+    say(f"figures: http://127.0.0.1:{figures.port}/metrics")
+    try:
+        yield several(*listeners, figures)
+    finally:
+        figures.close()
 
 
 def _narrate(event: str, instance_id: str, node_id: str | None) -> None:

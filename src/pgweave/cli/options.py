@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,16 @@ Dsn = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Only = Annotated[
+    str | None, typer.Option("--only", metavar="NAME", help="The workflow of this name, in a file with several.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Read [tool.pgweave] here instead of in the nearest pyproject.toml.")
+]
+StdinFilename = Annotated[str | None, typer.Option(metavar="NAME", help="What standard input, -, is called.")]
+ForceExclude = Annotated[
+    bool, typer.Option("--force-exclude", help="Leave out what is excluded even if it is named, for pre-commit.")
+]
 
 FINDINGS, TROUBLE = 1, 2  # exit codes
 
@@ -24,6 +35,13 @@ FINDINGS, TROUBLE = 1, 2  # exit codes
 def say(text: str) -> None:
     """A line for people that is not the result: it goes to standard error."""
     typer.echo(text, err=True)
+
+
+def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """Refuse a value that is not one of `choices`, as a mistake in the command line."""
+    if value not in choices:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}.", param_hint=option)
+    return value
 
 
 def complain(error: PgweaveError) -> int:

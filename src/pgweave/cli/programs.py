@@ -1,19 +1,21 @@
-"""`check`, `compile`, `render`, `explain`: programs as text, no database."""
+"""`compile`, `render`, `explain`: programs as text, no database."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgweave.cli.options import FINDINGS, say
+from pgweave.cli.options import FINDINGS, Only, choice, say
+from pgweave.cli.output import is_stale, placed, write
 
 if TYPE_CHECKING:
-    from pgweave.grammar.diagnostics import Diagnostic
+    from collections.abc import Iterator, Mapping
+
     from pgweave.grammar.span import Source
+    from pgweave.runtime.errors import PgweaveError
     from pgweave.workflow import Workflow
 
 SUFFIXES = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "dot", ".mmd": "mmd", ".mermaid": "mmd"}
@@ -21,106 +23,80 @@ SUFFIXES = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "
 
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
-    app.command()(check)
     app.command("compile")(compile_)
     app.command()(render)
     app.command()(explain)
 
 
-def check(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH..", help="Files, folders (all *.df below), or - for standard input.")
-    ],
-    output_format: Annotated[str, typer.Option(help="text or json.")] = "text",
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
-) -> None:
-    """Check programs. Exits with 1 when there are errors."""
-    from pgweave.grammar.diagnostics import Severity
-    from pgweave.grammar.render import as_json, render
-
-    if output_format not in {"text", "json"}:
-        raise typer.BadParameter(
-            f"{output_format!r} is not an output format; use text or json.", param_hint="--output-format"
-        )
-    failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
-    found = [(source, finding) for source in _sources(paths) for finding in _findings(source)]
-    if output_format == "json":
-        typer.echo(json.dumps([as_json(finding, source) for source, finding in found], indent=2, ensure_ascii=False))
-    else:
-        for source, finding in found:
-            typer.echo(render(finding, source, colour=sys.stdout.isatty()) + "\n")
-        say(_summary([finding for _, finding in found]))
-    if any(finding.severity in failing for _, finding in found):
-        raise typer.Exit(FINDINGS)
-
-
-def _sources(paths: list[str]) -> list[Source]:
-    return [source for path in paths for source in _below(path)]
-
-
-def _below(path: str) -> list[Source]:
-    from pgweave.runtime.errors import PgweaveError
-    from pgweave.workflow import read
-
-    if not Path(path).is_dir():
-        return [_read(path)]
-    found = [read(file) for file in sorted(Path(path).rglob("*.df"))]
-    if not found:  # a check that looks at nothing must not pass
-        raise PgweaveError(f"There is no .df file in {path}.", "Check the path.")
-    return found
-
-
-def _findings(source: Source) -> list[Diagnostic]:
-    from pgweave.compiler import lower, passes
-    from pgweave.grammar import parser
-    from pgweave.workflow import COMPUTED
-
-    parsed = parser.parse(source)
-    refusals = [
-        finding
-        for definition in parsed.module.definitions
-        for finding in lower.refusals(definition)
-        if finding.code != COMPUTED
-    ]
-    # What is unreadable in one statement says nothing about the others: they are checked all the same.
-    return sorted(
-        [*parsed.diagnostics, *passes.check(parsed.module), *refusals], key=lambda finding: (finding.span, finding.code)
-    )
-
-
-def _summary(found: list[Diagnostic]) -> str:
-    if not found:
-        return "No findings."
-    counts = {
-        severity: sum(finding.severity.value == severity for finding in found)
-        for severity in ("error", "warning", "info")
-    }
-    return (
-        ", ".join(
-            f"{count} {severity}{'s' if count != 1 and severity != 'info' else ''}"
-            for severity, count in counts.items()
-            if count
-        )
-        + "."
-    )
-
-
 def compile_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A program, or - for standard input.")],
-    emit: Annotated[str, typer.Option(help="tree, rows, graph, dot, mermaid or ascii.")] = "rows",
+    files: Annotated[list[str], typer.Argument(metavar="FILE..", help="Programs, or - for standard input.")],
+    emit: Annotated[str, typer.Option(help="tree, rows, sql, graph, dot, mermaid or ascii.")] = "rows",
+    style: Annotated[
+        str, typer.Option(help="Of --emit sql: rows inserts the node rows; start calls df.start, on pg_durable too.")
+    ] = "rows",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write here. {dir}, {stem} and {name} make a file for each workflow."),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="The workflow of this name, in a file with several.")] = None,
+    stale: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail when what stands at --output is out of date.")
+    ] = False,
+    only: Only = None,
 ) -> None:
-    """Compile one workflow to text."""
-    from pgweave.workflow import EMITS
+    """Compile workflows to text."""
+    from pgweave.workflow import EMITS, STYLES
 
-    if emit not in EMITS:
-        raise typer.BadParameter(f"{emit!r} is not one of {', '.join(EMITS)}.", param_hint="--emit")
-    workflow = choose(file, only)
-    _refuse_errors(workflow)
-    _write((workflow.compile(emit) + "\n").encode(), output)
+    emit = choice("--emit", emit, EMITS)
+    style = choice("--style", style, STYLES)
+    if stale and output is None:
+        raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
+    artefacts: dict[Path | None, bytes] = {}
+    for file, workflow in _chosen(files, output, only):
+        _refuse_errors(workflow)
+        place = None if output is None else placed(output, file, workflow.name)
+        if place in artefacts:
+            raise _clash(place, workflow)
+        text = workflow.compile(emit, style=style)  # type: ignore[arg-type] - both were compared with the lists
+        artefacts[place] = (text if text.endswith("\n") else text + "\n").encode()
+    if stale:
+        _compare(artefacts)
+        return
+    for place, data in artefacts.items():
+        write(data, place)
+
+
+def _chosen(files: list[str], output: Path | None, only: str | None) -> Iterator[tuple[str, Workflow]]:
+    """One workflow, unless the output's name makes a place for each of several."""
+    from pgweave.runtime.errors import PgweaveError
+    from pgweave.workflow import load_source
+
+    if output is not None and "{" in str(output):
+        for file in files:
+            for workflow in load_source(_read(file)):
+                if only in {None, workflow.name}:
+                    yield file, workflow
+    elif len(files) > 1:
+        raise PgweaveError(f"{len(files)} programs cannot be written to one place.", "Use -o '{dir}/{name}.sql'.")
+    else:
+        yield files[0], choose(files[0], only)
+
+
+def _clash(place: Path | None, workflow: Workflow) -> PgweaveError:
+    from pgweave.runtime.errors import PgweaveError
+
+    return PgweaveError(
+        f"Two workflows would be written to {place}; the second is {workflow.name}.",
+        "Use {dir} and {name} in --output.",
+    )
+
+
+def _compare(artefacts: Mapping[Path | None, bytes]) -> None:
+    outdated = [place for place, data in artefacts.items() if place is not None and is_stale(data, place)]
+    for place in outdated:
+        say(f"{place} is out of date." if place.exists() else f"{place} is missing.")
+    if outdated:
+        say("Write it anew with the same command without --check.")
+        raise typer.Exit(FINDINGS)
 
 
 def render(
@@ -128,7 +104,14 @@ def render(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="out.svg, .png, .pdf, .dot or .mmd; default: FILE.svg.")
     ] = None,
-    only: Annotated[str | None, typer.Option(help="The workflow of this name, in a file with several.")] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Levels of blocks to show; what is deeper becomes one box. Default: all that is readable."
+        ),
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Draw on a dark background.")] = False,
+    only: Only = None,
 ) -> None:
     """Draw one workflow."""
     from pgweave.compiler.draw import DrawError
@@ -142,12 +125,16 @@ def render(
         )
     workflow = choose(file, only)
     _refuse_errors(workflow)
+    levels = workflow.readable_depth() if depth is None else depth
     try:
-        picture = workflow.render(form)  # type: ignore[arg-type]
+        picture = workflow.render(form, depth=levels, dark=dark)  # type: ignore[arg-type]
     except DrawError as error:
         raise PgweaveError(f"Cannot draw: {error}", "Or use a text format: -o out.dot, -o out.mmd.") from error
-    _write(picture, target)
-    say(f"{target}: {workflow.name}, {len(picture):,} bytes")
+    write(picture, target)
+    said = (
+        "" if depth is not None or levels is None else f"; blocks deeper than {levels} are folded, --depth 99 shows all"
+    )
+    say(f"{target}: {workflow.name}, {len(picture):,} bytes{said}")
 
 
 def choose(file: str, only: str | None) -> Workflow:
@@ -181,20 +168,6 @@ def _refuse_errors(workflow: Workflow) -> None:
     from pgweave.workflow import refuse_errors
 
     refuse_errors(workflow.check(), workflow.module.source)
-
-
-def _write(data: bytes, target: Path | None) -> None:
-    from pgweave.runtime.errors import PgweaveError
-
-    if target is None:
-        typer.echo(data, nl=False)
-        return
-    try:
-        target.write_bytes(data)
-    except OSError as error:
-        raise PgweaveError(
-            f"Cannot write {target}: {error.strerror}.", "Choose another place with --output."
-        ) from error
 
 
 def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="A finding's code, such as PW201.")]) -> None:

@@ -1,0 +1,102 @@
+"""Which files a command looks at: paths from the command line, folders walked, what is excluded left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pgweave.config import Config
+    from pgweave.grammar.span import Source
+
+# Nobody keeps workflows there. Hidden folders and virtual environments are left out too.
+SKIPPED = frozenset({"node_modules", "__pycache__", "__pypackages__"})
+
+
+def sources(
+    paths: Iterable[str], config: Config, *, stdin_name: str | None = None, force: bool = False
+) -> list[Source]:
+    """Read every file; each once, in the order of the arguments, those of a folder sorted by path.
+
+    stdin_name: what standard input, `-`, is called. force: `exclude` holds for files that were named, too.
+    PgweaveError when one cannot be read, or a folder holds nothing to look at.
+    """
+    from pgweave.runtime.errors import PgweaveError
+    from pgweave.workflow import decode, read
+
+    found: dict[str, Source] = {}
+    for path in paths:
+        if path == "-":
+            name = stdin_name or "<stdin>"
+            found[name] = decode(name, sys.stdin.buffer.read())
+        elif Path(path).is_dir():
+            files = list(below(Path(path), config))
+            if not files:  # a check that looks at nothing must not pass
+                kinds = " or ".join(pattern.removeprefix("*") for pattern in config.include)
+                raise PgweaveError(f"There is no {kinds} file in {path}.", "Check the path.")
+            found |= {str(file): read(file) for file in files if str(file) not in found}
+        elif path not in found and not (force and excluded(Path(path), config)):
+            found[path] = read(path)
+    return list(found.values())
+
+
+def below(folder: Path, config: Config) -> Iterator[Path]:
+    """Files below a folder that match `include` and not `exclude`. Links to folders are not followed."""
+    wanted = [_pattern(pattern) for pattern in config.include]
+    for directory, folders, files in os.walk(folder, onerror=_unreadable):
+        here = Path(directory)
+        folders[:] = sorted(name for name in folders if _entered(here / name, config))
+        for name in sorted(files):
+            path = here / name
+            if any(pattern.search(f"/{path.as_posix()}") for pattern in wanted) and not excluded(path, config):
+                yield path
+
+
+def _entered(folder: Path, config: Config) -> bool:
+    if folder.name.startswith(".") or folder.name in SKIPPED or (folder / "pyvenv.cfg").is_file():
+        return False
+    return not excluded(folder, config, folder=True)
+
+
+def excluded(path: Path, config: Config, *, folder: bool = False) -> bool:
+    """Whether a pattern of `exclude` names the path or a folder above it, as in .gitignore."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    root = Path(os.path.abspath(config.root))  # noqa: PTH100
+    inside = absolute.is_relative_to(root)
+    parts = absolute.relative_to(root).parts if inside else absolute.parts[1:]
+    steps = ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
+    if steps and folder:
+        steps[-1] += "/"
+    names = [step if step.endswith("/") or step is steps[-1] else step + "/" for step in steps]
+    return any(_pattern(pattern).search(name) for pattern in config.exclude for name in names)
+
+
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern of .gitignore as an expression for `/a/b/c.df` and, for a folder, `/a/b/`.
+
+    Without a slash in it a pattern matches at any depth; `**` stands for any number of folders; a slash at the end
+    asks for a folder.
+    """
+    anchored = "/" in pattern.rstrip("/")
+    body = re.escape(pattern.strip("/"))
+    for glob, expression in (
+        (r"\*\*/", "(?:.*/)?"),
+        (r"/\*\*", "/.*"),
+        (r"\*\*", ".*"),
+        (r"\*", "[^/]*"),
+        (r"\?", "[^/]"),
+    ):
+        body = body.replace(glob, expression)
+    end = "/" if pattern.endswith("/") else "/?"
+    return re.compile(("^/" if anchored else "/") + body + end + "$")
+
+
+def _unreadable(error: OSError) -> None:
+    from pgweave.runtime.errors import PgweaveError
+
+    raise PgweaveError(f"Cannot read {error.filename}: {error.strerror}.", "Check the path and its rights.") from error

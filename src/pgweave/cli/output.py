@@ -1,0 +1,46 @@
+"""Where results go: standard output, a file, or a comparison with the file that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def write(data: bytes, target: Path | None) -> None:
+    """Write to standard output, or to `target`. PgweaveError when it cannot be written."""
+    from pgweave.runtime.errors import PgweaveError
+
+    if target is None:
+        typer.echo(data, nl=False)
+        return
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        raise PgweaveError(
+            f"Cannot write {target}: {error.strerror}.", "Choose another place with --output."
+        ) from error
+
+
+def is_stale(data: bytes, target: Path) -> bool:
+    """Whether `target` is not there or holds anything else. Line ends of another system make no difference."""
+    try:
+        found = target.read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        from pgweave.runtime.errors import PgweaveError
+
+        raise PgweaveError(f"Cannot read {target}: {error.strerror}.", "Check the path and its rights.") from error
+    return found.replace(b"\r\n", b"\n") != data.replace(b"\r\n", b"\n")
+
+
+def placed(pattern: Path, file: str, name: str) -> Path:
+    """The place that an output pattern means: `{dir}` of the program, its `{stem}`, the workflow's `{name}`."""
+    program = Path("workflow" if file == "-" else file)
+    safe = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
+    words = {"{dir}": str(program.parent), "{stem}": program.stem, "{name}": safe.strip(".-") or "workflow"}
+    text = str(pattern)
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return Path(text)

@@ -47,6 +47,7 @@ class Prometheus:
         self.port = int(self._server.server_port)
 
     def __call__(self, event: str, instance_id: str, node_id: str | None) -> None:
+        """Take in one event."""
         self._events.labels(event).inc()
         if event == "step":
             self._began[instance_id, node_id] = perf_counter()
@@ -74,6 +75,7 @@ class Spans:
         self._lock = Lock()
 
     def __call__(self, event: str, instance_id: str, node_id: str | None) -> None:
+        """Take in one event."""
         match event:
             case "claimed":
                 self._start("pgweave.lease", (instance_id, None), None)

@@ -193,7 +193,8 @@ NON_STEP_CALLS = frozenset(
     {
         "start", "status", "result", "cancel", "signal", "explain", "wait_for_completion", "run", "version",
         "target_database", "setvar", "getvar", "unsetvar", "clearvars", "list_instances", "instance_info",
-        "instance_nodes", "instance_executions", "metrics", "grant_usage", "revoke_usage",
+        "instance_nodes", "instance_executions", "metrics", "grant_usage", "revoke_usage", "waiting", "set_secret",
+        "unset_secret",
     }
 )  # fmt: skip
 

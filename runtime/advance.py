@@ -18,7 +18,7 @@ from pgweave.grammar.kinds import Wait
 from pgweave.runtime.values import ValueProblem, is_json, is_true, render_raw, row_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pgweave.compiler.rows import Graph, Row
 
@@ -106,14 +106,16 @@ class Todo:
 class Decision:
     """Something to record before going on: the winner of a race, or the next turn of a loop.
 
-    final: it never changes again. forget: node-runs of the turn that is over. abandoned: waits of the branch that lost;
-    they end with the decision, or one of them could still take a signal that is not for it any more.
+    final: it never changes again. forget: node-runs of the turn that is over. lost: the nodes of the branch that lost;
+    nothing of them begins any more. abandoned: its waits; they end with the decision, or one of them could still take a
+    signal that is not for it any more.
     """
 
     key: Key
     result: str
     final: bool
     forget: tuple[Key, ...] = ()
+    lost: frozenset[str] = frozenset()
     abandoned: tuple[Key, ...] = ()
 
 
@@ -278,22 +280,19 @@ class _Visit:
             if ends and len(self.decisions) == decisions:
                 # Recorded before anything follows from it: a loser that finishes late must not overturn the race.
                 winner = min(ends)[1]
-                lost = self._waits(branches[1 - winner], iteration)
-                self.decisions.append(Decision((row.id, iteration), str(winner), final=True, abandoned=lost))
+                lost = frozenset(subtree(self.graph, branches[1 - winner]))
+                waits = tuple(
+                    key for key, run in self.runs.items() if run.status == "waiting" and within(key, lost, iteration)
+                )
+                self.decisions.append(
+                    Decision((row.id, iteration), str(winner), final=True, lost=lost, abandoned=waits)
+                )
             return PENDING
         winner = 0 if decided.result == "0" else 1
         end = self.node(branches[winner], iteration, names)
         if isinstance(end, Failed):
             return end.within(f"RACE {('left', 'right')[winner]} branch failed")
         return end
-
-    def _waits(self, branch: Row, iteration: Iteration) -> tuple[Key, ...]:
-        members = subtree(self.graph, branch)
-        return tuple(
-            key
-            for key, run in self.runs.items()
-            if key[0] in members and key[1][: len(iteration)] == iteration and run.status == "waiting"
-        )
 
     def _loop(self, row: Row, iteration: Iteration, names: Names) -> Step:
         state = self.runs.get((row.id, iteration))
@@ -329,15 +328,19 @@ class _Visit:
 
         def is_over(key: Key) -> bool:
             # Of earlier turns too: a step that had lost a race may have ended when its turn was long over.
-            node_id, turns = key
-            depth = len(iteration)
-            return node_id in members and len(turns) > depth and turns[:depth] == iteration and turns[depth] <= turn
+            turns, depth = key[1], len(iteration)
+            return within(key, members, iteration) and len(turns) > depth and turns[depth] <= turn
 
         recorded = json.dumps({"turn": turn + 1, "names": dict(after.names), "at": after.at}, ensure_ascii=False)
         over = tuple(key for key in self.runs if is_over(key))
         self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over))
         for key in [key for key in self.ended if is_over(key)]:
             del self.ended[key]
+
+
+def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:
+    """Whether a node-run belongs to these nodes and to this turn, or to a turn of a loop inside of it."""
+    return key[0] in members and key[1][: len(iteration)] == iteration
 
 
 def _holds(tested: Done) -> bool | Failed:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from pgweave.grammar.kinds import Wait
 from pgweave.runtime import activities
-from pgweave.runtime.advance import Broke, Done, Failed, Progress, Run, advance, subtree
+from pgweave.runtime.advance import Broke, Done, Failed, Progress, Run, advance, subtree, within
 from pgweave.runtime.errors import InstanceCancelled
+from pgweave.runtime.failpoints import failpoint
+from pgweave.runtime.steps import StepProblem
 from pgweave.runtime.store import FORMAT
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Drive:
     def run(self) -> None:
         """Go on until the lease is done with. LeaseLost when somebody else has it."""
         self.loaded = self.store.load(self.lease)
+        failpoint("after_load")
         if self.loaded.format > FORMAT:
             log.warning("instance %s was written by a newer pgweave", self.lease.instance_id)
             return
@@ -50,6 +53,7 @@ class Drive:
             self._finish("failed", None, {"message": problem})
             return
         self.situation = self.store.settle(self.lease)
+        failpoint("after_settle")
         try:
             while not self._turn():
                 pass
@@ -81,7 +85,6 @@ class Drive:
             self._drain(interrupt=False)
             self.store.release(self.lease)
             return True
-        self._drop_losers(plan)
         begun = {todo.key for todo in self.in_flight.values()}
         return self._go_on([todo for todo in plan.todo if todo.key not in begun])
 
@@ -89,7 +92,10 @@ class Drive:
         """Record winners and turns. True when that turned the lease into a pause."""
         pause = 0.0
         for decision in plan.decisions:
+            self._drop(decision)
+            failpoint("before_decide")
             self.store.decide(self.lease, decision)
+            failpoint("after_decide")
             for key in decision.forget:
                 self.situation.runs.pop(key, None)
             for key in decision.abandoned:
@@ -111,12 +117,11 @@ class Drive:
         began, self.turn_began = self.turn_began, monotonic()
         return max(0.0, self.worker.settings.loop_seconds - (self.turn_began - began))
 
-    def _drop_losers(self, plan: Plan) -> None:
-        """Interrupt steps that `advance` no longer asks for: their race is lost."""
-        wanted = {todo.key for todo in plan.todo}
-        lost = {todo.key for todo in self.in_flight.values()} - wanted
-        if lost:
-            tags = {(self.lease.instance_id, key) for key in lost}
+    def _drop(self, decision: Decision) -> None:
+        """Interrupt the steps of a branch that is about to lose: none of them may begin once that is recorded."""
+        keys = [todo.key for todo in self.in_flight.values()]
+        tags = {(self.lease.instance_id, key) for key in keys if within(key, decision.lost, decision.key[1])}
+        if tags:
             self.worker.sessions.interrupt(tags.__contains__, tags)
 
     def _go_on(self, todo: list[Todo]) -> bool:
@@ -140,7 +145,9 @@ class Drive:
 
     def _park(self, delay_seconds: float | None = None) -> bool:
         """Give the lease back. False: something has happened meanwhile, and we have looked again."""
+        failpoint("before_park")
         if self.store.park(self.lease, self.situation.wakes, self.shown, delay_seconds):
+            failpoint("after_park")
             self.worker.emit("parked", self.lease.instance_id, None)
             return True
         self.situation = self.store.settle(self.lease)
@@ -156,10 +163,12 @@ class Drive:
         for todo in waits:
             try:
                 rows.append(activities.wait_row(todo, self._variables(), now))
-            except activities.StepProblem as problem:
+            except StepProblem as problem:
                 self.store.fail(self.lease, todo.key, problem.error)
         if rows:
+            failpoint("before_wait")
             self.store.wait(self.lease, rows)
+            failpoint("after_wait")
             for todo in waits:
                 self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
 
@@ -197,6 +206,8 @@ class Drive:
         shown = (self.lease.instance_id, todo.row.id)
         self.worker.running.add(shown)
         self.worker.emit("step", *shown)
+        failpoint("before_step")
+        failpoint("in_step", in_seconds=0.1)
         try:
             run = activities.execute(
                 self.store, self.worker.sessions, self.lease, todo, self._variables(), self.worker.settings.http,
@@ -204,6 +215,7 @@ class Drive:
             )  # fmt: skip
         finally:
             self.worker.running.discard(shown)
+        failpoint("after_step")
         self.worker.emit("checkpointed", *shown)
         return run
 
@@ -228,5 +240,7 @@ class Drive:
         self._finish("cancelled", None, None)
 
     def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
+        failpoint("before_finish")
         self.store.finish(self.lease, status, result, error, self.shown)
+        failpoint("after_finish")
         self.worker.emit("finished", self.lease.instance_id, None)

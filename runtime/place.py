@@ -34,9 +34,7 @@ def resolve(dsn: str | None) -> str:
 
 
 @contextmanager
-def prepared(
-    dsn: str | None, progress: Callable[[str], None] | None = None, *, keep: bool = False
-) -> Iterator[str]:
+def prepared(dsn: str | None, progress: Callable[[str], None] | None = None, *, keep: bool = False) -> Iterator[str]:
     """A database with the df schema. A named one has to have it already; the embedded one gets it here.
 
     The embedded server is started if need be, and stops with its last user. keep: it goes on if the block ends well;

@@ -38,12 +38,16 @@ class Prometheus:
             raise PgweaveError("Prometheus figures need a library.", "pip install 'pgweave[otel]'") from error
         registry = CollectorRegistry()
         self._events = Counter("pgweave_events", "What the worker has done.", ["event"], registry=registry)
-        self._seconds = Histogram("pgweave_step_seconds", "How long steps took, checkpoint included.", registry=registry)
+        self._seconds = Histogram(
+            "pgweave_step_seconds", "How long steps took, checkpoint included.", registry=registry
+        )
         self._began: dict[tuple[str, str | None], float] = {}
         try:
             self._server, self._thread = start_http_server(port, addr="127.0.0.1", registry=registry)
         except OSError as error:
-            raise PgweaveError(f"Cannot serve figures on port {port}: {error.strerror}.", "Choose another port.") from error
+            raise PgweaveError(
+                f"Cannot serve figures on port {port}: {error.strerror}.", "Choose another port."
+            ) from error
         self.port = int(self._server.server_port)
 
     def __call__(self, event: str, instance_id: str, node_id: str | None) -> None:

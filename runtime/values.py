@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -164,7 +165,9 @@ def _insert_variables(
 
 
 def _overlaps(span: Span, ranges: list[tuple[int, int]]) -> bool:
-    return any(span.start < end and start < span.end for start, end in ranges)
+    # Ranges ascend and do not overlap: only the last one that begins before the end of the span can reach into it.
+    place = bisect_left(ranges, (span.end,))
+    return place > 0 and span.start < ranges[place - 1][1]
 
 
 def _splice(text: str, found: list[tuple[Span, str]]) -> Rendered:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pgweave.runtime.connect import connect
 from pgweave.runtime.drive import Drive
 from pgweave.runtime.errors import ConnectionFailed, LeaseLost
+from pgweave.runtime.failpoints import failpoint
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.sessions import Sessions
@@ -150,12 +151,15 @@ class Worker:
             self._bell.clear()
             pending = {future for future in pending if not future.done()}
             free = self.settings.concurrency - len(pending)
+            failpoint("before_claim")
             try:
                 leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
                 pause = self.settings.poll_seconds
             except psycopg.Error as error:
                 log.warning("cannot claim: %s", type(error).__name__)
                 leases, pause = [], min(pause * 2, 30.0)
+            if leases:
+                failpoint("after_claim")
             for lease in leases:
                 with self._lock:
                     self._leases[lease.instance_id] = lease

@@ -142,7 +142,7 @@ def test_the_environment_lists_rules_with_commas_or_spaces(monkeypatch: pytest.M
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def web() -> Iterator[Server]:
     with serving() as found:
         found.on("/", answer("reached"))
         yield found
@@ -173,29 +173,29 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_of_a_private_address_is_ever_connected_to(server: Server, spelling: str) -> None:
+def test_no_spelling_of_a_private_address_is_ever_connected_to(web: Server, spelling: str) -> None:
     """The default policy, and the system's own resolver, which understands far more spellings than it should."""
     with pytest.raises(RequestProblem) as caught:
-        ask(spelling.format(port=server.port), Policy())
-    assert server.connections == 0
+        ask(spelling.format(port=web.port), Policy())
+    assert web.connections == 0
     assert caught.value.error.get("request_sent", False) is False
 
 
-def test_a_private_address_that_is_allowed_is_reached(server: Server) -> None:
+def test_a_private_address_that_is_allowed_is_reached(web: Server) -> None:
     """The corpus above would also pass if nothing were ever reached."""
-    assert "reached" in ask(server.url(), Policy.allowing("127.0.0.1"))
-    assert server.connections == 1
+    assert "reached" in ask(web.url(), Policy.allowing("127.0.0.1"))
+    assert web.connections == 1
 
 
 @pytest.mark.parametrize("answers", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["::ffff:127.0.0.1"], ["64:ff9b::7f00:1"]])
-def test_a_name_that_leads_home_is_blocked_whatever_else_it_leads_to(server: Server, answers: list[str]) -> None:
+def test_a_name_that_leads_home_is_blocked_whatever_else_it_leads_to(web: Server, answers: list[str]) -> None:
     policy = Policy(resolve=lambda host, port: answers)
     with pytest.raises(RequestProblem, match="restricted range"):
-        ask(f"http://innocent.example:{server.port}/", policy)
-    assert server.connections == 0
+        ask(f"http://innocent.example:{web.port}/", policy)
+    assert web.connections == 0
 
 
-def test_a_name_is_resolved_once_and_the_judged_address_is_the_one_connected_to(server: Server) -> None:
+def test_a_name_is_resolved_once_and_the_judged_address_is_the_one_connected_to(web: Server) -> None:
     """DNS rebinding: the first answer is allowed, a second one would lead elsewhere."""
     asked: list[str] = []
     elsewhere = "127.0.0.2"
@@ -205,37 +205,37 @@ def test_a_name_is_resolved_once_and_the_judged_address_is_the_one_connected_to(
         return ["127.0.0.1"] if len(asked) == 1 else [elsewhere]
 
     policy = Policy(Policy.allowing("127.0.0.1").rules, rebinding)
-    assert "reached" in ask(f"http://rebinding.example:{server.port}/", policy)
+    assert "reached" in ask(f"http://rebinding.example:{web.port}/", policy)
     assert asked == ["rebinding.example"]
-    assert server.requests[0].header("Host") == f"rebinding.example:{server.port}"
+    assert web.requests[0].header("Host") == f"rebinding.example:{web.port}"
     with pytest.raises(RequestProblem, match="restricted range"):
-        ask(f"http://rebinding.example:{server.port}/", policy)
-    assert server.connections == 1
+        ask(f"http://rebinding.example:{web.port}/", policy)
+    assert web.connections == 1
 
 
-def test_a_redirect_to_a_private_address_is_an_answer_and_nothing_more(server: Server) -> None:
+def test_a_redirect_to_a_private_address_is_an_answer_and_nothing_more(web: Server) -> None:
     with serving() as inner:
-        server.on("/away", answer(status=302, headers={"Location": inner.url()}))
-        found = ask(server.url("/away"), Policy.allowing(f"127.0.0.1:{server.port}"))
+        web.on("/away", answer(status=302, headers={"Location": inner.url()}))
+        found = ask(web.url("/away"), Policy.allowing(f"127.0.0.1:{web.port}"))
         assert '"status":302' in found
         assert inner.url() in found
         assert inner.connections == 0
 
 
-def test_proxies_of_the_environment_are_not_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy would connect for us to whatever it is told."""
     with serving() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url())
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        assert "reached" in ask(server.url(), Policy.allowing("127.0.0.1"))
+        assert "reached" in ask(web.url(), Policy.allowing("127.0.0.1"))
         assert proxy.connections == 0
 
 
-def test_the_next_address_of_a_name_is_tried_when_one_is_dead(server: Server) -> None:
+def test_the_next_address_of_a_name_is_tried_when_one_is_dead(web: Server) -> None:
     policy = Policy(Policy.allowing("127.0.0.0/8").rules, lambda host, port: ["127.0.0.9", "127.0.0.1"])
-    assert "reached" in ask(f"http://two.example:{server.port}/", policy)
+    assert "reached" in ask(f"http://two.example:{web.port}/", policy)
 
 
 def test_the_resolver_of_the_system_answers_with_every_address() -> None:
@@ -243,7 +243,7 @@ def test_the_resolver_of_the_system_answers_with_every_address() -> None:
     assert resolve("127.1", 80) == ["127.0.0.1"], "this is why addresses are judged and not strings"
 
 
-def test_a_name_that_cannot_be_resolved_says_so(server: Server) -> None:
+def test_a_name_that_cannot_be_resolved_says_so(web: Server) -> None:
     def unknown(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

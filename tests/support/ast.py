@@ -56,8 +56,8 @@ def loop(body: Node, condition: Node | None = None, name: str | None = None) -> 
     return nodes.Loop(body=body, condition=condition, span=span(), binding=binding(name))
 
 
-def break_(value: str | None = None) -> nodes.Break:
-    return nodes.Break(value=None if value is None else text(value), span=span())
+def break_(value: str | None = None, name: str | None = None) -> nodes.Break:
+    return nodes.Break(value=None if value is None else text(value), span=span(), binding=binding(name))
 
 
 def sleep(seconds: int, name: str | None = None) -> nodes.Sleep:

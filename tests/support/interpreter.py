@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
 
 from pgweave.grammar import nodes
@@ -94,7 +95,7 @@ class World(Protocol):
     def decide(
         self, race: nodes.Race, iteration: Iteration, left: Outcome | None, right: Outcome | None
     ) -> tuple[int, float] | None:
-        """Which branch of a race wins (0 or 1) and when that is decided; None when it is not."""
+        """Which branch of a race wins (0 or 1) and until when steps of the other begin; None when it is not decided."""
 
 
 def first_to_end(left: Outcome | None, right: Outcome | None) -> tuple[int, float] | None:
@@ -141,7 +142,7 @@ class _Teller:
             case nodes.Loop():
                 return self.loop(node, iteration, names, at)
             case nodes.Break():
-                return Broke(_break_value(node), names, at), []
+                return self.break_(node, names, at), []
             case (
                 nodes.Sql()
                 | nodes.Sleep()
@@ -156,6 +157,13 @@ class _Teller:
                 raise NotImplementedError("its rows hold more leaves than the AST has nodes")
             case _:
                 assert_never(node)
+
+    def break_(self, node: nodes.Break, names: Names, at: float) -> Outcome:
+        try:
+            value = _break_value(node, names)
+        except LookupError as problem:
+            return Failed(str(problem.args[0]), at)
+        return Broke(value, names if node.binding is None else {**names, node.binding.name: value}, at)
 
     def leaf(self, node: Node, iteration: Iteration, names: Names, at: float) -> Told:
         reached = Reached(node, iteration, at, names)
@@ -218,13 +226,9 @@ class _Teller:
         assert end is not None, f"a branch has won that has not ended: {node}"
         # Nothing of the loser is begun any more once the race is decided.
         reached = reached + [leaf for leaf in sides[1 - winner][1] if leaf.at < when]
-        match end:
-            case Done():
-                return Done(end.result, end.names, when), reached
-            case Failed():
-                return Failed(f"RACE {('left', 'right')[winner]} branch failed: {end.message}", when), reached
-            case Broke():
-                return Broke(end.value, end.names, when), reached
+        if isinstance(end, Failed):
+            end = Failed(f"RACE {('left', 'right')[winner]} branch failed: {end.message}", end.at)
+        return end, reached
 
     def loop(self, node: nodes.Loop, iteration: Iteration, names: Names, at: float) -> Told:
         reached: list[Reached] = []
@@ -259,7 +263,7 @@ def truth(result: str) -> bool:
             return False
         first = value["rows"][0]
         if isinstance(first, dict) and first:
-            value = list(first.values())[0]  # noqa: RUF015 - as the rule is written
+            value = next(iter(first.values()))
     if isinstance(value, str):
         return _text_truth(value.strip().lower())
     return bool(value)  # booleans, numbers, arrays, objects and null hold in Python as they do here
@@ -280,12 +284,36 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _break_value(node: nodes.Break) -> str:
+def _break_value(node: nodes.Break, names: Names) -> str:
     """JSON stays what it is; any other text becomes a JSON string; nothing becomes null."""
     if node.value is None:
         return "null"
+    text = _filled(node.value.value, names)
     try:
-        json.loads(node.value.value)
+        json.loads(text, parse_constant=_refuse)
     except ValueError:
-        return json.dumps(node.value.value, ensure_ascii=False)
-    return node.value.value
+        return json.dumps(text, ensure_ascii=False)
+    return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is JSON for Python only")
+
+
+def _filled(text: str, names: Names) -> str:
+    """A text that is nothing but `$name` stands for that value, unquoted. LookupError when there is none.
+
+    Other places of a name in a text are not needed to judge control flow; `values` has tests of its own.
+    """
+    name = text.removeprefix("$")
+    if name == text or name not in names:
+        return text
+    value = json.loads(names[name], parse_float=Decimal)
+    if not isinstance(value, dict) or not isinstance(value.get("rows"), list):
+        return names[name]
+    if not value["rows"]:
+        raise LookupError(f"${name} has no rows — query returned zero results")
+    first = next(iter(value["rows"][0].values()), None)
+    if first is None:
+        raise LookupError(f"${name} is NULL — first column of first row is NULL")
+    return str(first) if isinstance(first, str | Decimal) else json.dumps(first)

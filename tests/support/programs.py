@@ -112,3 +112,40 @@ def programs(max_leaves: int = 12) -> SearchStrategy[Node]:
 def definitions(max_leaves: int = 12) -> SearchStrategy[Definition]:
     """Workflows made of such steps."""
     return programs(max_leaves).map(ast.definition)
+
+
+# Programs that can be run: what a leaf comes to is for the test's world to say, so only their shape matters. Every
+# turn of a loop begins with a leaf, so that time passes in it.
+
+
+def runnable_leaves() -> SearchStrategy[Node]:
+    """Steps that a made-up world can carry out; few of them leave a loop."""
+    step = st.builds(ast.sql, st.just("SELECT"), bindings)
+    wait = st.one_of(
+        st.builds(ast.sleep, st.integers(0, 9), bindings),
+        st.builds(ast.signal, st.sampled_from(("go", "stop")), timeouts, bindings),
+        st.builds(ast.await_instance, st.just("ffffffff"), timeouts, bindings),
+    )
+    leave = st.builds(ast.break_, st.sampled_from((None, "done", '{"rows": [], "row_count": 0}', "$alpha")), bindings)
+    return st.one_of(step, step, step, wait, leave)
+
+
+def _runnable_blocks(steps: SearchStrategy[Node]) -> SearchStrategy[Node]:
+    joins: Callable[..., Node] = lambda branches, name: ast.join(*branches, name=name)  # noqa: E731
+
+    def loops(body: Node, condition: Node | None, name: str | None) -> Node:
+        return ast.loop(ast.then(ast.sql("SELECT"), body), condition, name)
+
+    return st.one_of(
+        st.builds(lambda first, second, name: ast.then(first, second, name=name), steps, steps, bindings),
+        st.builds(ast.if_, steps, steps, steps, bindings),
+        st.builds(ast.if_rows, names, steps, steps, bindings),
+        st.builds(joins, st.lists(steps, min_size=2, max_size=4), bindings),
+        st.builds(ast.race, steps, steps, bindings),
+        st.builds(loops, steps, st.none() | steps, bindings),
+    )
+
+
+def runnable(max_leaves: int = 14) -> SearchStrategy[Node]:
+    """Programs for a scheduler and the reference interpreter to agree on."""
+    return st.recursive(runnable_leaves(), _runnable_blocks, max_leaves=max_leaves)

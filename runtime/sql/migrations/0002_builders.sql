@@ -71,12 +71,14 @@ declare
     v_json json;
     v_type text;
     v_problem text;
+    -- Enough to tell what it is; patterns over a text of 100 MB would need four times its memory.
+    v_start constant text := left(ltrim(fut, E' \t\n\r'), 60);
 begin
     v_problem := case
         when fut in ('OK', 'pending', 'running', 'completed', 'failed', 'cancelled')
-             or fut ~ '^(Instance [0-9a-f]{8} (cancelled:|is already) |Triggered run for )'
+             or v_start ~ '^(Instance [0-9a-f]{8} (cancelled:|is already) |Triggered run for )'
             then 'is the answer of a df function, not a statement'
-        when fut ~ '^[0-9a-f]{8}$' then 'is the id of an instance, not a statement'
+        when v_start ~ '^[0-9a-f]{8}$' then 'is the id of an instance, not a statement'
     end;
     if v_problem is not null then
         raise exception '''%'' %; it cannot be used as a workflow step', fut, v_problem
@@ -84,14 +86,14 @@ begin
                   hint = 'Call df.setvar() and the like before df.start(), or in a step: ''SELECT df.signal(..)''. df.await_instance(id) waits for an instance.';
     end if;
     -- Only a text that starts like an object can be a graph; everything else is SQL and need not be parsed.
-    if fut ~ '^[ \t\n\r]*\{' then
+    if v_start like '{%' then
         begin
             v_json := fut::json;
             v_type := case when json_typeof(v_json -> 'node_type') = 'string' then v_json ->> 'node_type' end;
         exception
             when invalid_text_representation or untranslatable_character then
                 -- {name} is a variable, and a statement may begin with one. No statement begins with {".
-                if fut ~ '^[ \t\n\r]*\{[ \t\n\r]*"' then
+                if v_start ~ '^\{[ \t\n\r]*"' then
                     get stacked diagnostics v_problem = pg_exception_detail;
                     raise exception 'Invalid Durofut JSON: %', v_problem using errcode = 'invalid_parameter_value';
                 end if;

@@ -43,7 +43,7 @@ $$;
 comment on function df.walk(jsonb) is 'The nodes of a graph in pre-order, with the positions of their children.';
 
 create function df.graph_problem(p_graph text) returns text
-language plpgsql immutable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -52,15 +52,17 @@ declare
     v_config jsonb;
     v_message text;
     v_count integer := 0;
+    v_max_depth constant bigint := df.setting('max_depth');
+    v_max_nodes constant bigint := df.setting('max_nodes');
 begin
     for v_node in select * from df.walk(p_graph::jsonb) as w order by w."position" loop
         v_count := v_count + 1;
         v_type := v_node.node ->> 'node_type';
         v_message := case
-            when v_node.depth > 256
-                then 'Graph exceeds maximum nesting depth of 256. Split it with df.call_child, or nest the ~> chain less deeply.'
-            when v_count > 10000
-                then 'Workflow exceeds maximum node count of 10000. Split it with df.call_child.'
+            when v_node.depth > v_max_depth
+                then format('Graph exceeds maximum nesting depth of %s. Split it with df.call_child, or nest the ~> chain less deeply.', v_max_depth)
+            when v_count > v_max_nodes
+                then format('Workflow exceeds maximum node count of %s. Split it with df.call_child.', v_max_nodes)
             when jsonb_typeof(v_node.node) <> 'object' or jsonb_typeof(v_node.node -> 'node_type') is distinct from 'string'
                 then 'failed to deserialize Durofut child: missing field `node_type`'
             when v_type <> all (df.node_types())
@@ -120,37 +122,44 @@ $$;
 comment on function df.row_query(text, text, text[]) is
     'Text of a row''s query column: the ids of condition and further branches join the configuration.';
 
-create function df.new_instance(p_root text, p_label text, p_database text) returns text
+create function df.new_instance(p_root text, p_label text, p_database text, p_key text, out id text, out fresh boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_id text;
     v_in_workflow constant boolean := coalesce(current_setting('df.in_workflow', true), '') = 'true';
 begin
     for attempt in 1..10 loop
-        insert into df.instances (id, label, root_node, database, variables, parent_instance_id, parent_node_id)
+        insert into df.instances (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)
         select
-            right(replace(gen_random_uuid()::text, '-', ''), 8), p_label, p_root, p_database,
+            p_label, p_root, p_database,
             (select coalesce(jsonb_object_agg(v.name, v.value), '{}') from df.vars as v
              where v.owner = df.caller() and v.value is not null),
             -- Settings can be forged by the step's own SQL; a parent must be an instance the caller may see.
             (select i.id from df.instances as i where v_in_workflow and i.id = current_setting('df.instance_id', true)),
             (select n.id from df.nodes as n where v_in_workflow and n.instance_id = current_setting('df.instance_id', true)
-             and n.id = current_setting('df.node_id', true))
-        on conflict (id) do nothing
-        returning id into v_id;
-        exit when v_id is not null;
+             and n.id = current_setting('df.node_id', true)),
+            p_key
+        on conflict do nothing
+        returning instances.id into new_instance.id;
+        fresh := new_instance.id is not null;
+        if not fresh and p_key is not null then
+            -- Somebody with the same key came first, perhaps a moment ago.
+            select i.id into new_instance.id from df.instances as i
+            where i.submitted_by = df.caller() and i.idempotency_key = p_key;
+        end if;
+        exit when new_instance.id is not null;
     end loop;
-    if v_id is null then
+    if new_instance.id is null then
         raise exception 'Failed to create instance: exhausted 10 attempts to generate a collision-free ID';
     end if;
-    return v_id;
 end $$;
-comment on function df.new_instance(text, text, text) is 'Writes the row of a new instance; part of df.start.';
+comment on function df.new_instance(text, text, text, text) is
+    'Writes the row of a new instance, or finds the one with the same idempotency key; part of df.start.';
 
 create function df.start(
-    fut text, label text default null, database text default null, transaction_mode text default 'caller'
+    fut text, label text default null, database text default null, transaction_mode text default 'caller',
+    idempotency_key text default null
 ) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -158,17 +167,32 @@ as $$
 declare
     v_graph text;
     v_problem text;
-    v_instance text;
+    v_instance record;
+    v_max_bytes constant bigint := df.setting('max_graph_bytes');
     -- Node ids count up from a random start: unique within the graph without a look-up.
     v_base constant bigint := ('x' || substr(replace(gen_random_uuid()::text, '-', ''), 25, 8))::bit(32)::bigint;
 begin
-    if lower(transaction_mode) is distinct from 'caller' then
-        raise exception 'invalid transaction_mode "%" for df.start(): this version starts in the caller''s transaction only',
-            transaction_mode using errcode = 'invalid_parameter_value';
+    if coalesce(lower(transaction_mode), '') not in ('caller', 'new') then
+        raise exception 'invalid transaction_mode "%" for df.start(): expected ''caller'' or ''new''', transaction_mode
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if lower(transaction_mode) = 'new' then
+        return df.start_apart(fut, label, database, idempotency_key);
     end if;
     if fut is null then
         raise exception 'Invalid durable function: it is NULL' using errcode = 'null_value_not_allowed',
             hint = 'An operator or a function with a NULL argument gives NULL.';
+    end if;
+    if octet_length(fut) > v_max_bytes then
+        raise exception 'Invalid durable function: Workflow exceeds maximum size of % bytes.', v_max_bytes
+            using errcode = 'program_limit_exceeded', hint = 'Keep the data in a table, or split it with df.call_child.';
+    end if;
+    if idempotency_key is not null then
+        select i.id into v_instance from df.instances as i
+        where i.submitted_by = df.caller() and i.idempotency_key = start.idempotency_key;
+        if found then
+            return v_instance.id;
+        end if;
     end if;
     begin
         v_graph := df.ensure_durofut(fut, true);
@@ -178,30 +202,100 @@ begin
     if database is not null and not exists (select from pg_database as d where d.datname = start.database) then
         raise exception 'database "%" does not exist', database using errcode = 'invalid_catalog_name';
     end if;
-    if not (select r.rolcanlogin from pg_roles as r where r.oid = df.caller()) then
-        raise exception 'current_user "%" does not have LOGIN privilege.', current_user
-            using errcode = 'insufficient_privilege', hint = 'Steps run on a session of the role that starts the workflow.';
-    end if;
+    perform df.refuse_submitter(df.caller());
     v_problem := df.graph_problem(v_graph);
     if v_problem is not null then
         raise exception 'Invalid durable function graph: %', v_problem using errcode = 'invalid_parameter_value';
     end if;
 
-    v_instance := df.new_instance(df.node_id(v_base, 0), label, database);
-    insert into df.nodes (id, instance_id, ordinal, node_type, query, result_name, left_node, right_node, database)
-    select
-        df.node_id(v_base, w."position"), v_instance, w."position", w.node ->> 'node_type',
-        df.row_query(
-            w.node ->> 'query', df.node_id(v_base, w.condition_position),
-            array(select df.node_id(v_base, e.place) from unnest(w.extra_positions) with ordinality as e (place, rank)
-                  order by e.rank)
-        ),
-        w.node ->> 'result_name', df.node_id(v_base, w.left_position), df.node_id(v_base, w.right_position), start.database
-    from df.walk(v_graph::jsonb) as w;
+    select * into v_instance from df.new_instance(df.node_id(v_base, 0), label, database, idempotency_key);
+    if v_instance.fresh then
+        insert into df.nodes (id, instance_id, ordinal, node_type, query, result_name, left_node, right_node, database)
+        select
+            df.node_id(v_base, w."position"), v_instance.id, w."position", w.node ->> 'node_type',
+            df.row_query(
+                w.node ->> 'query', df.node_id(v_base, w.condition_position),
+                array(select df.node_id(v_base, e.place) from unnest(w.extra_positions) with ordinality as e (place, rank)
+                      order by e.rank)
+            ),
+            w.node ->> 'result_name', df.node_id(v_base, w.left_position), df.node_id(v_base, w.right_position),
+            start.database
+        from df.walk(v_graph::jsonb) as w;
+    end if;
+    return v_instance.id;
+end $$;
+comment on function df.start(text, text, text, text, text) is
+    'Starts a workflow and returns its instance id. It takes effect if and only if the calling transaction commits. '
+    'transaction_mode new: in a transaction of its own, by dblink. idempotency_key: the same role with the same key gets the same instance again.';
+
+create function df.start_apart(p_fut text, p_label text, p_database text, p_key text) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_schema text;
+    v_session constant text := 'pgweave_' || gen_random_uuid();
+    v_host text;
+    v_conninfo text;
+    v_function text;
+    v_instance text;
+begin
+    if current_setting('df.in_workflow', true) = 'true' then
+        raise exception 'df.start() with transaction_mode => ''new'' cannot be called inside a workflow - leave transaction_mode out'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform df.refuse_submitter(df.caller());
+    select n.nspname into v_schema from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace
+    where e.extname = 'dblink';
+    if not found then
+        raise exception 'df.start() with transaction_mode => ''new'' needs the extension dblink, which database "%" does not have',
+            current_database() using errcode = 'feature_not_supported',
+            hint = 'CREATE EXTENSION dblink, or leave transaction_mode out: the start then is part of your transaction.';
+    end if;
+    begin
+        -- Where the server listens is not for everybody to know; libpq's own default then has to do.
+        v_host := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
+    exception when insufficient_privilege then
+        v_host := null;
+    end;
+    select string_agg(c.key || '=''' || replace(replace(c.value, '\', '\\'), '''', '\''') || '''', ' ') into v_conninfo
+    from (values ('dbname', current_database()::text), ('user', current_user::text), ('port', current_setting('port')),
+                 ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
+                 ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
+    where c.value is not null;
+    -- Only the first connects without a password, where the server admits that; it is for those who were granted it.
+    v_function := case when has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute')
+                       then 'dblink_connect_u' else 'dblink_connect' end;
+    begin
+        execute format('select %I.%I($1, $2)', v_schema, v_function) using v_session, v_conninfo;
+        execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
+        using v_session, format('select df.start(%L, %L, %L, ''caller'', %L)', p_fut, p_label, p_database, p_key);
+    exception when others then
+        if v_session = any (coalesce(df.dblink_sessions(v_schema), '{}')) then
+            execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
+        end if;
+        raise exception '%', case sqlstate
+            when '55P03' then 'pgweave: transaction_mode => ''new'' launch hit lock_timeout after 30000ms while waiting on a lock in the loopback session: '
+            when '57014' then 'pgweave: transaction_mode => ''new'' launch hit statement_timeout after 30000ms while running df.start() in the loopback session: '
+            else 'df.start() on new transaction failed: ' end || sqlerrm using errcode = sqlstate;
+    end;
+    execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
     return v_instance;
 end $$;
-comment on function df.start(text, text, text, text) is
-    'Starts a workflow and returns its instance id. It takes effect if and only if the calling transaction commits.';
+comment on function df.start_apart(text, text, text, text) is
+    'df.start on a second session of the same role, committed whatever becomes of the caller''s transaction.';
+
+create function df.dblink_sessions(p_schema text) returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_sessions text[];
+begin
+    execute format('select %I.dblink_get_connections()', p_schema) into v_sessions;
+    return v_sessions;
+end $$;
+comment on function df.dblink_sessions(text) is 'Names of the dblink sessions that this session has open.';
 
 create function df.visible(p_instance_id text) returns text
 language plpgsql stable
@@ -301,6 +395,7 @@ as $$
 declare
     v_deadline constant timestamptz := clock_timestamp() + make_interval(secs => timeout_seconds);
     v_status text;
+    v_own boolean;
     v_pause double precision := 0.005;
 begin
     perform df.refuse_in_workflow('df.wait_for_completion', 'use df.await_instance() as a step instead');
@@ -309,13 +404,18 @@ begin
     end if;
     loop
         -- Each look takes a snapshot of its own, so the end shows although one statement is waiting for it.
-        select i.status into v_status from df.instances as i where i.id = wait_for_completion.instance_id;
+        select i.status, i.created_at = now() into v_status, v_own
+        from df.instances as i where i.id = wait_for_completion.instance_id;
         if v_status is null then
             raise exception 'Instance not found: %', instance_id using errcode = 'no_data_found';
         end if;
+        if v_own and v_status = 'pending' then
+            raise exception 'Instance % was started in this transaction, and no worker sees it before that commits', instance_id
+                using errcode = 'object_not_in_prerequisite_state', hint = 'Commit first, then wait.';
+        end if;
         exit when v_status in ('completed', 'failed', 'cancelled');
         if clock_timestamp() >= v_deadline then
-            raise exception 'Timeout after %s waiting for instance % (status: %). Check that a worker is running.',
+            raise exception 'Timeout after %s waiting for instance % (status: %). Check if background worker is running.',
                 timeout_seconds, instance_id, v_status using errcode = 'query_canceled';
         end if;
         perform pg_sleep(v_pause);
@@ -369,3 +469,19 @@ begin
     return 'OK';
 end $$;
 comment on function df.clearvars() is 'Removes all variables of the calling role.';
+
+create function df.run(instance_id text default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify('pgweave', '');
+    return coalesce('Triggered run for instance: ' || instance_id, 'Triggered run for all pending instances');
+end $$;
+comment on function df.run(text) is 'Rings for idle workers. Nothing needs it: what was started is run.';
+
+create function df.target_database() returns text
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select current_database()::text $$;
+comment on function df.target_database() is 'Where steps run unless df.start names another database: the one that holds the df schema.';

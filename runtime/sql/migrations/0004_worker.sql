@@ -35,6 +35,8 @@ begin
     if not found then
         raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
     end if;
+    -- A session outlives the right to log in.
+    perform df.refuse_submitter(quote_ident(session_user)::regrole);
     perform from df.runs as r
     where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
     if found then
@@ -555,6 +557,8 @@ begin
     -- A loop keeps its latest turn only, so its history does not grow.
     delete from df.runs as r using jsonb_to_recordset(p_forget) as s (node_id text, iteration jsonb)
     where r.instance_id = p_instance_id and r.node_id = s.node_id and to_jsonb(r.iteration) = s.iteration;
+    delete from df.inbox as b using jsonb_to_recordset(p_forget) as s (node_id text)
+    where b.instance_id = p_instance_id and b.consumed_by = s.node_id;
     -- From here on no signal may go to a wait that has lost: another wait of that name may come.
     perform df.cancel_waits(p_instance_id, p_abandoned);
 end $$;

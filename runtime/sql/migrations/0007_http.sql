@@ -14,7 +14,7 @@ create table df.secrets (
     id bigint generated always as identity primary key,
     owner regrole not null default df.caller(),
     name text not null constraint secrets_name_chk check (name ~ '^[A-Za-z_][A-Za-z0-9_]*$'),
-    value text constraint secrets_value_chk check (value ~ '^[^[:cntrl:]]{1,8192}$'),
+    value text constraint secrets_value_chk check (value !~ '[[:cntrl:]]' and length(value) between 1 and 8192),
     set_at timestamptz not null default df.clock()
 );
 comment on table df.secrets is
@@ -56,7 +56,7 @@ begin
         raise exception 'df.set_secret: the name has to match [a-zA-Z_][a-zA-Z0-9_]*'
             using errcode = 'invalid_parameter_value';
     end if;
-    if value !~ '^[^[:cntrl:]]{1,8192}$' then
+    if value ~ '[[:cntrl:]]' or length(value) not between 1 and 8192 then
         raise exception 'df.set_secret: the value has to be 1 to 8192 characters without line breaks'
             using errcode = 'invalid_parameter_value';
     end if;

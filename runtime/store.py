@@ -110,6 +110,10 @@ class Store:
         """Say that a worker has stopped in good order."""
         self._call("gone", worker)
 
+    def prune(self) -> int:
+        """Remove instances that have outlived their retention; how many went."""
+        return int(self._call("prune"))
+
     def renew(self, leases: Iterable[Lease], running: Iterable[tuple[str, str]], lease_seconds: float) -> set[UUID]:
         """Keep leases and show (instance id, node id) pairs as running. Returns the tokens that still hold."""
         shown = [{"instance_id": instance, "node_id": node} for instance, node in running]

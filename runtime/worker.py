@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event, Lock, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.connect import connect
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("pgweave.worker")
+
+PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +208,17 @@ class Worker:
                 self._closed.wait(self.settings.poll_seconds)
 
     def _renew(self) -> None:
-        """Keep the leases of everything in hand, show long steps as running, and say that we are alive."""
+        """Keep the leases of everything in hand, show long steps as running, say that we are alive, tidy up."""
         import psycopg
 
+        pruned_at = monotonic()
         while not self._closed.wait(self.settings.lease_seconds / 3):
             with self._lock:
                 leases = list(self._leases.values())
             try:
+                if monotonic() - pruned_at > PRUNE_SECONDS:
+                    pruned_at = monotonic()
+                    self.store.prune()
                 self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
                 if not leases:
                     continue

@@ -68,6 +68,18 @@ select df.worker_beat(%s, %s, %s, %s);
 -- Say that this worker has stopped.
 select df.worker_gone(%s);
 
+-- prune --
+-- Remove instances that have outlived their retention, so many at a time.
+select df.prune();
+
+-- enrol --
+-- Let a role start workflows, with HTTP steps or without.
+select df.grant_usage(%s, %s);
+
+-- enrol_worker --
+-- Let a role work off the workflows of others.
+select df.grant_worker(%s);
+
 -- workers --
 -- Which workers there are, those heard of last first.
 select name, started_at, seen_at, concurrency, version, leases from df.workers order by seen_at desc;

@@ -107,6 +107,23 @@ def uninstall(dsn: Dsn = None, yes: Annotated[bool, typer.Option("--yes", help="
 
 
 @db.command()
+def enrol(
+    role: Annotated[str, typer.Argument(help="A role that logs in.")],
+    dsn: Dsn = None,
+    http: Annotated[bool, typer.Option("--http", help="With HTTP steps.")] = False,
+    as_worker: Annotated[
+        bool, typer.Option("--worker", help="To work off workflows of others, not to start its own.")
+    ] = False,
+) -> None:
+    """Let a role start workflows (or work them off), and see whether workers can log in as it."""
+    from pgweave.runtime import enrolment
+
+    with _place(dsn) as place:
+        for line in enrolment.enrol(place, role, http=http, as_worker=as_worker):
+            say(line)
+
+
+@db.command()
 def stop() -> None:
     """Stop the embedded server. Its data stays."""
     from pgweave.runtime import embedded

@@ -88,7 +88,7 @@ def envelope(request: Request, answer: Answer, mask: Mask, milliseconds: int, ma
 def too_large(request: Request, max_bytes: int) -> RequestProblem:
     """The answer is larger than a result may be."""
     message = f"{request.called} answered with more than {max_bytes} bytes"
-    return RequestProblem(message, sqlstate="PW003", request_sent=True)
+    return RequestProblem(message, sqlstate="PWR03", request_sent=True)
 
 
 def _headers(answer: Answer, mask: Mask) -> dict[str, str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pgweave.runtime.advance import Decision, Key, Shown
 
-LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PW001", "PW002", "PW005"
+LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PWR01", "PWR02", "PWR05"
 FORMAT = 1  # the shape of rows this worker knows
 
 

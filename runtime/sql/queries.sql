@@ -172,7 +172,7 @@ begin
             v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
             v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
             if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
-                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PW003';
+                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PWR03';
             end if;
             v_rows := pg_catalog.array_append(v_rows, v_row);
         end loop;

@@ -571,7 +571,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'Instance % is %; a finished instance never changes', old.id, old.status using errcode = 'PW004';
+    raise exception 'Instance % is %; a finished instance never changes', old.id, old.status using errcode = 'PWR04';
 end $$;
 comment on function df.keep_terminal() is 'Guards the promise that a terminal status is for ever, even against mistakes of ours.';
 create trigger keep_terminal before update on df.instances for each row
@@ -1660,8 +1660,8 @@ values (3, '0003_control', '1d405e477817985828ff131b8e371cd5732c3653e34ec5824ac6
 -- first and not for PUBLIC; df.exec_node is for the second. Every write is fenced: it names the lease's token and
 -- holds the queue row, so a worker that was paused past its lease is refused.
 --
--- Refusals of ours: PW001 the lease is lost, PW002 the node-run has ended already, PW003 the result is too large,
--- PW004 the instance has ended already, PW005 the instance is to be cancelled.
+-- Refusals of ours: PWR01 the lease is lost, PWR02 the node-run has ended already, PWR03 the result is too large,
+-- PWR04 the instance has ended already, PWR05 the instance is to be cancelled.
 
 create function df.fence(p_instance_id text, p_token uuid) returns void
 language plpgsql
@@ -1671,10 +1671,10 @@ begin
     -- Key share: whoever wants to take over (for update) has to wait; wake-ups and renewals need not.
     perform from df.queue as q where q.instance_id = p_instance_id and q.token = p_token for key share;
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
 end $$;
-comment on function df.fence(text, uuid) is 'Holds the lease until the transaction ends, or raises PW001.';
+comment on function df.fence(text, uuid) is 'Holds the lease until the transaction ends, or raises PWR01.';
 
 
 -- On the submitter's session.
@@ -1690,19 +1690,19 @@ begin
     where i.id = p_instance_id and i.submitted_by = quote_ident(session_user)::regrole
       and i.status not in ('completed', 'failed', 'cancelled');
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
     -- A session outlives the right to log in.
     perform df.refuse_submitter(quote_ident(session_user)::regrole);
     perform from df.runs as r
     where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
     if found then
-        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
+        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
     -- No step begins once a cancel is committed.
     perform from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel' and b.consumed_by is null;
     if found then
-        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PW005';
+        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PWR05';
     end if;
     return pg_current_xact_id();
 end $$;
@@ -1718,12 +1718,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_transaction is distinct from pg_current_xact_id() then
-        raise exception 'The step of node % left its transaction', p_node_id using errcode = 'PW001';
+        raise exception 'The step of node % left its transaction', p_node_id using errcode = 'PWR01';
     end if;
     perform df.fence(p_instance_id, p_token);
     perform from df.instances as i where i.id = p_instance_id and i.submitted_by = quote_ident(session_user)::regrole;
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
     return df.checkpoint(p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts, p_started_at);
 end $$;
@@ -1749,7 +1749,7 @@ begin
     from df.instances as i where i.id = p_instance_id
     on conflict (instance_id, node_id, iteration) do nothing;
     if not found then
-        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
+        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
     perform df.show_leaf(p_instance_id, p_node_id, p_result, p_error);
     -- Progress: earlier leases that came to nothing no longer count.
@@ -1820,7 +1820,7 @@ begin
             v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
             v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
             if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
-                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PW003',
+                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PWR03',
                     hint = 'Return fewer rows or columns: store the data in a table and return its key.';
             end if;
             v_rows := pg_catalog.array_append(v_rows, v_row);
@@ -2325,7 +2325,7 @@ declare
 begin
     delete from df.queue as q where q.instance_id = p_instance_id and q.token = p_token;
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
     perform from df.instances as i where i.id = p_instance_id for no key update;
     -- A cancel that was committed before the end wins over it; one that comes now waits for us (df.meet_the_end).
@@ -2362,8 +2362,12 @@ comment on function df.worker_finish(text, uuid, text, text, jsonb, jsonb) is
 
 create function df.version() returns text
 language sql stable
-as $$ select 'pgweave schema ' || max(m.number) from df.migrations as m $$;
-comment on function df.version() is 'The version of this schema.';
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('pgweave schema %s (installed %s)', max(m.number), to_char(max(m.applied_at), 'YYYY-MM-DD'))
+    from df.migrations as m
+$$;
+comment on function df.version() is 'The version of this schema: the number of its newest migration, and when that ran.';
 
 -- Builders and control functions stay with PUBLIC; USAGE on the schema is their gate. The workers' half does not.
 revoke execute on function
@@ -2389,7 +2393,7 @@ revoke execute on function
 from public;
 
 insert into df.migrations (number, name, checksum)
-values (4, '0004_worker', '03c4fa392e1f0eb2c271fb6549edb05a81daab3946dabcc2c07367de1963bcaa');
+values (4, '0004_worker', 'aa3f33e34644db9615a57bd9303efd54296085a5b9e87e6a8c44f97f97403219');
 
 
 -- 0005_monitoring ---------------------------------------------------------------------------------------------------
@@ -3269,6 +3273,7 @@ begin
 end $$;
 comment on function df.replace_secret() is 'Forgets the values that a secret had before.';
 create trigger replace_secret after insert on df.secrets for each row execute function df.replace_secret();
+comment on trigger replace_secret on df.secrets is 'A new value takes the place of the old one.';
 
 create function df.set_secret(name text, value text) returns text
 language plpgsql
@@ -3334,11 +3339,11 @@ begin
     perform from df.runs as r
     where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
     if found then
-        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
+        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
     perform from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel' and b.consumed_by is null;
     if found then
-        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PW005';
+        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PWR05';
     end if;
     select n.* into v_node from df.nodes as n where n.instance_id = p_instance_id and n.id = p_node_id;
     if not df.may_request(v_node.submitted_by, v_node.node_type) then
@@ -3371,7 +3376,7 @@ comment on function df.worker_request(text, uuid, text, integer[], text[]) is
 revoke execute on function df.worker_request(text, uuid, text, integer[], text[]), df.replace_secret() from public;
 
 insert into df.migrations (number, name, checksum)
-values (7, '0007_http', '8b7ca5fafb24279d4ca7e8cffe2aa336fdfbf487fafd0c3d08e43504236ef461');
+values (7, '0007_http', '6b905f91a93b22b482f34fef5788f3649229c8dc159fe16a1b38960ae2ffc5eb');
 
 
 -- 0008_retention ----------------------------------------------------------------------------------------------------

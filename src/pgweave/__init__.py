@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pgweave.runtime.client import Client
     from pgweave.runtime.errors import PgweaveError
-    from pgweave.workflow import ProgramError, Workflow, connect, load, load_all, parse
+    from pgweave.workflow import ProgramError, Workflow, connect, format, load, load_all, parse  # noqa: A004
 
 __version__ = "0.1.0"
-__all__ = ["Client", "PgweaveError", "ProgramError", "Workflow", "connect", "load", "load_all", "parse"]
+__all__ = ["Client", "PgweaveError", "ProgramError", "Workflow", "connect", "format", "load", "load_all", "parse"]
 
 _HOMES = {
     "Client": "pgweave.runtime.client",

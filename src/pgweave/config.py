@@ -47,11 +47,14 @@ class Config:
         return chosen > dropped
 
 
-def load(path: Path | None = None) -> Config:
-    """Read `path`, or the nearest pyproject.toml that has the table. PgweaveError when it cannot be used."""
+def load(path: Path | None = None, *, start: Path | None = None) -> Config:
+    """Read `path`, or the nearest pyproject.toml that has the table, from `start` or the working directory upwards.
+
+    PgweaveError when it cannot be used.
+    """
     if path is not None:
         return _config(path, _table(path) or {})
-    here = Path.cwd()
+    here = (start or Path()).absolute()
     for folder in (here, *here.parents):
         file = folder / "pyproject.toml"
         table = _table(file) if file.is_file() else None
@@ -78,7 +81,7 @@ _KEYS = {one.name.replace("_", "-"): one.name for one in fields(Config) if one.n
 
 def _config(file: Path, table: dict[str, object]) -> Config:
     values = {_KEYS[key]: _value(file, key, value) for key, value in table.items() if _known(file, key)}
-    config = Config(root=file.parent, **values)  # type: ignore[arg-type] - each was compared with its default
+    config = Config(root=file.parent, **values)  # type: ignore[arg-type]
     _one_of(file, "target", config.target, TARGETS)
     from pgweave.compiler.reports.checked import FORMATS
 

@@ -73,6 +73,13 @@ class Workflow:
         """The label the instance will carry."""
         return self.definition.label.value if self.definition.label else None
 
+    @property
+    def text(self) -> str:
+        """A statement that starts this workflow and no other, as `pgweave fmt` would write it; without comments."""
+        from pgweave.grammar.printer import print_definition
+
+        return format(print_definition(self.definition))
+
     @cached_property
     def graph(self) -> nx.DiGraph[str]:
         """Control flow, blocks and data flow as one networkx graph."""
@@ -128,26 +135,27 @@ class Workflow:
         *,
         state: Mapping[int | str, str] | None = None,
         dark: bool = False,
-        depth: int | None = None,
+        depth: int | Literal["readable"] | None = None,
     ) -> bytes:
         """Draw it.
 
         state: what each row, by position in pre-order, has come to; rows of a child by the id of its node in the graph.
-        depth: levels of blocks to show; what is deeper becomes one box. None: everything.
+        depth: levels of blocks to show; what is deeper becomes one box. "readable": fold what makes a picture too large
+        to read. None: show everything.
         """
         from pgweave.compiler import draw, folding, mermaid, picture
 
-        drawn = self.graph if depth is None else folding.fold(self.graph, depth)
+        match depth:
+            case None:
+                drawn = self.graph
+            case "readable":
+                drawn = folding.readable(self.graph)
+            case _:
+                drawn = folding.fold(self.graph, depth)
         if format == "mmd":
             return mermaid.mermaid(drawn).encode()
         dot = picture.dot(drawn, state=state, dark=dark, title=self.name)
         return dot.encode() if format == "dot" else draw.render(dot, format)
-
-    def readable_depth(self) -> int | None:
-        """How deep blocks can be shown before the picture is too large to read; None: all of them."""
-        from pgweave.compiler import folding
-
-        return folding.readable_depth(self.graph)
 
     def run(self, dsn: str | None = None, *, timeout_seconds: int = 3600) -> object:
         """Start it, work it off with a worker of our own and return the result as Python values.
@@ -169,6 +177,17 @@ class Workflow:
 def parse(text: str, name: str = "<text>") -> Workflow:
     """Read the one workflow of a text. ProgramError when it does not parse, or holds none or several."""
     return _single(load_source(Source(name, text)), Source(name, text))
+
+
+def format(text: str, name: str = "<text>") -> str:  # noqa: A001 - pgweave.format, as people would look for it
+    """Lay a program out as `pgweave fmt` does; `name` with the suffix of a file tells its form. ProgramError when it does not parse."""
+    from pgweave.grammar.formatter import format_source
+
+    source = Source(name, text)
+    formatted = format_source(source)
+    if formatted.diagnostics:
+        raise ProgramError(formatted.diagnostics, source)
+    return formatted.text
 
 
 def load(path: str | Path) -> Workflow:

@@ -168,8 +168,8 @@ def test_one_node_run_cannot_commit_twice_even_under_one_lease(place: Desk) -> N
     place.sql(step, parent, node[0], token[0])
     with pytest.raises(psycopg.DatabaseError, match="has run already") as caught:
         place.sql(step, parent, node[0], token[0])
-    assert caught.value.sqlstate == "PW002"
+    assert caught.value.sqlstate == "PWR02"
     with pytest.raises(psycopg.DatabaseError, match="is lost") as caught:
         place.sql(step, parent, node[0], "00000000-0000-0000-0000-000000000000")
-    assert caught.value.sqlstate == "PW001"
+    assert caught.value.sqlstate == "PWR01"
     check(place.dsn)

@@ -513,13 +513,13 @@ def test_too_many_headers_are_an_error(web: Server) -> None:
 @pytest.mark.parametrize("length", [100_001, 5_000_000])
 def test_an_answer_over_the_limit_is_an_error_by_name(web: Server, length: int) -> None:
     found = problem(web.on("/", answer(b"x" * length)))
-    assert found["sqlstate"] == "PW003"
+    assert found["sqlstate"] == "PWR03"
     assert "more than 100000 bytes" in found["message"]
 
 
 def test_an_answer_that_only_its_envelope_takes_over_the_limit_is_an_error_too(web: Server) -> None:
     """Escaped or in base64 it grows; the database's limit is for what is stored."""
-    assert problem(web.on("/", answer(b"\xff" * 90_000, content_type="image/png")))["sqlstate"] == "PW003"
+    assert problem(web.on("/", answer(b"\xff" * 90_000, content_type="image/png")))["sqlstate"] == "PWR03"
 
 
 def test_an_endless_answer_ends_at_the_limit(web: Server) -> None:
@@ -528,7 +528,7 @@ def test_an_endless_answer_ends_at_the_limit(web: Server) -> None:
         while True:
             connection.sendall(b"x" * 65536)
 
-    assert problem(web.on("/", act))["sqlstate"] == "PW003"
+    assert problem(web.on("/", act))["sqlstate"] == "PWR03"
 
 
 def test_a_compressed_bomb_ends_at_the_limit_with_little_of_it_in_memory(web: Server) -> None:
@@ -541,7 +541,7 @@ def test_a_compressed_bomb_ends_at_the_limit_with_little_of_it_in_memory(web: Se
     tracemalloc.start()
     try:
         for url in (single, double):
-            assert problem(url)["sqlstate"] == "PW003"
+            assert problem(url)["sqlstate"] == "PWR03"
         assert tracemalloc.get_traced_memory()[1] < 16_000_000
     finally:
         tracemalloc.stop()

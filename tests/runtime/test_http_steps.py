@@ -146,7 +146,7 @@ def test_a_nul_in_an_answer_is_kept_and_fails_nobody(place: Desk, web: Server) -
 def test_an_answer_over_the_limit_fails_by_name(place: Desk, web: Server) -> None:
     url = web.on("/", answer(b"x" * 1_200_000))
     instance = place.finish(f"df.http('{url}')")
-    assert (instance.error or {})["sqlstate"] == "PW003"
+    assert (instance.error or {})["sqlstate"] == "PWR03"
 
 
 def test_each_turn_of_a_loop_has_a_key_of_its_own(place: Desk, web: Server) -> None:

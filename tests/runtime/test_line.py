@@ -261,7 +261,7 @@ def test_a_result_over_the_limit_is_an_error_and_undoes_the_step(place: Desk) ->
     instance = place.finish(
         "'WITH w AS (INSERT INTO log VALUES (1)) SELECT repeat(''x'', 600000) AS a FROM generate_series(1, 2)'"
     )
-    assert (instance.error or {})["sqlstate"] == "PW003"
+    assert (instance.error or {})["sqlstate"] == "PWR03"
     assert place.sql("select n from log") == []
 
 

@@ -549,7 +549,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'Instance % is %; a finished instance never changes', old.id, old.status using errcode = 'PW004';
+    raise exception 'Instance % is %; a finished instance never changes', old.id, old.status using errcode = 'PWR04';
 end $$;
 comment on function df.keep_terminal() is 'Guards the promise that a terminal status is for ever, even against mistakes of ours.';
 create trigger keep_terminal before update on df.instances for each row

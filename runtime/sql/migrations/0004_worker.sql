@@ -3,8 +3,8 @@
 -- first and not for PUBLIC; df.exec_node is for the second. Every write is fenced: it names the lease's token and
 -- holds the queue row, so a worker that was paused past its lease is refused.
 --
--- Refusals of ours: PW001 the lease is lost, PW002 the node-run has ended already, PW003 the result is too large,
--- PW004 the instance has ended already, PW005 the instance is to be cancelled.
+-- Refusals of ours: PWR01 the lease is lost, PWR02 the node-run has ended already, PWR03 the result is too large,
+-- PWR04 the instance has ended already, PWR05 the instance is to be cancelled.
 
 create function df.fence(p_instance_id text, p_token uuid) returns void
 language plpgsql
@@ -14,10 +14,10 @@ begin
     -- Key share: whoever wants to take over (for update) has to wait; wake-ups and renewals need not.
     perform from df.queue as q where q.instance_id = p_instance_id and q.token = p_token for key share;
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
 end $$;
-comment on function df.fence(text, uuid) is 'Holds the lease until the transaction ends, or raises PW001.';
+comment on function df.fence(text, uuid) is 'Holds the lease until the transaction ends, or raises PWR01.';
 
 
 -- On the submitter's session.
@@ -33,19 +33,19 @@ begin
     where i.id = p_instance_id and i.submitted_by = quote_ident(session_user)::regrole
       and i.status not in ('completed', 'failed', 'cancelled');
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
     -- A session outlives the right to log in.
     perform df.refuse_submitter(quote_ident(session_user)::regrole);
     perform from df.runs as r
     where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
     if found then
-        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
+        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
     -- No step begins once a cancel is committed.
     perform from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel' and b.consumed_by is null;
     if found then
-        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PW005';
+        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PWR05';
     end if;
     return pg_current_xact_id();
 end $$;
@@ -61,12 +61,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_transaction is distinct from pg_current_xact_id() then
-        raise exception 'The step of node % left its transaction', p_node_id using errcode = 'PW001';
+        raise exception 'The step of node % left its transaction', p_node_id using errcode = 'PWR01';
     end if;
     perform df.fence(p_instance_id, p_token);
     perform from df.instances as i where i.id = p_instance_id and i.submitted_by = quote_ident(session_user)::regrole;
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
     return df.checkpoint(p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts, p_started_at);
 end $$;
@@ -92,7 +92,7 @@ begin
     from df.instances as i where i.id = p_instance_id
     on conflict (instance_id, node_id, iteration) do nothing;
     if not found then
-        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
+        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
     perform df.show_leaf(p_instance_id, p_node_id, p_result, p_error);
     -- Progress: earlier leases that came to nothing no longer count.
@@ -163,7 +163,7 @@ begin
             v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
             v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
             if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
-                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PW003',
+                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PWR03',
                     hint = 'Return fewer rows or columns: store the data in a table and return its key.';
             end if;
             v_rows := pg_catalog.array_append(v_rows, v_row);
@@ -668,7 +668,7 @@ declare
 begin
     delete from df.queue as q where q.instance_id = p_instance_id and q.token = p_token;
     if not found then
-        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PW001';
+        raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
     perform from df.instances as i where i.id = p_instance_id for no key update;
     -- A cancel that was committed before the end wins over it; one that comes now waits for us (df.meet_the_end).
@@ -705,8 +705,12 @@ comment on function df.worker_finish(text, uuid, text, text, jsonb, jsonb) is
 
 create function df.version() returns text
 language sql stable
-as $$ select 'pgweave schema ' || max(m.number) from df.migrations as m $$;
-comment on function df.version() is 'The version of this schema.';
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('pgweave schema %s (installed %s)', max(m.number), to_char(max(m.applied_at), 'YYYY-MM-DD'))
+    from df.migrations as m
+$$;
+comment on function df.version() is 'The version of this schema: the number of its newest migration, and when that ran.';
 
 -- Builders and control functions stay with PUBLIC; USAGE on the schema is their gate. The workers' half does not.
 revoke execute on function

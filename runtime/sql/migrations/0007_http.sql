@@ -41,6 +41,7 @@ begin
 end $$;
 comment on function df.replace_secret() is 'Forgets the values that a secret had before.';
 create trigger replace_secret after insert on df.secrets for each row execute function df.replace_secret();
+comment on trigger replace_secret on df.secrets is 'A new value takes the place of the old one.';
 
 create function df.set_secret(name text, value text) returns text
 language plpgsql
@@ -106,11 +107,11 @@ begin
     perform from df.runs as r
     where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
     if found then
-        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PW002';
+        raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
     perform from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel' and b.consumed_by is null;
     if found then
-        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PW005';
+        raise exception 'Instance % is to be cancelled', p_instance_id using errcode = 'PWR05';
     end if;
     select n.* into v_node from df.nodes as n where n.instance_id = p_instance_id and n.id = p_node_id;
     if not df.may_request(v_node.submitted_by, v_node.node_type) then

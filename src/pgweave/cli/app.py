@@ -7,13 +7,15 @@ commands, so that `pgweave --help` starts about as fast as Python does.
 from __future__ import annotations
 
 import io
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 
 from pgweave import __version__
-from pgweave.cli import check, database, operate, programs, run
+from pgweave.cli import check, database, diff, fmt, lsp, operate, programs, run, summary
 from pgweave.cli.options import TROUBLE, complain, say
 
 app = typer.Typer(
@@ -41,7 +43,7 @@ def pgweave(
     """Design durable SQL workflows as text, check and draw them, and run them on plain PostgreSQL."""
 
 
-for module in (run, check, programs, database, operate):
+for module in (run, check, fmt, programs, diff, summary, lsp, database, operate):
     module.add_to(app)
 
 
@@ -58,6 +60,8 @@ def main() -> NoReturn:
         sys.exit(complain(error))
     except OSError as error:  # files and connections explain themselves where they are opened; this is our output
         say(f"pgweave: Cannot write the output: {error.strerror or error}.")
+        with suppress(OSError, ValueError):  # what is still buffered would make Python complain once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(TROUBLE)
     except Exception as error:
         psycopg = sys.modules.get("psycopg")  # not loaded: then it was not the database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,7 +82,7 @@ def _configured(
     config = replace(
         config,
         output_format=choice("--output-format", output_format or config.output_format, FORMATS),
-        target=choice("--target", target or config.target, TARGETS),
+        target=choice("--target", target or config.target, TARGETS),  # type: ignore[arg-type]
         select=_codes(select) or config.select,
         ignore=(*config.ignore, *_codes(ignore)),
         strict=strict or config.strict,

@@ -56,7 +56,7 @@ def compile_(
         place = None if output is None else placed(output, file, workflow.name)
         if place in artefacts:
             raise _clash(place, workflow)
-        text = workflow.compile(emit, style=style)  # type: ignore[arg-type] - both were compared with the lists
+        text = workflow.compile(emit, style=style)  # type: ignore[arg-type]
         artefacts[place] = (text if text.endswith("\n") else text + "\n").encode()
     if stale:
         _compare(artefacts)
@@ -115,6 +115,7 @@ def render(
 ) -> None:
     """Draw one workflow."""
     from pgweave.compiler.draw import DrawError
+    from pgweave.compiler.folding import READABLE_NODES
     from pgweave.runtime.errors import PgweaveError
 
     target = output or Path("workflow.svg" if file == "-" else Path(file).with_suffix(".svg").name)
@@ -125,16 +126,15 @@ def render(
         )
     workflow = choose(file, only)
     _refuse_errors(workflow)
-    levels = workflow.readable_depth() if depth is None else depth
     try:
-        picture = workflow.render(form, depth=levels, dark=dark)  # type: ignore[arg-type]
+        picture = workflow.render(form, depth="readable" if depth is None else depth, dark=dark)  # type: ignore[arg-type]
     except DrawError as error:
         raise PgweaveError(f"Cannot draw: {error}", "Or use a text format: -o out.dot, -o out.mmd.") from error
     write(picture, target)
-    said = (
-        "" if depth is not None or levels is None else f"; blocks deeper than {levels} are folded, --depth 99 shows all"
+    large = depth is None and len(workflow.graph) > READABLE_NODES
+    say(
+        f"{target}: {workflow.name}, {len(picture):,} bytes" + ("; folded, --depth 99 shows all of it" if large else "")
     )
-    say(f"{target}: {workflow.name}, {len(picture):,} bytes{said}")
 
 
 def choose(file: str, only: str | None) -> Workflow:

@@ -1,0 +1,45 @@
+# Needs Python 3.11 or newer with its venv module, make, sh and coreutils; everything else it gets by itself.
+
+PYTHON = python3
+BIN = .venv/bin
+INSTALLED = .venv/installed
+
+.PHONY: help test check lint format golden bench clean
+
+help: ## show this list
+	@while IFS= read -r line; do \
+	    case $$line in [a-z]*:*'## '*) printf '  make %-8s %s\n' "$${line%%:*}" "$${line##*## }" ;; esac; \
+	done <Makefile
+
+test: lint ## everything that CI runs: format, lint, types, then all tests
+	$(BIN)/pytest
+
+check: test ## the same as test
+
+lint: $(INSTALLED) ## formatting, lint and types, no tests
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## lay out the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+golden: $(INSTALLED) ## rewrite tests/golden and the README's picture; read the diff before you commit
+	PGWEAVE_UPDATE_GOLDEN=1 $(BIN)/pytest --quiet tests/compiler/test_golden.py
+	$(BIN)/pgweave render examples/parent_child.df -o docs/parent_child.svg
+
+bench: $(INSTALLED) ## run the benchmarks
+	@for file in benchmarks/*.py; do \
+	    if [ -e "$$file" ]; then $(BIN)/python "$$file" || exit; else echo 'there are no benchmarks yet'; fi; \
+	done
+
+clean: ## remove the virtual environment and everything that was built or cached
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	$(PYTHON) -c 'import pathlib, shutil; [shutil.rmtree(p) for p in pathlib.Path().rglob("__pycache__")]'
+
+# A virtual environment without pip is what `python3 -m venv` leaves behind where Debian's python3-venv is missing.
+$(INSTALLED): pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
+	@touch $@

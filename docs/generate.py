@@ -1,0 +1,132 @@
+"""What the repository keeps twice, written from its one source: `python docs/generate.py`.
+
+runtime/sql/schema.sql   the df schema of a new database, for reading and for psql: the migrations, one after the other
+docs/sql-reference.md    every function, operator, table and setting, from the comments in the database itself
+
+Tests compare both with what they come from (tests/runtime/test_schema_file.py, tests/runtime/test_schema_comments.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgweave.runtime import embedded, migrate
+from pgweave.runtime.connect import connect
+from pgweave.runtime.queries import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = ROOT / "runtime" / "sql" / "schema.sql"
+REFERENCE = ROOT / "docs" / "sql-reference.md"
+
+# What people call, in the order in which they meet it. All other functions are the schema's own.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Start and steer": ("start", "signal", "cancel", "status", "result", "wait_for_completion", "run"),
+    "Build": (
+        "sql", "seq", "as", "if", "if_rows", "join", "join3", "race", "loop", "break", "sleep", "wait_for_schedule",
+        "wait_for_signal", "await_instance", "call_child", "http", "http_multipart", "ensure_durofut", "node_types",
+    ),
+    "Variables and secrets": ("setvar", "getvar", "unsetvar", "clearvars", "set_secret", "unset_secret"),
+    "Watch": (
+        "explain", "waiting", "list_instances", "instance_info", "instance_nodes", "instance_runs", "instance_family",
+        "instance_executions", "metrics",
+    ),
+    "Privileges": ("grant_usage", "revoke_usage", "grant_worker", "revoke_worker"),
+    "The schema itself": ("version", "target_database", "prune", "clock"),
+}  # fmt: skip
+
+HEADER = """\
+-- The df schema of a new database, all of it: what you read. What runs are the migrations, of which this file is the
+-- sum; docs/generate.py writes it and a test builds a database from each and compares them, privileges included.
+--
+-- It runs as well, where nothing but psql is at hand:  psql -v ON_ERROR_STOP=1 -f schema.sql
+-- The operators go to the schema named here; it has to be on people's search_path.
+
+begin;
+set local search_path to public;
+"""
+
+FUNCTIONS = """
+select p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), obj_description(p.oid, 'pg_proc')
+from pg_proc as p where p.pronamespace = 'df'::regnamespace order by p.proname, p.pronargs
+"""
+OPERATORS = """
+select o.oprname, o.oprleft = 0, obj_description(o.oid, 'pg_operator')
+from pg_operator as o join pg_proc as p on p.oid = o.oprcode
+where p.pronamespace = 'df'::regnamespace order by p.proname
+"""
+TABLES = """
+select c.relname, obj_description(c.oid, 'pg_class'), a.attname, format_type(a.atttypid, a.atttypmod),
+       col_description(c.oid, a.attnum)
+from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relnamespace = 'df'::regnamespace and c.relkind in ('r', 'v') order by c.relname, a.attnum
+"""
+SETTINGS = "select name, case name when 'superuser_instances' then '' else standard::text end, description from df.settings order by name"
+
+
+def schema() -> str:
+    """Text of schema.sql."""
+    parts = [HEADER, QUERIES["begin_schema"].decode() + ";\n"]
+    for migration in migrate.migrations():
+        title = f"-- {migration.name} ".ljust(118, "-")
+        record = f"insert into df.migrations (number, name, checksum)\nvalues ({migration.number}, '{migration.name}', '{migration.checksum}');\n"
+        parts += [f"\n{title}\n", migration.sql, record]
+    return "\n".join([*parts, "commit;\n"])
+
+
+def reference(dsn: str) -> str:
+    """Text of sql-reference.md, from a database with the df schema in it."""
+    with connect(dsn) as connection:
+        functions = connection.execute(FUNCTIONS).fetchall()
+        operators = connection.execute(OPERATORS).fetchall()
+        columns = connection.execute(TABLES).fetchall()
+        settings = connection.execute(SETTINGS.encode()).fetchall()
+    return "\n".join(_pages(functions, operators, columns, settings))
+
+
+def _pages(functions: list[Any], operators: list[Any], columns: list[Any], settings: list[Any]) -> Iterator[str]:
+    yield "# The df schema\n"
+    yield "Written by `python docs/generate.py` from the comments in the database; psql shows the same: `\\df+ df.*`, `\\d+ df.*`.\n"
+    for title, names in GROUPS.items():
+        yield f"## {title}\n"
+        for name in names:
+            for _, arguments, result, comment in [row for row in functions if row[0] == name]:
+                yield f"### df.{name}\n\n```sql\ndf.{name}({arguments}) returns {result}\n```\n\n{comment}\n"
+        if title == "Build":
+            yield "### Operators\n\nAll have one precedence and group from the left; put parentheses around what belongs together.\n"
+            yield "| Operator | Meaning |\n|---|---|"
+            yield from (f"| `{_cell(name)}` | {_cell(comment)} |" for name, _, comment in operators)
+            yield ""
+    yield "## Settings\n\nRows of `df.settings`, which the owner of the schema may update.\n"
+    yield "| Name | Standard | Meaning |\n|---|---|---|"
+    yield from (f"| `{name}` | {standard} | {_cell(text)} |" for name, standard, text in settings)
+    yield "\n## Tables\n\nRow-level security shows each role the rows of its own instances.\n"
+    for table in dict.fromkeys(row[0] for row in columns):
+        rows = [row for row in columns if row[0] == table]
+        yield f"### df.{table}\n\n{rows[0][1]}\n\n| Column | Type | Meaning |\n|---|---|---|"
+        yield from (f"| `{name}` | {kind} | {_cell(comment)} |" for _, _, name, kind, comment in rows)
+        yield ""
+    yield "## Behind them\n\nNot for people, but where an error message may come from.\n"
+    yield "| Function | Meaning |\n|---|---|"
+    known = {name for names in GROUPS.values() for name in names}
+    yield from (f"| `df.{name}` | {_cell(comment)} |" for name, _, _, comment in functions if name not in known)
+    yield ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def main() -> None:
+    """Write both files."""
+    SCHEMA.write_text(schema(), encoding="utf-8")
+    with embedded.temporary() as server:
+        migrate.install(server.dsn)
+        REFERENCE.write_text(reference(server.dsn), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

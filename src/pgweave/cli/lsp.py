@@ -1,0 +1,26 @@
+"""`lsp`: the language server for editors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(lsp)
+
+
+def lsp() -> None:
+    """Serve an editor over standard input and output (Language Server Protocol)."""
+    from pgweave.runtime.errors import PgweaveError
+
+    try:
+        from pgweave.lsp import serve
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in {"pygls", "lsprotocol", "cattrs", "attrs"}:
+            raise
+        raise PgweaveError("The language server needs pygls.", "Install it with: pip install 'pgweave[lsp]'") from error
+    serve()

@@ -1,0 +1,185 @@
+"""`ps`, `show`, `result`, `wait`, `signal`, `cancel`, `db`: what goes on in a database, and a hand in it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgweave.runtime.client import Client
+from pgweave.runtime.migrate import migrations
+from pgweave.runtime.worker import working
+
+if TYPE_CHECKING:
+    from cli.conftest import Command
+
+NEWEST = migrations()[-1].number
+ABOUT_ONE = ("show", "result", "wait", "cancel", "signal")
+
+
+@pytest.fixture
+def bare(database: str) -> str:
+    """A database without the df schema."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("drop schema df cascade")
+    return database
+
+
+def work(database: str, instance_id: str) -> None:
+    with working(database), Client(database) as client:
+        client.wait(instance_id, 30)
+
+
+def test_a_database_without_the_schema_is_refused_with_the_command_that_helps(pgweave: Command, bare: str) -> None:
+    for arguments in (["run", "clean.df"], ["ps"], ["worker", "--once"]):
+        done = pgweave(*arguments, "--dsn", bare)
+        assert (done.code, done.out) == (2, "")
+        assert "has no df schema" in done.err
+        assert "Run `pgweave db install` with the same --dsn." in done.err
+
+
+def test_a_schema_that_is_too_new_is_refused(pgweave: Command, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("insert into df.migrations (number, name, checksum) values (9999, 'later', 'x')")
+    for arguments in (["run", "clean.df"], ["worker", "--once"], ["db", "install"]):
+        done = pgweave(*arguments, "--dsn", database)
+        assert (done.code, done.out) == (2, "")
+        assert f"is at version 9999; this pgweave knows {NEWEST}" in done.err
+        assert "pip install --upgrade pgweave" in done.err
+
+
+def test_a_schema_that_is_too_old_is_refused(pgweave: Command, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("delete from df.migrations where number = %s", [NEWEST])
+    done = pgweave("run", "clean.df", "--dsn", database)
+    assert (done.code, done.out) == (2, "")
+    assert "Run `pgweave db upgrade`" in done.err
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("postgresql://127.0.0.1:1/nowhere", "Cannot connect to PostgreSQL: "),
+        ("host=/nonexistent dbname=nowhere", "Cannot connect to PostgreSQL: "),
+        ("nonsense", "This is not a connection string: "),
+    ],
+)
+def test_a_database_that_cannot_be_reached(pgweave: Command, dsn: str, said: str) -> None:
+    done = pgweave("run", "clean.df", "--dsn", dsn)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"pgweave: {said}")
+    assert "--dsn" in done.err.splitlines()[-1]
+
+
+def test_a_role_that_may_not_use_the_schema(pgweave: Command, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create role visitor login")
+        try:
+            for arguments in (["ps"], ["db", "install"]):
+                done = pgweave(*arguments, "--dsn", make_conninfo(database, user="visitor"))
+                assert (done.code, done.out) == (2, "")
+                assert "permission denied for schema df" in done.err
+        finally:
+            connection.execute("drop role visitor")
+
+
+def test_an_instance_that_does_not_exist(pgweave: Command, database: str) -> None:
+    for command in ABOUT_ONE:
+        done = pgweave(command, "0123abcd", *(["go"] if command == "signal" else []), "--dsn", database)
+        assert (done.code, done.out) == (2, "")
+        assert "There is no instance 0123abcd.\n  List the instances with `pgweave ps`." in done.err
+
+
+def test_ps_lists_the_newest_first_with_children_under_their_parents_name(pgweave: Command, database: str) -> None:
+    assert pgweave("ps", "--dsn", database).out == "No instances.\n"
+    assert json.loads(pgweave("ps", "--json", "--dsn", database).out) == []
+    pgweave.write("parent.df", "df.start(df.call_child('SELECT 1', 'the child'), 'the parent')")
+    pgweave("run", "parent.df", "--dsn", database)
+    child, parent = pgweave("ps", "--dsn", database).out.splitlines()
+    assert "completed" in child
+    assert f"the child  child of {parent[:8]}" in child
+    assert parent.endswith("the parent")
+    found = json.loads(pgweave("ps", "--json", "--limit", "1", "--dsn", database).out)
+    assert [one["label"] for one in found] == ["the child"]
+    assert found[0]["parent_instance_id"] == parent[:8]
+
+
+def test_a_label_cannot_move_the_cursor(pgweave: Command, database: str) -> None:
+    with Client(database) as client:
+        client.start("SELECT 1", "red\x1b[31m\nalert")
+    assert pgweave("ps", "--dsn", database).out.endswith("red [31m alert\n")
+
+
+def test_an_instance_that_waits_is_shown_signalled_and_awaited(pgweave: Command, database: str) -> None:
+    pgweave.write(
+        "waits.df", "(df.wait_for_signal('go', 3600) |=> 'said') ~> 'SELECT ($said.data)::jsonb ->> ''by'' AS by'"
+    )
+    identifier = pgweave("run", "waits.df", "--no-wait", "--dsn", database).out.strip()
+    pgweave("worker", "--once", "--dsn", database)
+
+    shown = pgweave("show", identifier, "--dsn", database).out
+    assert "… wait for signal go (at most 3600 s)  waiting" in shown
+    nodes = json.loads(pgweave("show", identifier, "--json", "--dsn", database).out)["nodes"]
+    assert [(node["node_type"], node["status"]) for node in nodes] == [
+        ("THEN", "running"), ("SIGNAL", "waiting"), ("SQL", "pending")
+    ]  # fmt: skip
+
+    done = pgweave("result", identifier, "--dsn", database)
+    assert (done.code, done.out, done.err) == (1, "", f"{identifier} is running and has no result.\n")
+    done = pgweave("wait", identifier, "--timeout", "1", "--dsn", database)
+    assert (done.code, done.out) == (2, "")
+    assert f"{identifier} has not ended after 1 s." in done.err
+
+    assert pgweave("signal", identifier, "go", '{"by": "Ann"}', "--dsn", database).out == f"sent go to {identifier}\n"
+    work(database, identifier)
+    assert pgweave("wait", identifier, "--dsn", database).out == "completed\n"
+    assert pgweave("result", identifier, "--dsn", database).out.split() == ["by", "───", "Ann"]
+    found = json.loads(pgweave("result", identifier, "--json", "--dsn", database).out)
+    assert found["result"]["rows"] == [{"by": "Ann"}]
+
+
+def test_an_instance_is_cancelled(pgweave: Command, database: str) -> None:
+    pgweave.write("waits.df", "df.wait_for_signal('go')")
+    identifier = pgweave("run", "waits.df", "--no-wait", "--dsn", database).out.strip()
+    pgweave("worker", "--once", "--dsn", database)
+    done = pgweave("cancel", identifier, "--reason", "no longer wanted", "--dsn", database)
+    assert (done.code, done.out) == (0, f"Instance {identifier} cancelled: no longer wanted\n")
+    pgweave("worker", "--once", "--dsn", database)
+    done = pgweave("wait", identifier, "--json", "--dsn", database)
+    assert (done.code, json.loads(done.out)["status"]) == (1, "cancelled")
+    done = pgweave("cancel", identifier, "--json", "--dsn", database)
+    assert (done.code, json.loads(done.out)["status"]) == (0, "cancelled")
+
+
+def test_the_schema_is_installed_looked_at_and_removed(pgweave: Command, bare: str) -> None:
+    assert pgweave("db", "status", "--dsn", bare).out == "No df schema. Install it with `pgweave db install`.\n"
+    done = pgweave("db", "upgrade", "--dsn", bare)
+    assert (done.code, "no df schema to upgrade" in done.err) == (2, True)
+
+    done = pgweave("db", "install", "--dsn", bare)
+    assert (done.code, done.err) == (0, f"The df schema is at version {NEWEST}; {len(migrations())} migrations ran.\n")
+    assert pgweave("db", "install", "--dsn", bare).err == f"The df schema is at version {NEWEST}; no migrations ran.\n"
+    assert pgweave("db", "upgrade", "--dsn", bare).code == 0
+    assert pgweave("db", "status", "--dsn", bare).out == f"Version {NEWEST}, up to date.\n"
+    found = json.loads(pgweave("db", "status", "--json", "--dsn", bare).out)
+    assert found == {"installed": NEWEST, "available": NEWEST, "pending": 0}
+
+    assert pgweave("db", "uninstall", "--dsn", bare, stdin=b"n\n").code == 1
+    assert pgweave("db", "uninstall", "--dsn", bare).code == 1, "nobody answered"
+    assert pgweave("db", "status", "--dsn", bare).out == f"Version {NEWEST}, up to date.\n"
+    assert pgweave("db", "uninstall", "--yes", "--dsn", bare).err == "The df schema is gone.\n"
+    assert pgweave("db", "uninstall", "--yes", "--dsn", bare).code == 2
+
+
+def test_a_schema_df_of_somebody_else_is_left_alone(pgweave: Command, bare: str) -> None:
+    with psycopg.connect(bare) as connection:
+        connection.execute("create schema df create table theirs (n integer)")
+    for arguments in (["db", "install"], ["db", "uninstall", "--yes"], ["ps"]):
+        done = pgweave(*arguments, "--dsn", bare)
+        assert (done.code, done.out) == (2, "")
+        assert "there is a schema df that pgweave did not make" in done.err
+    with psycopg.connect(bare) as connection:
+        assert connection.execute("select to_regclass('df.theirs')::text").fetchone() == ("df.theirs",)

@@ -20,7 +20,7 @@ from pgweave.compiler.reads import Reference, references
 from pgweave.grammar import nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pgweave.grammar.nodes import Definition, Node
 
@@ -58,31 +58,54 @@ _UNCHANGED: frozenset[Step | None] = frozenset({None})
 class Read:
     """One place where a step reads a name.
 
-    binders: the steps that may have bound it last; None among them: on some path nobody did. visible: the names that
-    earlier steps bind here.
+    binders: the steps that may have bound it last; None among them: on some path nobody did. first: the same on the
+    first turn of the loops around it. visible: the names that earlier steps bind here; only where nobody binds this one.
     """
 
     step: Step
     reference: Reference
     binders: frozenset[Step | None]
-    visible: tuple[str, ...]
+    first: frozenset[Step | None]
+    visible: tuple[str, ...] = ()
+
+    @property
+    def undefined(self) -> bool:
+        """Whether no step binds the name, on any path."""
+        return self.binders == _UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One definition with what is known about it. reads: those that can be reached, in the order of the steps."""
+    """One definition with what is known about it.
+
+    reads: those that can be reached, in the order of the steps. endless: the steps that never come to an end, whatever
+    happens in them; a step that always leaves its loop by a break is one of them.
+    """
 
     definition: Definition
     root: Step
     reads: tuple[Read, ...]
+    endless: frozenset[Step]
 
 
 def trace(definition: Definition) -> Flow:
     """Find out who reads what in one definition."""
     root = steps(definition.node)
     order = {step: number for number, step in enumerate(root.walk())}
-    reads = sorted(_Tracer(root).reads, key=lambda read: order[read.step])
-    return Flow(definition, root, tuple(reads))
+    tracer = _Tracer(root)
+    tracer.read(root, _Scope())
+    reads = sorted(tracer.reads, key=lambda read: order[read.step])
+    return Flow(definition, root, tuple(reads), tracer.endless)
+
+
+def names_before(root: Step, step: Step) -> Mapping[str, frozenset[Step | None]]:
+    """What is known about names where `step` begins: who may have bound each; None among them: on some path nobody.
+
+    Empty where the place is never reached. Walks the whole definition: for one step that somebody asks about.
+    """
+    tracer = _Tracer(root, step)
+    tracer.read(root, _Scope())
+    return tracer.found
 
 
 def steps(root: Node) -> Step:
@@ -110,48 +133,115 @@ class _Effect:
     broke: Names | None = None
 
 
-class _Tracer:
-    """Collects the reads of one instance and of the children it calls."""
+class _Scope:
+    """What is known about names at the place that is being read: changed on the way in, changed back on the way out.
 
-    def __init__(self, root: Step) -> None:
+    Copies would cost the square of the program's size. first: as if every loop around were in its first turn.
+    """
+
+    __slots__ = ("first", "names")
+
+    def __init__(self) -> None:
+        self.names: dict[str, frozenset[Step | None]] = {}
+        self.first: dict[str, frozenset[Step | None]] = {}
+
+    def enter(self, changes: Names, *, next_turn: bool = False) -> _Undo:
+        """Apply what a step does to the names; next_turn: it may have, in an earlier turn. Returns what to leave with."""
+        undo: _Undo = []
+        for name, binders in changes.items():
+            before, first = self.names.get(name), self.first.get(name)
+            undo.append((name, before, first))
+            if next_turn:
+                self.names[name] = (before or _UNCHANGED) | (binders - _UNCHANGED)
+                continue
+            self.names[name] = _bound(before, binders)
+            self.first[name] = _bound(first, binders)
+        return undo
+
+    def leave(self, undo: _Undo) -> None:
+        """Put everything back as it was before `enter`."""
+        for name, before, first in reversed(undo):
+            _restore(self.names, name, before)
+            _restore(self.first, name, first)
+
+    def binders(self, name: str) -> tuple[frozenset[Step | None], frozenset[Step | None]]:
+        """Who may have bound `name`: in any turn, and in the first."""
+        binders = self.names.get(name) or self.names.get(ANY_NAME) or _UNCHANGED
+        return binders, self.first.get(name) or self.first.get(ANY_NAME) or _UNCHANGED
+
+
+_Undo: TypeAlias = "list[tuple[str, frozenset[Step | None] | None, frozenset[Step | None] | None]]"
+
+
+def _bound(before: frozenset[Step | None] | None, after: frozenset[Step | None]) -> frozenset[Step | None]:
+    return after if None not in after else after - _UNCHANGED | (before or _UNCHANGED)
+
+
+def _restore(names: dict[str, frozenset[Step | None]], name: str, before: frozenset[Step | None] | None) -> None:
+    if before is None:
+        names.pop(name, None)
+    else:
+        names[name] = before
+
+
+class _Tracer:
+    """Collects the reads of one instance and of the children it calls. wanted: a step whose scope is to be found."""
+
+    def __init__(self, root: Step, wanted: Step | None = None) -> None:
         self.reads: list[Read] = []
+        self.wanted = wanted
+        self.found: dict[str, frozenset[Step | None]] = {}
         self._effects: dict[Step, _Effect] = {}
         for step in reversed(tuple(root.walk())):
             self._effects[step] = _effect(step, [self._effects[child] for child in step.children])
-        self.read(root, {})
+        self.endless = frozenset(step for step, effect in self._effects.items() if effect.then is None)
 
-    def read(self, step: Step, names: Names | None) -> None:
-        """Note what `step` and all below it read, where `names` are known; None: this place is never reached."""
-        if names is not None:
-            for reference in references(step.node):
-                binders = names.get(reference.name) or names.get(ANY_NAME) or _UNCHANGED
-                self.reads.append(Read(step, reference, binders, tuple(names)))
+    def read(self, step: Step, scope: _Scope) -> None:
+        """Note what `step` and all below it read; the scope is the same afterwards."""
+        if step is self.wanted:
+            self.found = dict(scope.names)
+        for reference in references(step.node):
+            binders, first = scope.binders(reference.name)
+            visible = tuple(scope.names) if binders == _UNCHANGED else ()
+            self.reads.append(Read(step, reference, binders, first, visible))
         match step.node:
             case nodes.Then():
-                self._read_sequence(step.children, names)
+                self._read_sequence(step.children, scope)
             case nodes.If():
                 yes, no, condition = step.children
-                self._read_sequence((condition, yes), names)
-                self.read(no, self._after(names, condition))
+                self.read(condition, scope)
+                after = self._effects[condition].then
+                if after is not None:
+                    undo = scope.enter(after)
+                    self.read(yes, scope)
+                    self.read(no, scope)
+                    scope.leave(undo)
             case nodes.Loop():
                 turn = _in_sequence([self._effects[child] for child in step.children]).then
-                self._read_sequence(step.children, _merged([names, _composed(names, turn)]))
+                undo = scope.enter(turn or {}, next_turn=True)
+                self._read_sequence(step.children, scope)
+                scope.leave(undo)
             case nodes.CallChild():
-                self.read(step.children[0], {})
+                self.read(step.children[0], _Scope())
             case nodes.Opaque():
-                unknown = None if names is None else {**names, ANY_NAME: frozenset({step})}
-                self._read_sequence(step.children, unknown)
+                undo = scope.enter({ANY_NAME: frozenset({step})})
+                self._read_sequence(step.children, scope)
+                scope.leave(undo)
             case _:
                 for child in step.children:
-                    self.read(child, names)
+                    self.read(child, scope)
 
-    def _read_sequence(self, members: Iterable[Step], names: Names | None) -> None:
-        for member in members:
-            self.read(member, names)
-            names = self._after(names, member)
-
-    def _after(self, names: Names | None, step: Step) -> Names | None:
-        return _composed(names, self._effects[step].then)
+    def _read_sequence(self, members: Sequence[Step], scope: _Scope) -> None:
+        undone: list[_Undo] = []
+        for number, member in enumerate(members):
+            if number:
+                after = self._effects[members[number - 1]].then
+                if after is None:  # nothing behind it is ever reached
+                    break
+                undone.append(scope.enter(after))
+            self.read(member, scope)
+        for undo in reversed(undone):
+            scope.leave(undo)
 
 
 def _effect(step: Step, below: list[_Effect]) -> _Effect:

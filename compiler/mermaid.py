@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgweave.compiler import words
 from pgweave.compiler.graph import frames
+from pgweave.compiler.palette import DIFFERENCES, LIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,15 +29,22 @@ _SHAPES = {
 _ROUND = ('(["', '"])')
 
 
-def mermaid(graph: Graph) -> str:
-    """Flowchart of a graph; equal graphs give equal text."""
+def mermaid(graph: Graph, *, differences: Mapping[str, str] | None = None) -> str:
+    """Flowchart of a graph; equal graphs give equal text. differences: id of a node -> one of palette.DIFFERENCES."""
     lines = ["flowchart TD", *_block(graph, frames(graph), None, "    ")]
     for source, target, attributes in graph.edges(data=True):
         lines.append("    " + _edge(source, target, attributes))
     lines += [
-        "    classDef wait fill:#fff9db,stroke:#b08900,color:#1f2933",
-        "    classDef mark fill:#52606d,stroke:#52606d,color:#ffffff",
+        f"    classDef wait fill:{LIGHT.fills['wait'][0]},stroke:{LIGHT.fills['wait'][1]},color:{LIGHT.ink}",
+        f"    classDef mark fill:{LIGHT.line},stroke:{LIGHT.line},color:{LIGHT.background}",
     ]
+    for change in DIFFERENCES:
+        changed = [_name(identifier) for identifier, what in (differences or {}).items() if what == change]
+        if changed:
+            fill, line = LIGHT.differences[change]
+            dashed = ",stroke-dasharray:4" if change == "removed" else ""
+            lines.append(f"    classDef {change} fill:{fill},stroke:{line},color:{LIGHT.ink}{dashed}")
+            lines.append(f"    class {','.join(changed)} {change}")
     return "\n".join(lines) + "\n"
 
 
@@ -44,6 +52,9 @@ def _block(graph: Graph, inside: Frames, block: str | None, indent: str) -> Iter
     for identifier in inside.nodes[block]:
         yield indent + _node(identifier, graph.nodes[identifier])
     for inner in inside.blocks[block]:
+        if graph.graph["blocks"][inner]["kind"] == "IF":  # the lines into an arm say yes and no
+            yield from _block(graph, inside, inner, indent)
+            continue
         yield f'{indent}subgraph b_{inner}["{plain(graph.graph["blocks"][inner]["title"])}"]'
         yield from _block(graph, inside, inner, indent + "    ")
         yield f"{indent}end"
@@ -53,15 +64,16 @@ def _node(identifier: str, attributes: Mapping[str, Any]) -> str:
     name, kind, part = _name(identifier), attributes["kind"], attributes["part"]
     if part in ("start", "end"):
         return f'{name}(("{part}")):::mark'
-    if part in ("fork", "merge", "head", "test"):
-        shown = {"fork": "all at once", "merge": "meet", "head": "repeat", "test": "again?"}[part]
-        opening, closing = ('{"', '"}') if part == "test" else _ROUND
-        return f"{name}{opening}{shown}{closing}"
+    if part in ("fork", "merge"):
+        opening, closing = _ROUND
+        return f"{name}{opening}{words.BARS[kind, part]}{closing}"
+    if part in ("head", "test"):
+        return f'{name}{{{{"repeat"}}}}' if part == "head" else f'{name}{{"again?"}}'
     first = " ".join([attributes["verb"], *(["as " + ", ".join(attributes["names"])] if attributes["names"] else [])])
     seconds = attributes["timeout_seconds"]
     lines = [first, attributes["detail"], "" if seconds is None else f"at most {words.duration(seconds)}"]
-    opening, closing = _SHAPES.get(kind, _ROUND)
-    style = ":::wait" if kind not in _SHAPES else ""
+    opening, closing = ('[["', '"]]') if part == "fold" else _SHAPES.get(kind, _ROUND)
+    style = ":::wait" if kind not in _SHAPES and part != "fold" else ""
     return f"{name}{opening}{'<br/>'.join(plain(line) for line in lines if line)}{closing}{style}"
 
 

@@ -1,33 +1,130 @@
 """What stands between the parser and the lowering: every check, in one visible order.
 
-A module in, findings out. A check is a function of the module and of one definition's flow; it changes nothing, finds
-everything it can, and raises only for a bug of ours. Suppression and levels are the caller's.
+A module in, findings out. A check is a function of one definition with its facts (`Subject`); it changes nothing, finds
+everything it can, and raises only for a bug of ours. What comes of findings (reports, exit codes) is the caller's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from pgweave.compiler import flow
-from pgweave.compiler.checks import children, names, shape
-from pgweave.compiler.flow import Flow
+from pgweave.compiler import suppress
+from pgweave.compiler.checks import (
+    children,
+    conditions,
+    effects,
+    grouping,
+    http,
+    names,
+    results,
+    shape,
+    sql,
+    starts,
+    texts,
+    variables,
+    waiting,
+)
+from pgweave.compiler.facts import Facts
+from pgweave.compiler.subject import Subject, Target
 from pgweave.grammar.diagnostics import Diagnostic
-from pgweave.grammar.nodes import Module
 
-Check: TypeAlias = Callable[[Module, Flow], Iterable[Diagnostic]]
+if TYPE_CHECKING:
+    from pgweave.grammar.nodes import Module
+
+Check: TypeAlias = Callable[[Subject], Iterable[Diagnostic]]
 
 PASSES: tuple[Check, ...] = (
+    # what was meant
+    grouping.mixed_operators,
+    grouping.loop_prefix_swallow,
+    grouping.else_if_chain,
+    grouping.composite_condition,
+    grouping.deep_chain,
+    grouping.timeout_tail,
+    # who knows which name, and what it stands for
     names.undefined_name,
+    names.maybe_unbound,
+    names.shadowed_name,
+    names.unused_result,
+    results.unknown_column,
+    results.nested_path,
+    results.bare_multi_column,
+    results.duplicate_columns,
+    results.many_rows_scalar,
+    results.empty_or_null,
+    results.null_compare,
+    results.join_result_access,
+    variables.undeclared_variable,
+    variables.variable_as_result,
+    variables.constant_only_slot,
+    texts.placeholder_in_literal,
+    texts.positional_parameter,
+    texts.name_hits_syntax,
+    texts.json_splice,
+    # where control goes
+    conditions.non_query_condition,
+    conditions.truthy_surprise,
+    shape.do_while,
+    shape.eternal_loop,
+    shape.unreachable,
     shape.stray_break,
+    shape.break_value,
+    shape.race_error_wins,
+    # what it waits for, and what it does to the world
+    waiting.signal_timeout_unchecked,
+    waiting.signal_payload,
+    waiting.cron_dialect,
+    waiting.early_signal,
+    http.default_post,
+    http.unchecked,
+    effects.at_least_once_effect,
+    effects.session_state,
+    effects.compose_time_call,
+    effects.quote_hell,
+    starts.label_as_id,
+    starts.caller_transaction,
+    # PostgreSQL's own opinion
+    sql.syntax,
+    sql.several_statements,
+    sql.runs_alone,
+    sql.copy_to_client,
+    # instances that belong together
     children.await_without_timeout,
     children.unknown_option,
     children.bad_option_value,
+    children.unlabelled_child,
+    starts.child_cycle,
+    children.awaits_itself,
+    children.child_result_path,
+    children.timeout_too_short,
+    children.child_database,
+    children.literal_instance_id,
 )
 
+PORTABILITY = frozenset({"PW205", "PW403", "PW404", "PW407", "PW501", "PW609"})
+"""Codes of what exists on pg_durable only, since pgweave fixed the behaviour: looked for with that target alone."""
 
-def check(module: Module) -> tuple[Diagnostic, ...]:
-    """Run every check on every definition. Findings in the order of the text, then of their codes."""
-    flows = [flow.trace(definition) for definition in module.definitions]
-    found = [diagnostic for traced in flows for run in PASSES for diagnostic in run(module, traced)]
-    return tuple(sorted(found, key=lambda diagnostic: (diagnostic.span, diagnostic.code)))
+_WIDER_THERE = frozenset({"PW212", "PW215", "PW302", "PW305", "PW602", "PW603"})
+"""Codes that find more with the target pg_durable."""
+
+_FOUND_ELSEWHERE = frozenset({"PW104", "PW106", "PW504", "PW509", "PW513", "PW611"})
+"""Codes of the parser, the lowering and the database: no check here finds them, so none can be missing here."""
+
+
+def check(module: Module, *, target: Target = "pgweave", parser: bool = True) -> tuple[Diagnostic, ...]:
+    """Run every check on every definition. Findings in the order of the text, then of their codes.
+
+    target: pg_durable for what would differ there too. parser: whether PostgreSQL's parser may be asked, if installed.
+    """
+    found: list[Diagnostic] = []
+    for definition in module.definitions:
+        subject = Subject(module, Facts(definition, parser=parser), target)
+        found += [diagnostic for run in PASSES for diagnostic in run(subject)]
+
+    def judged(code: str) -> bool:
+        known = PORTABILITY | _WIDER_THERE if target == "pgweave" else frozenset()
+        return code not in known | _FOUND_ELSEWHERE
+
+    kept = suppress.apply(found, module, judged)
+    return tuple(sorted(kept, key=lambda diagnostic: (diagnostic.span, diagnostic.code)))

@@ -1,12 +1,13 @@
-"""Where a step reads names: `$name` in the texts that the runtime fills in, and the name that df.if_rows tests.
+"""Where a step reads names and variables: in the texts that the runtime fills in, and the name that df.if_rows tests.
 
-One AST node in, references with spans in the source out. What is not filled in (a break's value, a signal's name,
-seconds, a cron expression) reads nothing, however much it looks like it.
+One AST node in, what it fills in out, with places in the source. What is not filled in (a signal's name, seconds, a
+cron expression) reads nothing, however much it looks like it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
@@ -21,65 +22,101 @@ if TYPE_CHECKING:
     from pgweave.grammar.template import Placeholder
 
 
+class Slot(Enum):
+    """What a text that is filled in is for; it decides how a value is written there."""
+
+    SQL = "SQL"
+    URL = "URL"
+    BODY = "body"
+    HEADERS = "headers"
+    PARTS = "parts"
+    INSTANCE = "instance id"
+    LABEL = "label"
+    DATABASE = "database"
+    BREAK = "value of a break"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """One reading of a name. span: the whole placeholder. name_span: the name in it.
 
-    plain: the text may mean just what it says, as `$` does in a URL, a JSON body or a quoted literal.
+    plain: the text may mean just what it says, as `$` does in a URL, a JSON body or a quoted literal. text, slot and
+    placeholder: what it stands in and what it is; None when df.if_rows tests the name.
     """
 
     name: str
     span: Span
     name_span: Span
     plain: bool = False
+    text: Text | None = None
+    slot: Slot | None = None
+    placeholder: Placeholder | None = None
+
+    def after(self, characters: int = 80) -> str:
+        """What follows the placeholder in its text, as far as that matters."""
+        if self.text is None or self.placeholder is None:
+            return ""
+        end = self.placeholder.span.end
+        return self.text.value[end : end + characters]
 
 
 def references(node: Node) -> tuple[Reference, ...]:
     """What `node` itself reads, its sub-steps not included, in the order of the arguments."""
-    return tuple(_references(node))
+    if isinstance(node, nodes.IfRows):
+        return (Reference(node.result_name.value, _whole(node.result_name), _whole(node.result_name)),)
+    return tuple(
+        _reference(text, slot, placeholder)
+        for text, slot in texts(node)
+        if "$" in text.value
+        for placeholder in _scan(text, slot)
+        if not placeholder.brace and placeholder.context is not Context.COMMENT
+    )
 
 
-def _references(node: Node) -> Iterator[Reference]:
+def variables(node: Node) -> tuple[Reference, ...]:
+    """The `{name}` forms in what `node` fills in. name_span: without the braces."""
+    return tuple(
+        _reference(text, slot, placeholder)
+        for text, slot in texts(node)
+        if "{" in text.value
+        for placeholder in _scan(text, slot)
+        if placeholder.brace and placeholder.context is not Context.COMMENT
+    )
+
+
+def texts(node: Node) -> Iterator[tuple[Text, Slot]]:
+    """The texts of `node` that the runtime fills in."""
+    found: tuple[tuple[Text | None, Slot], ...] = ()
     match node:
         case nodes.Sql():
-            yield from _in_sql(node.query)
-        case nodes.IfRows():
-            yield Reference(node.result_name.value, _whole(node.result_name), _whole(node.result_name))
+            yield node.query, Slot.SQL
         case nodes.Http():
-            for text in (node.url, node.body, node.headers):
-                yield from _in_text(text, plain=True)
+            found = ((node.url, Slot.URL), (node.body, Slot.BODY), (node.headers, Slot.HEADERS))
         case nodes.HttpMultipart():
-            for text in (node.url, node.parts, node.headers):
-                yield from _in_text(text, plain=True)
+            found = ((node.url, Slot.URL), (node.parts, Slot.PARTS), (node.headers, Slot.HEADERS))
         case nodes.AwaitInstance():
-            yield from _in_text(node.instance_id, plain=False)
+            yield node.instance_id, Slot.INSTANCE
+        case nodes.Break():
+            found = ((node.value, Slot.BREAK),)
         case nodes.CallChild():
-            yield from _in_text(node.label, plain=True)
             database = node.option("database")
-            if database is not None and isinstance(database.value, str):
-                yield from _in_text(Text(database.value, database.value_span), plain=True)
+            given = Text(database.value, database.value_span) if database and isinstance(database.value, str) else None
+            found = ((node.label, Slot.LABEL), (given, Slot.DATABASE))
         case _:
-            return
+            pass
+    yield from ((text, slot) for text, slot in found if text is not None)
 
 
-def _in_sql(text: Text) -> Iterator[Reference]:
-    for placeholder in scan_sql(text.value):
-        if placeholder.context is not Context.COMMENT:
-            yield from _reference(text, placeholder, plain=placeholder.context is not Context.CODE)
+def _scan(text: Text, slot: Slot) -> tuple[Placeholder, ...]:
+    return scan_sql(text.value) if slot is Slot.SQL else scan_raw(text.value)
 
 
-def _in_text(text: Text | None, *, plain: bool) -> Iterator[Reference]:
-    if text is not None:
-        for placeholder in scan_raw(text.value):
-            yield from _reference(text, placeholder, plain=plain)
-
-
-def _reference(text: Text, placeholder: Placeholder, *, plain: bool) -> Iterator[Reference]:
-    """One reference; none for `{name}`, which is a variable."""
-    if not placeholder.brace:
-        start, end = placeholder.span.start, placeholder.span.end
-        name_span = text.span_of(start + 1, start + 1 + len(placeholder.name))
-        yield Reference(placeholder.name, text.span_of(start, end), name_span, plain)
+def _reference(text: Text, slot: Slot, placeholder: Placeholder) -> Reference:
+    start, end = placeholder.span.start, placeholder.span.end
+    name_span = text.span_of(start + 1, start + 1 + len(placeholder.name))
+    # An instance id is never anything but a value; everywhere else outside of code a dollar may mean itself.
+    plain = placeholder.context is not Context.CODE and slot is not Slot.INSTANCE
+    return Reference(placeholder.name, text.span_of(start, end), name_span, plain, text, slot, placeholder)
 
 
 def _whole(text: Text) -> Span:

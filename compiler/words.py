@@ -10,6 +10,13 @@ from pgweave.grammar import nodes
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
 
+# What stands where branches part and where they meet.
+BARS = {
+    ("JOIN", "fork"): "side by side",
+    ("JOIN", "merge"): "when all are done",
+    ("RACE", "fork"): "race",
+    ("RACE", "merge"): "when the first is done",
+}
 DETAIL_WIDTH = 44  # characters of a box's text; SQL that is cut here stands whole in the tooltip
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pgweave.grammar import nodes
+from pgweave.grammar import cron, nodes
 from pgweave.grammar.diagnostics import Diagnostic, Edit, Fix, Note, finding
 from pgweave.grammar.durofut import NAME, BadStep, bad_name, ensure
+from pgweave.grammar.embedded import excerpt
 from pgweave.grammar.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_integer, to_jsonb
 from pgweave.grammar.jsonb import Json, render_jsonb, to_python
-from pgweave.grammar.kinds import Call, Param, Type
+from pgweave.grammar.kinds import CALLS, Call, Param, Type
 from pgweave.grammar.nodes import Binding, Node, Option, Text
 from pgweave.grammar.values import (
     BrokenValue,
@@ -40,10 +41,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Report:
-    """Where findings are collected while one program is read."""
+    """Where findings are collected while one program is read. within: the stretch of the file, if not all of it."""
 
     source: Source
     diagnostics: list[Diagnostic]
+    within: Text | None = None
+
+    def written(self, span: Span) -> str:
+        """What stands there, as the lexer read it."""
+        return span.of(self.source.text) if self.within is None else excerpt(self.within, span)
 
     def add(
         self, code: str, span: Span, *, notes: tuple[Note, ...] = (), fix: Fix | None = None, **fields: object
@@ -64,24 +70,28 @@ class _NotKnown(Exception):
     """An argument is known only to the database; the call it belongs to is opaque."""
 
 
-def as_step(value: Value, report: Report) -> Node | None:
-    """What a value means in the place of a step; None after reporting that it means none."""
+def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
+    """What a value means in the place of a step; None after reporting that it means none.
+
+    strict: how df.start and df.call_child begin what they say about a text that is no step.
+    """
     match value:
         case StepValue():
             node = value.node
             return node if value.parens is None else replace(node, parens=value.parens)
         case TextValue():
             try:
-                node = ensure(value.text, value.span)
+                node = ensure(value.text, value.span, strict=bool(strict))
             except BadStep as bad:
-                _report_bad_step(bad, report)
+                _report_bad_step(bad, report, strict)
                 return None
             return node if value.parens is None else replace(node, parens=value.parens)
-        case OpaqueValue():
-            text = value.span.of(report.source.text)
-            return nodes.Opaque(text=text, operands=value.operands, span=value.span, parens=value.parens)
+        case OpaqueValue(type=""):
+            return nodes.Opaque(
+                text=report.written(value.span), operands=value.operands, span=value.span, parens=value.parens
+            )
         case PartialIf():
-            report.add("PW104", value.operator)
+            dangling(value, report)
         case NullValue():
             report.add("PW021", value.outer, what="This step")
         case BrokenValue():
@@ -93,11 +103,27 @@ def as_step(value: Value, report: Report) -> Node | None:
     return None
 
 
-def _report_bad_step(bad: BadStep, report: Report) -> None:
+_CHILD_OPTIONS = frozenset({"timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel"})
+_CORRECT_JSON = "Correct the JSON, or write the step with a df call."
+_HALF_BUILT = "Write both branches: `condition ?> step !> other step`, in parentheses where one holds an operator."
+
+
+def dangling(partial: PartialIf, report: Report, advice: str = _HALF_BUILT, fix: Fix | None = None) -> None:
+    """Report an if that is only half built: no `!>` comes, or something stands between it and the `?>`."""
+    notes = ()
+    if partial.taken is not None:
+        symbol = report.written(partial.taken)
+        notes = (Note(partial.taken, f"`{symbol}` takes the half-built if as its left side"),)
+    report.add("PW104", partial.operator, notes=notes, fix=fix, help=advice)
+
+
+def _report_bad_step(bad: BadStep, report: Report, strict: str) -> None:
     if bad.code == "PW020":
-        report.bad_value(bad.title, bad.span, "Correct the JSON, or write the step with a df call.")
+        report.bad_value(bad.title, bad.span, bad.help or _CORRECT_JSON)
     elif bad.code == "PW023":
-        report.add("PW023", bad.span, title=bad.title)
+        report.add("PW023", bad.span, title=strict + bad.title)
+    elif bad.code == "PW104":
+        report.add("PW104", bad.span, help=_HALF_BUILT)
     else:
         report.add(bad.code, bad.span)
 
@@ -119,7 +145,8 @@ def bind(
             elif position >= len(call.params):
                 if countable:
                     count = _count(len(call.params))
-                    report.add("PW016", value.outer, call=f"df.{call.name}", count=count, signature=call.signature())
+                    like = CALLS["join3"] if call.name == "join" and len(arguments) == 3 else call
+                    report.add("PW016", value.outer, call=f"df.{call.name}", count=count, signature=like.signature())
                 return None
             else:
                 bound[call.params[position].name] = value
@@ -129,6 +156,9 @@ def bind(
             close = get_close_matches(name.value, by_name, 1, 0.5)
             fix = Fix(f"Write {close[0]}", (Edit(name.span, close[0]),)) if close else None
             known = f"Did you mean `{close[0]}`?" if close else f"Write it as {call.signature()}."
+            if call.name == "call_child" and name.value in _CHILD_OPTIONS:
+                known = f"""It is an option: options => '{{"{name.value}": ..}}'."""
+                fix = None
             report.add("PW014", name.span, call=f"df.{call.name}", name=name.value, help=known, fix=fix)
             good = False
         elif name.value in bound:
@@ -208,11 +238,12 @@ class _Maker:
             self.report.add("PW021", value.outer, what=f"`{param.name}` of df.{self.call.name}")
             raise _Reported
         if param.type is Type.STEP:
-            node = as_step(value, self.report)
+            strict = "Invalid child durable function: " if self.call.name == "call_child" else ""
+            node = as_step(value, self.report, strict)
             if node is None:
                 raise _Reported
             return node
-        if isinstance(value, OpaqueValue):
+        if isinstance(value, OpaqueValue) and not value.type:
             raise _NotKnown
         result = {
             Type.TEXT: self._text, Type.INTEGER: self._integer, Type.BIGINT: self._integer, Type.JSONB: self._jsonb
@@ -222,7 +253,7 @@ class _Maker:
                 "PW019",
                 value.outer,
                 what=f"`{param.name}` of df.{self.call.name}",
-                expected=_EXPECTED[param.type],
+                expected=_expected(param.type, value),
                 actual=describe(value),
             )
             raise _Reported
@@ -234,7 +265,7 @@ class _Maker:
     def _integer(self, param: Param, value: Value) -> int | None:
         allowed = INTEGER_RANGE if param.type is Type.INTEGER else BIGINT_RANGE
         if isinstance(value, NumberValue) and isinstance(value.number, int):
-            return value.number if value.number in allowed else None
+            return value.number if value.bits <= (32 if param.type is Type.INTEGER else 64) else None
         if isinstance(value, TextValue) and value.unknown:
             return to_integer(value.text.value, allowed)
         return None
@@ -247,7 +278,7 @@ class _Maker:
         try:
             known = to_jsonb(value, value.span)
         except FoldError as error:
-            self.report.add("PW022", error.span, what=f"`{param.name}` of df.{self.call.name}", detail=error.detail)
+            self.report.add("PW022", error.span, what=f"`{param.name}` of df.{self.call.name}", detail=error.detail.removeprefix("not JSON: "))
             raise _Reported from None
         return known.json if known else None
 
@@ -301,7 +332,7 @@ class _Maker:
                     )
                 return nodes.Sleep(seconds=seconds, span=span)
             case "wait_for_schedule":
-                return nodes.WaitSchedule(cron=self._t("cron_expr"), span=span)
+                return self._schedule()
             case "loop":
                 condition = self.values["condition"]
                 return nodes.Loop(body=self._step("body"), condition=condition, span=span)  # type: ignore[arg-type]
@@ -343,6 +374,16 @@ class _Maker:
                 return self._http()
             case _:
                 raise AssertionError(self.call.name)
+
+    def _schedule(self) -> Node:
+        expression = self._t("cron_expr")
+        bad = cron.problem(expression.value)
+        if bad is not None:
+            title = f"Invalid cron expression '{expression.value}': {bad.detail}"
+            help_ = "Write five fields, for example '0 6 * * MON' for every Monday at six."
+            self.report.bad_value(title, expression.span_of(bad.start, bad.end), help_)
+            raise _Reported
+        return nodes.WaitSchedule(cron=expression, span=self.span)
 
     def _options(self) -> tuple[Option, ...] | None:
         json = self.values["options"]
@@ -406,6 +447,13 @@ class _Maker:
         if not parts.items:
             self._refuse("parts must contain at least one part", "parts", example)
         return render_jsonb(parts)
+
+
+def _expected(kind: Type, value: Value) -> str:
+    """What should have been there, in words that tell it from what is there."""
+    if kind is Type.INTEGER and isinstance(value, NumberValue) and isinstance(value.number, int):
+        return "a whole number of type integer"
+    return _EXPECTED[kind]
 
 
 _EXPECTED = {

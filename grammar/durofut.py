@@ -21,36 +21,70 @@ VALID_TYPES = ", ".join(KINDS)
 
 
 class BadStep(ValueError):
-    """JSON that claims to be a step and is none. code: the rule it breaks; title: the reference's own wording."""
+    """Text that is no step. code: the rule it breaks; title: the reference's own wording; help: what to do, if known."""
 
-    def __init__(self, title: str, span: Span, code: str = "PW023") -> None:
+    def __init__(self, title: str, span: Span, code: str = "PW023", help: str = "") -> None:  # noqa: A002 - as in Rule
         super().__init__(title)
         self.title = title
         self.span = span
         self.code = code
+        self.help = help
 
 
-def ensure(text: Text, span: Span) -> Node:
-    """What `text` means in the place of a step. span: of the step; BadStep if it claims to be JSON of a step and is not."""
+def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
+    """What `text` means in the place of a step. span: of the step; BadStep if it claims to be JSON of a step and is not.
+
+    strict: df.start and df.call_child say it in other words.
+    """
+    if (found := _answer(text.value)) is not None:
+        what, advice = found
+        raise BadStep(f"'{text.value}' is {what}; it cannot be used as a workflow step", span, "PW020", advice)
     json = _durofut(text)
     if json is None:
         return nodes.Sql(query=text, span=span)
-    if (partial := json.get("_partial_if")) is not None and partial.value is True:
+    if json.get("_partial_if") is not None:
         raise BadStep("This if is only half built", span, "PW104")
-    if not _is_text(json.get("node_type")):
+    kind = json.get("node_type")
+    if kind is None or not isinstance(kind.value, Text):
         return nodes.Sql(query=text, span=span)
-    return _Reader(span).read(json, 0)
+    try:
+        return _Reader(span).read(json, 0)
+    except BadStep as bad:
+        if strict and bad.title.startswith(_INVALID):
+            bad.title = (
+                f"Malformed Durofut JSON with node_type '{kind.value.value}': {bad.title.removeprefix(_INVALID)}"
+            )
+        raise
+
+
+_ANSWERS = frozenset({"OK", "pending", "running", "completed", "failed", "cancelled"})
+_ANSWER = re.compile("Instance [0-9a-f]{8} (?:cancelled:|is already) |Triggered run for ")
+_INSTANCE = re.compile("[0-9a-f]{8}")
+_OBJECT = re.compile('[ \\t\\n\\r]*+{[ \\t\\n\\r]*+(?P<name>")?')
+
+
+def _answer(text: str) -> tuple[str, str] | None:
+    """What a text is that df.start, df.status and their like have given, and what to do; None for a statement."""
+    start = text.lstrip(" \t\n\r")[:60]
+    if text in _ANSWERS or _ANSWER.match(start):
+        return "the answer of a df function, not a statement", "Call that function before df.start, or in the SQL of a step."
+    if _INSTANCE.fullmatch(start):
+        return "the id of an instance, not a statement", f"Wait for that instance with df.await_instance('{start}')."
+    return None
 
 
 def _durofut(text: Text) -> Json | None:
-    """The JSON object that the text is, if it is one."""
-    if not text.value.lstrip(" \t\n\r").startswith("{") or '"' not in text.value:
+    """The JSON object that the text is, if it is one. A `{name}` is a variable, but no statement begins with `{"`."""
+    opening = _OBJECT.match(text.value)
+    if opening is None:
         return None
     try:
         json = parse_json(text)
     except BadJson as bad:
         if "node_type" in text.value and "nested deeper" in bad.detail:
             raise BadStep(_TOO_DEEP, text.span, "PW011") from None
+        if opening["name"] is not None:
+            raise BadStep(f"Invalid Durofut JSON: {bad.detail}", text.span_of(bad.start, bad.end)) from None
         return None
     return json if json.is_object else None
 
@@ -59,8 +93,23 @@ _TOO_DEEP = f"This workflow is nested deeper than {MAX_DEPTH} levels"
 _INVALID = "Invalid Durofut JSON: failed to deserialize workflow step: "
 
 
-def _is_text(json: Json | None) -> bool:
-    return json is not None and isinstance(json.value, Text)
+_FIELDS = ("left_node", "right_node", "condition_node", "extra_nodes", "query", "result_name", "node_type")
+
+
+def _shape_problem(field: str, value: Json) -> str | None:
+    match field:
+        case "left_node" | "right_node" if value.value is not None and not value.is_object:
+            return "Durofut children must be JSON objects"
+        case "condition_node" if value.value is not None and not value.is_object:
+            return "condition_node must be a Durofut JSON object"
+        case "extra_nodes" if value.items is None:
+            return "extra_nodes must be an array"
+        case "extra_nodes" if not all(item.is_object for item in value.items or ()):
+            return "extra_nodes entries must be Durofut JSON objects"
+        case "query" | "result_name" if value.value is not None and not isinstance(value.value, Text):
+            return f"{field} must be a string"
+        case _:
+            return None
 
 
 class _Reader:
@@ -73,20 +122,35 @@ class _Reader:
         """The node of `json`. depth: levels above it; beyond the limit BadStep."""
         if depth > MAX_DEPTH:
             raise BadStep(_TOO_DEEP, self.span, "PW011")
-        if not json.is_object:
-            raise BadStep(f"{_INVALID}Durofut children must be JSON objects", json.span)
         kind = json.get("node_type")
         if kind is None:
             raise BadStep(f"{_INVALID}missing field `node_type`", json.span)
         if not isinstance(kind.value, Text):
-            raise BadStep(f"{_INVALID}`node_type` must be text", kind.span)
+            raise BadStep(f"{_INVALID}node_type must be a string", kind.span)
         name = kind.value.value
         if name not in KINDS:
             raise BadStep(f"Unknown node_type '{name}'. Valid types: {VALID_TYPES}", kind.span)
+        self._check_shape(json)
         self._check_fields(json, name)
         node = self._node(name, json, depth)
         binding = self._optional(json, "result_name")
         return node if binding is None else _bound(node, binding)
+
+    def _check_shape(self, json: Json) -> None:
+        """The shape of one node, its children unopened; in the order and the words of df.node_problem."""
+        problems: list[tuple[int, str, Span]] = []
+        seen: set[str] = set()
+        for member in json.members or ():
+            field, value = member.name.value, member.value
+            problem = _shape_problem(field, value)
+            if problem is not None:
+                problems.append((_FIELDS.index(field), problem, value.span))
+            elif field in _FIELDS and field in seen:
+                problems.append((len(_FIELDS), f"duplicate field `{field}`", member.name.span))
+            seen.add(field)
+        if problems:
+            _, problem, span = min(problems, key=lambda found: found[0])
+            raise BadStep(f"{_INVALID}{problem}", span)
 
     def _check_fields(self, json: Json, kind: str) -> None:
         for member in json.members or ():
@@ -102,8 +166,6 @@ class _Reader:
         child = json.get(field)
         if child is None or child.value is None:
             raise BadStep(f"{_INVALID}a {self._kind(json)} node needs `{field}`", json.span)
-        if field == "condition_node" and not child.is_object:
-            raise BadStep("condition_node must be a Durofut JSON object", child.span)
         return self.read(child, depth + 1)
 
     def _kind(self, json: Json) -> str:
@@ -119,7 +181,7 @@ class _Reader:
         if found is None or found.value is None:
             return None
         if not isinstance(found.value, Text):
-            raise BadStep(f"{_INVALID}`{field}` must be text", found.span)
+            raise BadStep(f"{_INVALID}{field} must be a string", found.span)
         return found.value
 
     def _query(self, json: Json) -> Text:
@@ -174,8 +236,6 @@ class _Reader:
                 return self._if(json, depth)
             case "JOIN":
                 extras = json.get("extra_nodes")
-                if extras is not None and extras.value is not None and extras.items is None:
-                    raise BadStep("extra_nodes entries must be Durofut JSON objects", extras.span)
                 branches = [self._child(json, "left_node", depth), self._child(json, "right_node", depth)]
                 branches.extend(self.read(extra, depth + 1) for extra in (extras.items if extras else None) or ())
                 return nodes.Join(branches=tuple(branches), span=span)

@@ -5,15 +5,19 @@ The walk is a loop over the tree in post-order, because a tree may be as deep as
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import fold, nodes, syntax
-from pgweave.grammar.calls import Report, as_step, bind, bind_name, build
+from pgweave.grammar.calls import Report, as_step, bind, bind_name, build, dangling
 from pgweave.grammar.diagnostics import Edit, Fix, Note
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
+from pgweave.grammar.lexer import DSL_OPERATORS, KNOWN_OPERATORS, QUOTED, WORD
 from pgweave.grammar.nodes import Definition, Text, Variable
+from pgweave.grammar.span import Span
 from pgweave.grammar.values import (
     BooleanValue,
     BrokenValue,
@@ -28,34 +32,49 @@ from pgweave.grammar.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pgweave.grammar.lexer import Token
     from pgweave.grammar.nodes import Node
-    from pgweave.grammar.span import Span
 
 
+_INSTANCE_ID = re.compile("[0-9A-Fa-f]{8}")
+_EXPRESSION = re.compile(r"~>|\|=>|\?>|!>|@>|\bdf\.")  # what df.explain takes for an expression, not for SQL
+# Types that nothing in df takes, and operators whose result is one of them.
+_FOREIGN_TYPES = frozenset({"interval", "date", "time", "timetz", "timestamp", "timestamptz", "uuid", "bytea"})
+_TESTS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "and", "or", "between and", "like", "ilike", "similar"})
+_SQL_TEXT = re.compile(r"\s*(?:select|insert|update|delete|with|call|values|merge)\b", re.IGNORECASE)
+_DSL_CHARACTERS = frozenset("".join(DSL_OPERATORS))
+# Operators of PostgreSQL that have no meaning between two bare texts, and what people mean who write them there.
+_SLIPS = {"&&": "&", "->": "~>", "->>": "~>", ">>": "~>", "|>": "~>", "=>>": "~>"}
+_NONE_FOR_TEXT = frozenset({"&&", "->", "->>", ">>", "<<", "#>", "#>>", "#", "?", "?|", "?&", "@>", "<@", "@?", "&<", "&>"})
 _FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one program
 
 
 class Elaborator:
-    """Reads the statements of one program. definitions and variables grow as it goes."""
+    """Reads the statements of one program. definitions and variables grow as it goes.
 
-    def __init__(self, report: Report) -> None:
+    read: parses a text that holds an expression, for df.explain; gives nothing after reporting what is wrong with it.
+    """
+
+    def __init__(self, report: Report, read: Callable[[Text], Sequence[syntax.Expr]] = lambda _: ()) -> None:
         self.report = report
+        self._read = read
         self.definitions: list[Definition] = []
         self.variables: list[Variable] = []
         self._values: dict[syntax.Expr, Value] = {}
         self._budget = _FOLD_BUDGET
+        self._embedded = False
 
-    def target(self, expr: syntax.Expr) -> None:
-        """Read one statement's expression: df.start, df.explain, df.setvar or a bare workflow."""
+    def target(self, expr: syntax.Expr, *, selected: bool = False) -> None:
+        """Read one statement's expression: df.start, df.explain, df.setvar or a bare workflow. selected: by a SELECT."""
+        self._embedded = False
         core = expr
         while isinstance(core, syntax.Parens):
             core = core.inner
         name = core.df_name if isinstance(core, syntax.CallExpr) else None
         if isinstance(core, syntax.CallExpr) and name in ("start", "explain", "setvar"):
-            arguments = [(argument.name, self.evaluate(argument.value)) for argument in core.arguments]
+            arguments = self._arguments(core)
             if name == "setvar":
                 self._set_variable(arguments, core.span)
             else:
@@ -64,17 +83,49 @@ class Elaborator:
         if name in NON_STEP_CALLS:
             self.report.add("PW024", core.span, what=f"df.{name}(..) answers at once and starts nothing")
             return
-        node = as_step(self.evaluate(expr), self.report)
+        value = self.evaluate(expr)
+        if selected and isinstance(value, OpaqueValue) and not value.operands:  # SELECT now()
+            self.report.add("PW024", expr.span, what="this is SQL, not a workflow")
+            return
+        node = as_step(value, self.report)
         if node is not None:
             self._define(node, expr.span)
 
-    def _start(self, name: str, arguments: list[tuple[Token | None, Value]], span: Span) -> None:
+    def embedded(self, expr: syntax.Expr) -> None:
+        """Read one df.start, df.explain or df.setvar that stands within SQL, where arguments may be columns or variables."""
+        if not isinstance(expr, syntax.CallExpr):
+            return
+        self._embedded = True
+        arguments = self._arguments(expr)
+        if expr.df_name != "setvar":
+            self._start(expr.df_name or "", arguments, expr.span, embedded=True)
+        elif arguments and not isinstance(arguments[0][1], OpaqueValue):
+            self._set_variable(arguments, expr.span)
+
+    def forget(self, definitions: int, variables: int) -> None:
+        """Keep only the first so many definitions and variables."""
+        del self.definitions[definitions:]
+        del self.variables[variables:]
+
+    def _arguments(self, expr: syntax.CallExpr) -> list[tuple[Token | None, Value]]:
+        return [(argument.name, self.evaluate(argument.value)) for argument in expr.arguments]
+
+    def _start(
+        self, name: str, arguments: list[tuple[Token | None, Value]], span: Span, *, embedded: bool = False
+    ) -> None:
         call = START if name == "start" else EXPLAIN
         bound = bind(call, arguments, span, self.report)
         if bound is None:
             return
-        node = as_step(bound.pop(call.params[0].name), self.report)
-        texts = {key: self._start_text(key, value) for key, value in bound.items()}
+        first = bound.pop(call.params[0].name)
+        if name == "explain" and isinstance(first, TextValue):
+            if _INSTANCE_ID.fullmatch(first.text.value.strip()):
+                return  # shows an instance that exists; there is nothing to read
+            if not first.text.value.lstrip().startswith("{") and _EXPRESSION.search(first.text.value):
+                first = self._expression(first.text)
+        node = as_step(first, self.report, "Invalid durable function: " if name == "start" else "")
+        computed = tuple(key for key, value in bound.items() if isinstance(value, OpaqueValue)) if embedded else ()
+        texts = {key: self._start_text(key, value) for key, value in bound.items() if key not in computed}
         mode = texts.get("transaction_mode")
         if mode is not None and mode.value.lower() not in ("caller", "new"):
             title = f"invalid transaction_mode \"{mode.value}\" for df.start(): expected 'caller' or 'new'"
@@ -86,7 +137,13 @@ class Elaborator:
                 label=texts.get("label"),
                 database=texts.get("database"),
                 transaction_mode="caller" if mode is None else mode.value.lower(),
+                computed=computed,
             )
+
+    def _expression(self, text: Text) -> Value:
+        """What df.explain('..') makes of a text that holds an expression of df."""
+        exprs = self._read(text)
+        return self.evaluate(exprs[0]) if len(exprs) == 1 else BrokenValue(span=text.span)
 
     def _start_text(self, name: str, value: Value) -> Text | None:
         """An argument of df.start besides the workflow: text, or NULL for the default."""
@@ -112,6 +169,7 @@ class Elaborator:
         label: Text | None = None,
         database: Text | None = None,
         transaction_mode: str = "caller",
+        computed: tuple[str, ...] = (),
     ) -> None:
         if not _within_limits(node, self.report):
             return
@@ -124,6 +182,7 @@ class Elaborator:
                 label=label,
                 database=database,
                 transaction_mode=transaction_mode,
+                computed=computed,
             )
         )
 
@@ -184,6 +243,10 @@ class Elaborator:
                 return self._folded(expr, lambda items: fold.array(items, expr.span))
             case syntax.Broken():
                 return BrokenValue(span=expr.span)
+            case syntax.Column():
+                return self._column(expr)
+            case syntax.Chained():
+                return self._chained(expr)
             case _:
                 return self._opaque(expr)
 
@@ -220,6 +283,23 @@ class Elaborator:
         self._budget -= sum(len(piece.value) + len(piece.anchors) for piece in value.pieces)
         return self._budget >= 0
 
+    def _column(self, expr: syntax.Column) -> Value:
+        """A name. In a program no table is in sight, so what stands in double quotes was meant as text."""
+        name = expr.parts[0]
+        if len(expr.parts) == 1 and name.kind == QUOTED and (not self._embedded or _SQL_TEXT.match(name.value)):
+            shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."
+            self.report.add("PW028", expr.span, text=shown)
+        return self._opaque(expr)
+
+    def _chained(self, expr: syntax.Chained) -> Value:
+        first, second = expr.first.value.upper(), expr.second.value.upper()
+        note = Note(expr.first.span, f"`{first}` stands here")
+        found = f"another `{second}`" if first == second else f"`{second}`"
+        found += ", which PostgreSQL does not chain"
+        expected, help_ = "parentheses around one of two comparisons", "Write (a = b) = c, or join them with AND."
+        self.report.add("PW001", expr.second.span, expected=expected, found=found, help=help_, notes=(note,))
+        return BrokenValue(span=expr.span)
+
     def _literal(self, token: Token) -> Value:
         span = token.span
         if token.type == "STRING":
@@ -238,6 +318,13 @@ class Elaborator:
         value = self._values[expr.inner]
         if isinstance(value, StepValue) and expr.type in ("text", "varchar"):
             return StepValue(span=expr.span, node=value.node)
+        if expr.type.startswith("df.") and expr.start < expr.inner.start and isinstance(expr.inner, syntax.Literal):
+            found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL a literal of a type called df.start
+            help_ = "The arguments of a call stand in parentheses."
+            self.report.add("PW001", expr.inner.span, expected='"("', found=found, help=help_)
+            return BrokenValue(span=expr.span)
+        if expr.type in _FOREIGN_TYPES and not isinstance(value, BrokenValue):
+            return OpaqueValue(span=expr.span, operands=steps_in([value]), type=expr.type)
         return self._folded(expr, lambda operands: fold.cast(operands[0], expr.type, expr.span))
 
     def _prefix(self, expr: syntax.Prefix) -> Value:
@@ -245,6 +332,8 @@ class Elaborator:
         if operator.type == "SIGN":
             return self._folded(expr, lambda operands: fold.signed(operator.value, operands[0], expr.span))
         if operator.value != "@>":
+            if self._is_misspelt(operator.value, [self._values[expr.operand]]):
+                return self._misspelt(expr, operator)
             return self._opaque(expr)
         body = as_step(self._values[expr.operand], self.report)
         if body is None:
@@ -263,13 +352,36 @@ class Elaborator:
             return self._half_if(expr, left, right)
         if symbol == "!>":
             return self._whole_if(expr, left, right)
+        if self._is_misspelt(symbol, (left, right)):
+            return self._misspelt(expr, operator)
         if any(isinstance(side, StepValue | PartialIf) for side in (left, right)):
             return self._corrupts(expr)
         if symbol == "||":
             return self._folded(expr, lambda sides: fold.concatenate(sides[0], sides[1], expr.span))
         if symbol in ("+", "-", "*", "/", "%"):
             return self._folded(expr, lambda sides: fold.arithmetic(symbol, sides[0], sides[1], expr.span))
-        return self._opaque(expr)
+        value = self._opaque(expr)
+        if isinstance(value, OpaqueValue) and symbol in _TESTS:
+            value.type = "boolean"
+        return value
+
+    def _is_misspelt(self, symbol: str, sides: Sequence[Value]) -> bool:
+        """Whether this operator on texts and steps can only be a slip: `'a' && 'b'`, `'a' -> 'b'`, `df.sleep(1) ~>> 'b'`."""
+        if symbol in _NONE_FOR_TEXT:
+            return all(isinstance(side, TextValue) and side.unknown for side in sides)
+        if symbol in KNOWN_OPERATORS or not set(symbol) <= _DSL_CHARACTERS:
+            return False
+        return all(isinstance(side, TextValue | StepValue | PartialIf) for side in sides)
+
+    def _misspelt(self, expr: syntax.Expr, operator: Token) -> Value:
+        symbol = operator.value
+        if symbol == "@>":
+            advice = "@> stands before the step that it repeats: 'first' ~> @> 'again'."
+        else:
+            near = _SLIPS.get(symbol) or next(iter(get_close_matches(symbol, DSL_OPERATORS, 1, 0.3)), "~>")
+            advice = f"Did you mean `{near}`? The operators between steps are ~> & | |=> ?> !>, and @> before one."
+        self.report.add("PW005", operator.span, operator=symbol, help=advice)
+        return BrokenValue(span=expr.span)
 
     def _corrupts(self, expr: syntax.Binary) -> Value:
         symbol, step = expr.operator.value.upper(), expr.left
@@ -280,10 +392,8 @@ class Elaborator:
         return BrokenValue(span=expr.span)
 
     def _compose(self, expr: syntax.Binary, symbol: str, left: Value, right: Value) -> Value:
-        for side in (left, right):
-            if isinstance(side, PartialIf):
-                self._dangling(side, expr.operator)
-                return BrokenValue(span=expr.span)
+        if isinstance(left, PartialIf):
+            return self._taken(expr, left, as_step(right, self.report) is not None)
         first, second = as_step(left, self.report), as_step(right, self.report)
         if first is None or second is None:
             return BrokenValue(span=expr.span)
@@ -297,15 +407,18 @@ class Elaborator:
             node = nodes.Race(left=first, right=second, span=span, operator=operator)
         return StepValue(span=span, node=node)
 
-    def _dangling(self, partial: PartialIf, operator: Token) -> None:
-        """Something stands between `?>` and `!>`, or no `!>` comes at all."""
-        note = Note(operator.span, f"`{operator.value}` takes the half-built if as its operand")
-        self.report.add("PW104", partial.operator, notes=(note,))
+    def _taken(self, expr: syntax.Binary, left: PartialIf, whole: bool) -> Value:
+        """An operator has a half-built if as its left side. What to say is known when its `!>` comes, or does not."""
+        if not whole:
+            return BrokenValue(span=expr.span)
+        if left.parens is not None:
+            dangling(replace(left, taken=left.taken or expr.operator.span), self.report)
+            return BrokenValue(span=expr.span)
+        return replace(left, span=expr.span, taken=left.taken or expr.operator.span)
 
     def _bind(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
         if isinstance(left, PartialIf):
-            self._dangling(left, expr.operator)
-            return BrokenValue(span=expr.span)
+            return self._taken(expr, left, isinstance(right, TextValue))
         node = as_step(left, self.report)
         if node is None or isinstance(right, BrokenValue):
             return BrokenValue(span=expr.span)
@@ -313,6 +426,11 @@ class Elaborator:
             case TextValue():
                 named = bind_name(node, right.text, expr.span, expr.operator.span, expr.left.span, self.report)
                 return BrokenValue(span=expr.span) if named is None else StepValue(span=expr.span, node=named)
+            case OpaqueValue() if self._is_bare_name(expr.right):
+                fix = Fix("Put it in quotes", (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),), safe=True)
+                what, expected = "The name of a result", "a text in quotes"
+                actual = "the name of a column"
+                self.report.add("PW019", right.span, what=what, expected=expected, actual=actual, fix=fix)
             case OpaqueValue():
                 return OpaqueValue(span=expr.span, operands=(node, *right.operands))
             case NullValue():
@@ -322,11 +440,16 @@ class Elaborator:
                 self.report.add("PW019", right.outer, what=what, expected=expected, actual=describe(right))
         return BrokenValue(span=expr.span)
 
+    def _is_bare_name(self, expr: syntax.Expr) -> bool:
+        """`'SELECT 1' |=> one`, in a program, where no column can be meant."""
+        return (
+            not self._embedded and isinstance(expr, syntax.Column) and [part.kind for part in expr.parts] == [WORD]
+        )
+
     def _half_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
-        for side in (left, right):
-            if isinstance(side, PartialIf):
-                self._dangling(side, expr.operator)
-                return BrokenValue(span=expr.span)
+        if isinstance(left, PartialIf):
+            dangling(replace(left, taken=left.taken or expr.operator.span), self.report)
+            return BrokenValue(span=expr.span)
         condition, then_branch = as_step(left, self.report), as_step(right, self.report)
         if condition is None or then_branch is None:
             return BrokenValue(span=expr.span)
@@ -334,6 +457,12 @@ class Elaborator:
 
     def _whole_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
         else_branch = as_step(right, self.report)
+        if isinstance(left, PartialIf) and left.taken is not None and else_branch is not None:
+            start, end = left.then_branch.outer.start, expr.left.end
+            edits = (Edit(Span(start, start), "("), Edit(Span(end, end), ")"))
+            advice = "Put the whole branch into parentheses: `condition ?> (one ~> two) !> other`."
+            dangling(left, self.report, advice, Fix("Put the branch in parentheses", edits, safe=True))
+            return BrokenValue(span=expr.span)
         if isinstance(left, PartialIf) and else_branch is not None:
             node = nodes.If(
                 condition=left.condition,

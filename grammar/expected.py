@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
-from pgweave.grammar.lexer import DSL_OPERATORS
+from pgweave.grammar.lexer import DSL_OPERATORS, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,9 +18,21 @@ _MARKS = {
     "RSQB": '"]"',
     "LPAR": '"("',
     "LSQB": '"["',
+    "FROM": "FROM",
     "$END": "the end of the statement",
 }
 _CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
+
+
+# What people bring along from elsewhere, as the word that is not expected or the one before it.
+_IF = "An if is written `condition ?> step !> other step`, or df.if(condition, step, other)."
+_PLPGSQL = "PL/pgSQL belongs into an .sql file, within DO or a function: there only the df.start calls are read."
+_HABITS = {
+    "as": "A result is named with |=>: 'SELECT 1' |=> 'one'. Only what is selected takes AS.",
+    "then": _IF, "else": _IF, "if": _IF,
+    "while": "A loop with a condition is written df.loop(body, condition).",
+    ":=": _PLPGSQL, "perform": _PLPGSQL, "return": _PLPGSQL, "declare": _PLPGSQL,
+}  # fmt: skip
 
 
 class Expected(NamedTuple):
@@ -101,13 +113,16 @@ def _operand_help(text: str, found: Token | None, before: Token | None) -> str:
             return "Write what is missing here."
         return f"Write what is missing after {_shown(text, before)}, or remove the {_shown(text, before)}."
     if found.type in ("OPERATOR", "INFIX"):
-        return "It stands between two steps; only @> stands before one."
+        return f"{_shown(text, found)} stands between two steps; only @> stands before one."
     return "Write a step here: SQL in quotes, or a df call."
 
 
 def _operator_help(found: Token | None, before: Token | None, accepts: Collection[str]) -> str:
     if found is None:
         return "Complete the statement."
+    for word, advice in _HABITS.items():
+        if found.value == word or (before is not None and before.kind == WORD and before.value == word):
+            return advice
     if "TYPE" in accepts:
         return "Write a type, for example jsonb or text."
     if "AS" in accepts and "$END" not in accepts:

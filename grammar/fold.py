@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 INTEGER_RANGE = range(-(2**31), 2**31)
 BIGINT_RANGE = range(-(2**63), 2**63)
+_OF_BITS = {16: ("smallint", range(-(2**15), 2**15)), 32: ("integer", INTEGER_RANGE), 64: ("bigint", BIGINT_RANGE)}
 _MAX_DIGITS = 1000  # more than any program needs; keeps arithmetic on hostile numbers cheap
 
 
@@ -50,20 +51,22 @@ def number(text: str, span: Span) -> NumberValue:
     """Read a numeric literal: decimal, hexadecimal, octal or binary, with underscores."""
     digits = text.replace("_", "").lower()
     if digits[:2] in ("0x", "0o", "0b"):
-        return NumberValue(span=span, number=_within(int(digits, 0), span))
+        return _integer_literal(int(digits, 0), span)
     if digits.isdecimal() and len(digits) <= 19:
-        return NumberValue(span=span, number=_within(int(digits), span))
+        return _integer_literal(int(digits), span)
     value = Decimal(digits)
     if value.adjusted() > 131_071 or value.adjusted() < -16_383:
         raise FoldError("value overflows numeric format", span)
     return NumberValue(span=span, number=value)
 
 
-def _within(value: int, span: Span) -> int | Decimal:
-    """An integer literal beyond bigint is a numeric."""
+def _integer_literal(value: int, span: Span) -> NumberValue:
+    """An integer literal is of the smallest type from integer on that holds it; beyond bigint it is a numeric."""
     if len(hex(value)) > 4 * _MAX_DIGITS:
         raise FoldError("value overflows numeric format", span)
-    return value if value in BIGINT_RANGE else Decimal(value)
+    if value not in BIGINT_RANGE:
+        return NumberValue(span=span, number=Decimal(value))
+    return NumberValue(span=span, number=value, bits=32 if value in INTEGER_RANGE else 64)
 
 
 def computed(value: str, span: Span) -> TextValue:
@@ -126,10 +129,11 @@ def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | No
     if isinstance(a, int) and isinstance(b, int):
         quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if symbol in "/%" else 0
         result = {"+": a + b, "-": a - b, "*": a * b, "/": quotient, "%": a - quotient * b}[symbol]
-        narrow = a in INTEGER_RANGE and b in INTEGER_RANGE
-        if result not in (INTEGER_RANGE if narrow else BIGINT_RANGE):
-            raise FoldError("integer out of range" if narrow else "bigint out of range", span)
-        return NumberValue(span=span, number=result)
+        bits = max(side.bits for side in (left, right) if isinstance(side, NumberValue))
+        name, allowed = _OF_BITS[bits]
+        if result not in allowed or a not in allowed or b not in allowed:
+            raise FoldError(f"{name} out of range", span)
+        return NumberValue(span=span, number=result, bits=bits)
     if symbol in "/%":
         return None
     a, b = Decimal(a), Decimal(b)
@@ -160,7 +164,9 @@ def signed(symbol: str, operand: Value, span: Span) -> Value | None:
     value = operand.number
     if symbol == "-":
         value = -value if isinstance(value, int) else value.copy_negate()  # unary minus would round to the context
-    return NumberValue(span=span, number=value)
+    if isinstance(value, int) and value not in _OF_BITS[operand.bits][1]:
+        raise FoldError(f"{_OF_BITS[operand.bits][0]} out of range", span)
+    return NumberValue(span=span, number=value, bits=operand.bits)
 
 
 _INTEGER = re.compile(r"\s*([+-]?(?:[0-9](?:_?[0-9])*|0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+))\s*")
@@ -177,10 +183,7 @@ def to_integer(text: str, allowed: range) -> int | None:
 
 
 _TEXT_TYPES = frozenset({"text", "varchar"})
-_INTEGER_TYPES = {
-    "int": INTEGER_RANGE, "integer": INTEGER_RANGE, "int4": INTEGER_RANGE, "int8": BIGINT_RANGE,
-    "bigint": BIGINT_RANGE, "int2": range(-(2**15), 2**15), "smallint": range(-(2**15), 2**15),
-}  # fmt: skip
+_INTEGER_TYPES = {"int": 32, "integer": 32, "int4": 32, "int8": 64, "bigint": 64, "int2": 16, "smallint": 16}  # bits
 _BOOLEANS = {
     **dict.fromkeys(("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"), True),
     **dict.fromkeys(("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0"), False),
@@ -218,14 +221,15 @@ def to_jsonb(value: Value, span: Span) -> JsonValue | None:
 
 
 def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
-    allowed = _INTEGER_TYPES[type_name]
+    bits = _INTEGER_TYPES[type_name]
+    allowed = _OF_BITS[bits][1]
     if isinstance(value, BooleanValue):
-        return NumberValue(span=span, number=int(value.value)) if type_name in ("int", "integer", "int4") else None
+        return NumberValue(span=span, number=int(value.value)) if bits == 32 else None
     if isinstance(value, TextValue):
         result = to_integer(value.text.value, allowed)
         if result is None:
             raise FoldError(f"not a number of type {type_name}", value.span)
-        return NumberValue(span=span, number=result)
+        return NumberValue(span=span, number=result, bits=bits)
     if not isinstance(value, NumberValue):
         return None
     if abs(Decimal(value.number)) >= 2**64:
@@ -233,7 +237,7 @@ def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
     rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))
     if rounded not in allowed:
         raise FoldError(f"{type_name} out of range", span)
-    return NumberValue(span=span, number=rounded)
+    return NumberValue(span=span, number=rounded, bits=bits)
 
 
 def _cast_numeric(value: Value, span: Span) -> Value | None:

@@ -240,13 +240,17 @@ _TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 
 def quote_json(text: str) -> str:
     """A JSON string as jsonb writes it: only what must be escaped is."""
-    return '"' + _TO_ESCAPE.sub(lambda found: _JSON_ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}"), text) + '"'
+    return '"' + _TO_ESCAPE.sub(_escaped, text) + '"'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return _JSON_ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}")
 
 
 def render_jsonb(json: Json) -> Text:
     """The text PostgreSQL gives for the jsonb value: names by length then bytes, the last of equals, spaces after `:` and `,`.
 
-    Strings keep their way back to the source wherever they needed no escape.
+    Strings keep their way back to the source.
     """
     pieces: list[str] = []
     anchors: list[tuple[int, int]] = []
@@ -260,14 +264,20 @@ def render_jsonb(json: Json) -> Text:
         length += len(text)
 
     def string(text: Text) -> None:
-        quoted = quote_json(text.value)
         put('"', text.span.start)
-        if text.anchors and len(quoted) == len(text.value) + 2:
-            anchors.extend((length + at, source) for at, source in text.anchors)
-            put(quoted[1:-1])
-            put('"', text.locate(len(text.value)))
-        else:
-            put(quoted[1:], text.span.start)
+        if not text.anchors:
+            put(quote_json(text.value)[1:], text.span.start)
+            return
+        place = 0
+        for escaped in [*_TO_ESCAPE.finditer(text.value), None]:
+            end = len(text.value) if escaped is None else escaped.start()
+            anchors.append((length, text.locate(place)))
+            anchors.extend((length + at - place, source) for at, source in text.anchors_within(place + 1, end))
+            put(text.value[place:end])
+            if escaped is not None:
+                put(_escaped(escaped), text.locate(end))
+                place = escaped.end()
+        put('"', text.locate(len(text.value)))
 
     def write(value: Json) -> None:
         if value.members is not None:

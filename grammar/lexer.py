@@ -17,6 +17,8 @@ from pgweave.grammar.span import Span
 from pgweave.grammar.strings import (
     CONTINUED,
     ESCAPE_END,
+    IN_TAG,
+    IN_WORD,
     LETTER,
     PLAIN_END,
     QUOTED_END,
@@ -78,7 +80,7 @@ class Lexed:
 
 
 _DIGITS = "[0-9](?:_?[0-9])*+"
-_WORD = f"[{LETTER}][{LETTER}0-9$]*+"
+_WORD = f"{LETTER}{IN_WORD}*+"
 
 # Order matters where two alternatives share a first character; otherwise each is longest match already.
 _TOKEN = re.compile(
@@ -89,12 +91,12 @@ _TOKEN = re.compile(
     | (?P<string>(?:[eEnNbBxX]|[uU]&)?')
     | (?P<quoted>(?:[uU]&)?")
     | (?P<word>{_WORD})
-    | (?P<dollar>\$(?:[{LETTER}][{LETTER}0-9]*+)?\$)
+    | (?P<dollar>\$(?:{LETTER}{IN_TAG}*+)?\$)
     | (?P<param>\$[0-9]++)
     | (?P<number>0[xX](?:_?[0-9A-Fa-f])++ | 0[oO](?:_?[0-7])++ | 0[bB](?:_?[01])++
         | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?)
     | (?P<typecast>::|:=|\.\.)
-    | (?P<variable>:(?:[{LETTER}][{LETTER}0-9]*+|'[{LETTER}0-9]++'|"[{LETTER}0-9]++"|\{{\?[{LETTER}0-9]++\}}))
+    | (?P<variable>:(?:{LETTER}{IN_TAG}*+|'{IN_TAG}++'|"{IN_TAG}++"|\{{\?{IN_TAG}++\}}))
     | (?P<op>[~!@\#^&|`?+\-*/%<>=]++)
     | (?P<punct>[()\[\],;.:])
     """,
@@ -103,13 +105,26 @@ _TOKEN = re.compile(
 _UESCAPE = re.compile(
     r"(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+[uU][eE][sS][cC][aA][pP][eE](?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+'(''|[^'])'"
 )
-_JUNK = re.compile(f"[{LETTER}0-9][{LETTER}0-9$]*+")
+_JUNK = re.compile(f"{IN_TAG}{IN_WORD}*+")
+_UNIT = re.compile("s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|ms", re.IGNORECASE)
 _LOOKALIKE = re.compile("[\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00b4\u00ab\u00bb\u2032\u2033]")
 _LOOKALIKE_END = re.compile(f"[^\\n\\r]*?{_LOOKALIKE.pattern}")
 _INVISIBLE = re.compile("[\u00a0\u200b-\u200f\u2028-\u202e\u2060\ufeff\u3000\u2000-\u200a]")
 
+# \set x 'it''s', up to the end of the line or `\\`. What sends the statement ends it; behind `\;` SQL goes on.
+_PSQL_COMMAND = re.compile(
+    r"""\\(?:(?P<separates>;)|(?:(?P<sends>(?:g[a-z]*|watch|crosstabview)(?![a-z]))|\\)?
+    (?:'[^'\n\r]*+'|"[^"\n\r]*+"|[^'"\n\r\\]|\\(?!\\)|['"])*+(?:\\\\)?)""",
+    re.VERBOSE,
+)
+_PSQL_COPY = re.compile(r"\\copy\b[^\n\r]*?\bfrom\s+(?:p?stdin)\b", re.IGNORECASE)
+_END_OF_DATA = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE)
+_COPY_TOKENS = 500  # a COPY statement with more tokens than these is not looked for
+
+_GLUED = re.compile(r"(?P<first>\|=>|~>|\?>|!>|@>|&|\|)(?P<loops>(?:@>)*+)(?P<sign>[+-]?)")
+
 DSL_OPERATORS = ("|=>", "~>", "?>", "!>", "@>", "&", "|")
-_KNOWN_OPERATORS = frozenset(
+KNOWN_OPERATORS = frozenset(
     [
         "~>",
         "|=>",
@@ -215,9 +230,9 @@ def fold(word: str) -> str:
     return word.lower() if word.isascii() else word.translate(_ASCII_LOWER)
 
 
-def lex(text: str) -> Lexed:
-    """Cut `text` into tokens."""
-    return _Lexer(text).run()
+def lex(text: str, *, psql: bool = False) -> Lexed:
+    """Cut `text` into tokens. psql: skip psql's own commands and the data behind COPY .. FROM STDIN, as psql would."""
+    return _Lexer(text, psql=psql).run()
 
 
 def operator_length(run: str) -> int:
@@ -234,8 +249,9 @@ def operator_length(run: str) -> int:
 
 
 class _Lexer:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, psql: bool) -> None:
         self.text = text
+        self.psql = psql
         self.out = Lexed()
 
     def run(self) -> Lexed:
@@ -257,6 +273,8 @@ class _Lexer:
                     tokens.append(Token(WORD, fold(word), at, end))
             elif kind in ("punct", "typecast"):
                 tokens.append(Token(PUNCT, found.group(), at, end))
+                if self.psql and found.group() == ";":
+                    end = self._copied_data(end)
             elif kind == "op":
                 end = self._operator(at, found.group())
             elif kind == "string":
@@ -281,8 +299,35 @@ class _Lexer:
         self.out.tokens.append(Token(ERROR, self.text[start:end], start, end))
         return end
 
+    def _psql_command(self, at: int) -> int:
+        r"""Skip `\set x 1`; one that sends the statement, such as `\gset`, ends it like a semicolon."""
+        found = _PSQL_COMMAND.match(self.text, at)
+        assert found is not None
+        if found["sends"] or found["separates"]:
+            self.out.tokens.append(Token(PUNCT, ";", at, at + 1))
+        if _PSQL_COPY.match(found.group()):
+            return self._to_end_of_data(found.end())
+        return found.end()
+
+    def _copied_data(self, end: int) -> int:
+        """Behind the data of a COPY .. FROM STDIN statement that ends at `end`; `end` itself for any other."""
+        statement: list[Token] = []
+        for token in reversed(self.out.tokens[-_COPY_TOKENS:-1]):
+            if token.kind == PUNCT and token.value == ";":
+                break
+            statement.append(token)
+        if not statement or statement[-1].value != "copy":
+            return end
+        return self._to_end_of_data(end) if any(token.value == "stdin" for token in statement) else end
+
+    def _to_end_of_data(self, at: int) -> int:
+        found = _END_OF_DATA.search(self.text, at)
+        return len(self.text) if found is None else found.end()
+
     def _stray(self, at: int) -> int:
         character = self.text[at]
+        if self.psql and character == "\\":
+            return self._psql_command(at)
         what = {
             "\0": _NUL,
             "\\": "a backslash; psql commands do not belong in a workflow file",
@@ -314,7 +359,7 @@ class _Lexer:
         length = operator_length(run)
         symbol = run[:length]
         end = at + length
-        if symbol in _KNOWN_OPERATORS:
+        if symbol in KNOWN_OPERATORS:
             self.out.tokens.append(Token(OP, symbol, at, end))
             return end
         pieces = split_glued(symbol)
@@ -323,7 +368,8 @@ class _Lexer:
             return end
         spaced = " ".join(pieces)
         fix = Fix("Put a space between the operators", (Edit(Span(at, end), spaced),), safe=True)
-        self.out.diagnostics.append(finding("PW005", Span(at, end), operator=symbol, spaced=spaced, fix=fix))
+        advice = f"Put a space between the operators: `{spaced}`."
+        self.out.diagnostics.append(finding("PW005", Span(at, end), operator=symbol, help=advice, fix=fix))
         for piece in pieces:  # read on as if the space were there
             self.out.tokens.append(Token(OP, piece, at, at + len(piece)))
             at += len(piece)
@@ -339,9 +385,13 @@ class _Lexer:
     def _unterminated(self, at: int, opened: int, what: str, closer: str) -> int:
         suspect = self._suspect() if closer == "'" else None
         notes = () if suspect is None else (suspect,)
-        return self._error(
-            finding("PW002", Span(at, opened), what=what, closer=closer, notes=notes), at, len(self.text)
-        )
+        advice = {
+            "'": "Write the closing quote. A quote inside of the text is written twice, or not at all within $$ .. $$.",
+            "*/": "Close it with `*/`. Comments nest: each `/*` needs its own.",
+            '"': 'Close it with `"`. Text stands in single quotes.',
+        }.get(closer, f"Close it with the tag that opens it, `{closer}`.")
+        found = finding("PW002", Span(at, opened), what=what, closer=closer, help=advice, notes=notes)
+        return self._error(found, at, len(self.text))
 
     def _suspect(self) -> Note | None:
         """The string before, if it runs over a line end: often the one whose closing quote is missing."""
@@ -401,7 +451,10 @@ class _Lexer:
         junk = _JUNK.match(self.text, end)
         if junk:
             literal = self.text[at : junk.end()]
-            return self._error(finding("PW009", Span(at, junk.end()), literal=literal), at, junk.end())
+            advice = "Put a space behind the number, or remove the rest."
+            if _UNIT.fullmatch(junk.group()):
+                advice = "Write seconds, as a number alone: 300 for five minutes."
+            return self._error(finding("PW009", Span(at, junk.end()), literal=literal, help=advice), at, junk.end())
         self.out.tokens.append(Token(NUMBER, self.text[at:end], at, end))
         return end
 
@@ -434,13 +487,8 @@ def split_glued(symbol: str) -> tuple[str, ...]:
 
     `&@>` gives `&`, `@>`. Only a prefix operator can follow another one, so the second piece is always `@>`, a sign or `@`.
     """
-    for first in DSL_OPERATORS:
-        rest = symbol[len(first) :]
-        if not symbol.startswith(first) or not rest:
-            continue
-        if rest in ("@>", "-", "+"):
-            return (first, rest)
-        deeper = split_glued(rest)
-        if deeper and deeper[0] == "@>":
-            return (first, *deeper)
-    return ()
+    found = _GLUED.fullmatch(symbol)
+    if found is None or found["first"] == symbol:
+        return ()
+    loops = ["@>"] * (len(found["loops"]) // 2)
+    return (found["first"], *loops, *([found["sign"]] if found["sign"] else []))

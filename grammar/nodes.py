@@ -8,7 +8,7 @@ node it names (`binding`), as in the rows: naming adds no node.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 from pgweave.grammar.span import Source, Span
@@ -279,7 +279,8 @@ def children(node: Node) -> tuple[Node, ...]:
 class Definition:
     """One workflow of a file: `df.start(expression, label, ..)`, `df.explain(expression)` or a bare expression.
 
-    name: the label if it is known, else made from the file's name and the position in it.
+    name: the label if it is known, else made from the file's name and the position in it. computed: which of label,
+    database and transaction_mode only the database knows, within SQL; whoever starts the workflow must be told them.
     """
 
     node: Node
@@ -288,6 +289,7 @@ class Definition:
     label: Text | None = None
     database: Text | None = None
     transaction_mode: str = "caller"
+    computed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,3 +308,22 @@ class Module:
     source: Source = field(compare=False)
     definitions: tuple[Definition, ...] = ()
     variables: tuple[Variable, ...] = ()
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two steps, workflows or modules mean the same: `==` for trees so deep that it would run out of stack."""
+    pending = [(one, other)]
+    while pending:
+        first, second = pending.pop()
+        if type(first) is not type(second):
+            return False
+        if isinstance(first, tuple) and isinstance(second, tuple):
+            if len(first) != len(second):
+                return False
+            pending.extend(zip(first, second, strict=True))
+        elif isinstance(first, _Node | Definition | Module):
+            names = [member.name for member in fields(first) if member.compare]
+            pending.extend((getattr(first, name), getattr(second, name)) for name in names)
+        elif first != second:
+            return False
+    return True

@@ -1,5 +1,7 @@
 """Text -> AST. `parse` takes any text at all and gives a Module and what was wrong; it never raises.
 
+The file's suffix tells how to read it: a program, SQL with workflows in it, or Markdown with either in its fences.
+
     lexer.py tokens -> terminals.py terminals -> df.lark (LALR, no recursion) -> syntax.py tree -> elaborate.py nodes
 
 A broken argument is cut out and the rest is read again, so one run finds mistakes in several statements and arguments.
@@ -19,10 +21,12 @@ from pgweave.grammar import syntax
 from pgweave.grammar.calls import Report
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
 from pgweave.grammar.elaborate import Elaborator
+from pgweave.grammar.embedded import Form, Found, calls, form_of, lex_text
 from pgweave.grammar.expected import explain
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.lexer import ERROR, PUNCT, WORD, Lexed, Token, lex
-from pgweave.grammar.nodes import Module
+from pgweave.grammar.markdown import PROGRAM_LANGUAGES, SQL_LANGUAGES, blocks
+from pgweave.grammar.nodes import Module, Text
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.terminals import assign
 
@@ -48,22 +52,97 @@ class Parsed:
 
 
 def parse(source: Source) -> Parsed:
-    """Read a program."""
+    """Read a text in the form that its name asks for: `x.sql`, `x.md`, and anything else as a program."""
+    return parse_as(source, form_of(source.name))
+
+
+def parse_as(source: Source, form: Form) -> Parsed:
+    """Read a text in this form, whatever its name."""
     report = Report(source, [])
     if len(source.text) > MAX_TEXT:
         report.add("PW010", Span(MAX_TEXT, MAX_TEXT), size=f"{len(source.text):,}", limit=f"{MAX_TEXT:,}")
         return Parsed(Module(source=source), tuple(report.diagnostics))
-    lexed = lex(source.text)
-    report.diagnostics.extend(lexed.diagnostics)
-    elaborator = Elaborator(report)
-    for tokens, end in _statements(lexed, len(source.text)):
-        if len(report.diagnostics) >= _MAX_FINDINGS:
-            break
-        for expr in _Statement(tokens, end, report).read():
-            elaborator.target(expr)
-    module = Module(source=source, definitions=tuple(elaborator.definitions), variables=tuple(elaborator.variables))
-    found = sorted(report.diagnostics, key=lambda diagnostic: (diagnostic.span.start, diagnostic.code))[:_MAX_FINDINGS]
-    return Parsed(module, tuple(found), tuple(lexed.comments))
+    reader = _Reader(report)
+    match form:
+        case Form.PROGRAM:
+            reader.program(lex(source.text), len(source.text))
+        case Form.SQL:
+            whole = Text(source.text, Span(0, len(source.text)), ((0, 0),))
+            reader.sql(lex(source.text, psql=True), whole)
+        case Form.MARKDOWN:
+            reader.markdown(source.text)
+    return reader.parsed()
+
+
+class _Reader:
+    """Reads the stretches of one source, in whatever form, into one module."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.elaborator = Elaborator(report, self._expression)
+        self.comments: list[Span] = []
+
+    def program(self, lexed: Lexed, end: int) -> None:
+        """Everything in it is ours."""
+        self.comments.extend(lexed.comments)
+        self.report.diagnostics.extend(lexed.diagnostics)
+        for tokens, statement_end in _statements(lexed, end):
+            if len(self.report.diagnostics) >= _MAX_FINDINGS:
+                break
+            selected = tokens[0].kind == WORD and tokens[0].value == "select"
+            for expr in _Statement(tokens, statement_end, self.report).read():
+                self.elaborator.target(expr, selected=selected)
+
+    def sql(self, lexed: Lexed, text: Text) -> None:
+        """Only the df calls in it are ours."""
+        self.comments.extend(lexed.comments)
+        for found in calls(lexed, text):
+            if len(self.report.diagnostics) >= _MAX_FINDINGS:
+                break
+            self._call(found)
+
+    def markdown(self, text: str) -> None:
+        """Only its fences are ours."""
+        for block in blocks(text):
+            self.report.within = block.text
+            if block.language in PROGRAM_LANGUAGES:
+                self.program(lex_text(block.text), block.text.span.end)
+            elif block.language in SQL_LANGUAGES:
+                self.sql(lex_text(block.text, psql=True), block.text)
+            self.report.within = None
+
+    def _call(self, found: Found) -> None:
+        """One df call within SQL. Findings of its tokens are kept, those of the SQL around it are not."""
+        report, outside = self.report, self.report.within
+        before = len(report.diagnostics)
+        report.within = found.within
+        report.diagnostics.extend(found.diagnostics)
+        defined = len(self.elaborator.definitions), len(self.elaborator.variables)
+        for expr in _Statement(found.tokens, found.tokens[-1].end, report).read():
+            self.elaborator.embedded(expr)
+        if not found.certain and len(report.diagnostics) > before:
+            del report.diagnostics[before:]
+            self.elaborator.forget(*defined)
+        report.within = outside
+
+    def _expression(self, text: Text) -> list[syntax.Expr]:
+        """Read a text in quotes that holds an expression."""
+        lexed = lex_text(text)
+        self.report.diagnostics.extend(lexed.diagnostics)
+        if not lexed.tokens:
+            return []
+        return _Statement(lexed.tokens, text.span.end, self.report).read()
+
+    def parsed(self) -> Parsed:
+        """What has been read."""
+        report, elaborator = self.report, self.elaborator
+        module = Module(
+            source=report.source,
+            definitions=tuple(elaborator.definitions),
+            variables=tuple(elaborator.variables),
+        )
+        found = sorted(report.diagnostics, key=lambda diagnostic: (diagnostic.span.start, diagnostic.code))
+        return Parsed(module, tuple(found[:_MAX_FINDINGS]), tuple(self.comments))
 
 
 def _statements(lexed: Lexed, size: int) -> Iterator[tuple[list[Token], int]]:
@@ -153,12 +232,14 @@ class _Statement:
                 open_.append(at)
             elif token.value in ")]":
                 if not open_:
-                    self.report.add("PW004", token.span, bracket=token.value)
+                    advice = "Remove it, or open it where it should begin."
+                    self.report.add("PW004", token.span, bracket=token.value, help=advice)
                     return None
                 opener = self.tokens[open_[-1]]
                 if (opener.value == "(") != (token.value == ")"):
                     note = Note(opener.span, f"this `{opener.value}` is still open")
-                    self.report.add("PW004", token.span, bracket=token.value, notes=(note,))
+                    advice = f"Close the `{opener.value}` first."
+                    self.report.add("PW004", token.span, bracket=token.value, help=advice, notes=(note,))
                     return None
                 partners[at] = open_.pop()
                 partners[partners[at]] = at
@@ -290,7 +371,9 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
         return children[0]
 
     def expression(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
-        return children[0] if len(children) == 1 else syntax.group(children)  # type: ignore[return-value]
+        if len(children) == 1 and not isinstance(children[0], syntax.Quantified):
+            return children[0]  # type: ignore[return-value]
+        return syntax.group(children)
 
     def string(self, children: list[Token]) -> syntax.Expr:
         return syntax.Literal(children[0])
@@ -299,6 +382,9 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
 
     def opaque(self, children: list[Token]) -> syntax.Expr:
         return syntax.Unknown(children[0].start, children[0].end)
+
+    def quantified(self, children: list[Token]) -> syntax.Expr:
+        return syntax.Quantified(children[0])
 
     def broken(self, children: list[Token]) -> syntax.Expr:
         return syntax.Broken(children[0].start, children[0].end)

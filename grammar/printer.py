@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
 
@@ -19,11 +19,9 @@ from pgweave.grammar import nodes
 from pgweave.grammar.durofut import BadStep, ensure
 from pgweave.grammar.lexer import PUNCT, WORD, lex
 from pgweave.grammar.nodes import children
-from pgweave.grammar.span import Source, Span
+from pgweave.grammar.span import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pgweave.grammar.nodes import Definition, Module, Node, Option, Text
 
 # Characters that no reader sees, or that a tool between here and there would change: controls other than tab and line
@@ -192,7 +190,7 @@ class _Printer:
             case nodes.Sleep():
                 return _Form(f"df.sleep({node.seconds})")
             case nodes.WaitSchedule():
-                return _Form(f"df.wait_for_schedule({self.quote(node.cron.value)})")
+                return self._or_json(node, "wait_for_schedule", ("cron_expr", self.quote(node.cron.value)))
             case nodes.Signal():
                 return self._or_json(
                     node,
@@ -210,7 +208,7 @@ class _Printer:
                 child, label = ("fut", self._text(node.child)), ("label", self.maybe(node.label))
                 return _Form(_call("call_child", child, label, ("options", options)))
             case nodes.Opaque():
-                return _Form(node.text) if _is_primary(node.text) else _Form(f"({node.text})")
+                return _Form(node.text) if is_primary(node.text) else _Form(f"({node.text})")
             case _:
                 assert_never(node)
 
@@ -251,9 +249,10 @@ def _timeout(seconds: int | None, default: int | None = None) -> tuple[str, str 
 def _means_sql(query: Text) -> bool:
     """Whether a bare literal of this text is a step of SQL: Durofut JSON in a step's place would be a step of its own."""
     try:
-        return isinstance(ensure(query, query.span), nodes.Sql)
+        node = ensure(query, query.span)
     except BadStep:
         return False
+    return isinstance(node, nodes.Sql) and node.query == query
 
 
 def _gives(text: str, node: Node) -> bool:
@@ -261,16 +260,11 @@ def _gives(text: str, node: Node) -> bool:
     from pgweave.grammar.parser import parse
 
     parsed = parse(Source("", text))
-    return parsed.ok and [_unnamed(each.node) for each in parsed.module.definitions] == [_unnamed(node)]
+    unnamed = replace(node, binding=None)
+    return parsed.ok and [each.node for each in parsed.module.definitions] == [unnamed]
 
 
-def _unnamed(node: Node) -> Node:
-    from dataclasses import replace
-
-    return replace(node, binding=None)
-
-
-def _is_primary(text: str) -> bool:
+def is_primary(text: str) -> bool:
     """Whether an opaque expression is one operand to every operator: a single token, a call, a bracket around it all."""
     tokens = lex(text).tokens
     at = 0
@@ -307,83 +301,91 @@ def _dumps(value: object) -> str:
 
 
 def _durofut(node: Node, *, named: bool = True) -> str:
-    """Durofut JSON of a node. named: whether its own name is written there too."""
-    members = {"node_type": f'"{_DUROFUT[type(node)]}"'} if type(node) in _DUROFUT else {}
-
-    def child(role: str, below: Node | None) -> None:
-        if below is not None:
-            members[role] = _durofut(below)
-
-    query: str | None = None
+    """Durofut JSON of a node, as the df functions write it. named: whether its own name is written there too."""
+    members = {"node_type": _dumps(_node_type(node))}
     match node:
-        case nodes.Sql():
-            query = node.query.value
         case nodes.Then():
-            child("left_node", node.first)
-            child("right_node", node.second)
+            below = {"left_node": node.first, "right_node": node.second}
         case nodes.If():
-            child("left_node", node.then_branch)
-            child("right_node", node.else_branch)
-            child("condition_node", node.condition)
+            below = {"left_node": node.then_branch, "right_node": node.else_branch, "condition_node": node.condition}
         case nodes.IfRows():
-            child("left_node", node.then_branch)
-            child("right_node", node.else_branch)
-            query = _config(condition_type='"result_has_rows"', result_name=_dumps(node.result_name.value))
+            below = {"left_node": node.then_branch, "right_node": node.else_branch}
         case nodes.Join():
             if len(node.branches) < 2:
                 raise ValueError("a join needs two branches")
-            child("left_node", node.branches[0])
-            child("right_node", node.branches[1])
-            members["extra_nodes"] = "[" + ", ".join(map(_durofut, node.branches[2:])) + "]"
+            below = {"left_node": node.branches[0], "right_node": node.branches[1]}
         case nodes.Race():
-            child("left_node", node.left)
-            child("right_node", node.right)
+            below = {"left_node": node.left, "right_node": node.right}
         case nodes.Loop():
-            child("left_node", node.body)
-            child("condition_node", node.condition)
-        case nodes.Break():
-            query = _config(break_value=_dumps(_value(node.value)))
-        case nodes.Sleep():
-            query = str(node.seconds)
+            below = {"left_node": node.body} | ({} if node.condition is None else {"condition_node": node.condition})
+        case _:
+            below = {}
+    members |= {role: _durofut(child) for role, child in below.items()}
+    if isinstance(node, nodes.Join):
+        members["extra_nodes"] = "[" + ",".join(map(_durofut, node.branches[2:])) + "]"
+    query = _query(node)
+    if query is not None:
+        members["query"] = _dumps(query)
+    if named and node.binding is not None:
+        members["result_name"] = _dumps(node.binding.name)
+    return _object(**members)
+
+
+def _node_type(node: Node) -> str:
+    match node:
+        case nodes.Sql() | nodes.Then() | nodes.If() | nodes.Join() | nodes.Race() | nodes.Loop() | nodes.Break():
+            return type(node).__name__.upper()
+        case nodes.Sleep() | nodes.Signal() | nodes.Http():
+            return type(node).__name__.upper()
+        case nodes.IfRows():
+            return "IF"
         case nodes.WaitSchedule():
-            query = _config(cron_expr=_dumps(node.cron.value))
-        case nodes.Signal():
-            query = _config(signal_name=_dumps(node.signal_name.value), timeout_seconds=_dumps(node.timeout_seconds))
+            return "WAIT_SCHEDULE"
         case nodes.AwaitInstance():
-            query = _config(instance_id=_dumps(node.instance_id.value), timeout_seconds=_dumps(node.timeout_seconds))
+            return "AWAIT_INSTANCE"
+        case nodes.HttpMultipart():
+            return "HTTP_MULTIPART"
+        case nodes.CallChild() | nodes.Opaque():
+            raise ValueError(f"Durofut JSON cannot hold {type(node).__name__}")
+        case _:
+            assert_never(node)
+
+
+def _query(node: Node) -> str | None:
+    """What a row of this node carries as its text."""
+    match node:
+        case nodes.Sql():
+            return node.query.value
+        case nodes.IfRows():
+            return _object(condition_type='"result_has_rows"', result_name=_dumps(node.result_name.value))
+        case nodes.Break():
+            return _object(break_value=_dumps(_value(node.value)))
+        case nodes.Sleep():
+            return str(node.seconds)
+        case nodes.WaitSchedule():
+            return _object(cron_expr=_dumps(node.cron.value))
+        case nodes.Signal():
+            return _object(signal_name=_dumps(node.signal_name.value), timeout_seconds=_dumps(node.timeout_seconds))
+        case nodes.AwaitInstance():
+            return _object(instance_id=_dumps(node.instance_id.value), timeout_seconds=_dumps(node.timeout_seconds))
         case nodes.Http() | nodes.HttpMultipart():
             content = (
                 {"body": _dumps(_value(node.body))} if isinstance(node, nodes.Http) else {"parts": node.parts.value}
             )
-            query = _config(
+            return _object(
                 url=_dumps(node.url.value),
                 method=_dumps(node.method),
                 **content,
                 headers=_value(node.headers) or "null",
                 timeout_seconds=str(node.timeout_seconds),
             )
-        case nodes.CallChild() | nodes.Opaque():
-            raise ValueError(f"Durofut JSON cannot hold {type(node).__name__}")
         case _:
-            assert_never(node)
-    if query is not None:
-        members["query"] = _dumps(query)
-    if named and node.binding is not None:
-        members["result_name"] = _dumps(node.binding.name)
-    return _config(**members)
+            return None
 
 
 def _value(text: Text | None) -> str | None:
     return None if text is None else text.value
 
 
-def _config(**members: str) -> str:
-    return "{" + ", ".join([f'"{name}": {value}' for name, value in members.items()]) + "}"
-
-
-_DUROFUT: dict[Callable[..., object], str] = {
-    nodes.Sql: "SQL", nodes.Then: "THEN", nodes.If: "IF", nodes.IfRows: "IF", nodes.Join: "JOIN", nodes.Race: "RACE",
-    nodes.Loop: "LOOP", nodes.Break: "BREAK", nodes.Sleep: "SLEEP", nodes.WaitSchedule: "WAIT_SCHEDULE",
-    nodes.Signal: "SIGNAL", nodes.AwaitInstance: "AWAIT_INSTANCE", nodes.Http: "HTTP",
-    nodes.HttpMultipart: "HTTP_MULTIPART",
-}  # fmt: skip
+def _object(**members: str) -> str:
+    return "{" + ",".join([f'"{name}":{value}' for name, value in members.items()]) + "}"

@@ -68,6 +68,27 @@ class Broken(Expr):
     __slots__ = ()
 
 
+class Chained(Expr):
+    """`a = b = c`: two operators of a level on which PostgreSQL takes only one. first, second: those two."""
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, start: int, first: Token, second: Token, end: int) -> None:
+        super().__init__(start, end)
+        self.first = first
+        self.second = second
+
+
+class Quantified(Unknown):
+    """`ANY (..)`, `ALL (..)`, `SOME (..)`: the operator before it is complete with its closing bracket. word: the first."""
+
+    __slots__ = ("word",)
+
+    def __init__(self, word: Token) -> None:
+        super().__init__(word.start, word.end)
+        self.word = word
+
+
 class Column(Expr):
     """A bare name."""
 
@@ -221,33 +242,103 @@ _LEVELS = {
 }  # fmt: skip
 
 
-def group(items: Sequence[Expr | Token]) -> Expr:
-    """Shape a row of operands and operators as PostgreSQL does."""
-    operands: list[Expr] = []
-    operators: list[tuple[Token, int, bool]] = []  # token, level, is it a prefix
+_NO_CHAIN = frozenset({_IS, _COMPARE, _LIKE, _ESCAPE})  # %nonassoc
+# Behind these PostgreSQL takes no ANY, ALL or SOME.
+_NO_QUANTIFIER = frozenset({_OR, _AND, _IS, _ESCAPE, _AT, _COLLATE})
+# What cannot stand between BETWEEN and its AND (b_expr has less than a_expr).
+_NOT_IN_BETWEEN = frozenset({"or", "not", "between", "in", "like", "ilike", "similar", "escape", "at", "collate"})
 
-    def reduce(level: int) -> None:
+
+def group(items: Sequence[Expr | Token]) -> Expr:
+    """Shape a row of operands and operators as PostgreSQL does; a Chained where it would not take the row."""
+    return _Grouping().run(items)
+
+
+class _Grouping:
+    """Bison's rule as a loop: an operator that follows takes its left operand only after what binds tighter."""
+
+    def __init__(self) -> None:
+        self.operands: list[Expr] = []
+        self.operators: list[tuple[Token, int, bool]] = []  # token, level, is it a prefix
+        self.between: Token | None = None  # one whose AND has not come yet
+        self.chained: tuple[Token, Token] | None = None
+
+    def run(self, items: Sequence[Expr | Token]) -> Expr:
+        operands, operators = self.operands, self.operators
+        operand_next = True
+        for item in items:
+            if isinstance(item, Expr):
+                operands.append(item)
+                operand_next = False
+                if isinstance(item, Quantified):
+                    self.close_quantified(item)
+                continue
+            kind = item.type
+            if operand_next:
+                level = {"SIGN": _SIGN, "PREFIX": _NOT}.get(kind, _OTHER)
+                self.check_between(item)
+                operators.append((item, level, True))
+            elif kind == "SUFFIX":
+                self.check_between(item)
+                self.reduce(_LEVELS.get(item.value, _IS), item)
+                operands.append(Unknown(operands[-1].start, item.end, (operands.pop(),)))
+            elif kind == "TYPE":
+                operands.append(Cast(operands[-1].start, operands.pop(), item.value, item.end))
+            elif kind != "TYPECAST":
+                level = _OTHER if kind == "OPERATOR" else _LEVELS.get(item.value, _OTHER)
+                if self.between is not None or item.value == "between":
+                    self.enter_or_leave_between(item)
+                self.reduce(level, item)
+                operators.append((item, level, False))
+                operand_next = True
+        self.reduce(-1, None)
+        whole = operands[0]
+        return whole if self.chained is None else Chained(whole.start, *self.chained, whole.end)
+
+    def reduce(self, level: int, following: Token | None) -> None:
+        """Close every operator that binds at least as tight as `level`; a BETWEEN stays open until its AND."""
+        operands, operators = self.operands, self.operators
         while operators and operators[-1][1] >= level:
-            operator, _, prefix = operators.pop()
+            operator, own_level, prefix = operators[-1]
+            if operator is self.between and following is not None:
+                return
+            operators.pop()
             right = operands.pop()
+            if level in _NO_CHAIN and own_level == level and following is not None:
+                self.check_chain(operator, following)
             operands.append(Prefix(operator, right) if prefix else Binary(operands.pop(), operator, right))
 
-    operand_next = True
-    for item in items:
-        if isinstance(item, Expr):
-            operands.append(item)
-            operand_next = False
-        elif operand_next:
-            level = {"SIGN": _SIGN, "PREFIX": _NOT}.get(item.type, _OTHER)
-            operators.append((item, level, True))
-        elif item.type == "SUFFIX":
-            reduce(_LEVELS.get(item.value, _IS))
-            operand = operands.pop()
-            operands.append(Unknown(operand.start, item.end, (operand,)))
+    def close_quantified(self, item: Quantified) -> None:
+        """`a = any (..)` is complete, whatever follows: `a = any (b) + c` is `(a = any (b)) + c`."""
+        if self.between is not None:
+            self.chained = self.chained or (self.between, item.word)
+        if not self.operators or self.operators[-1][2] or self.operators[-1][1] in _NO_QUANTIFIER:
+            self.chained = self.chained or (self.operators[-1][0] if self.operators else item.word, item.word)
+            return
+        operator, _, _ = self.operators.pop()
+        right, left = self.operands.pop(), self.operands.pop()
+        self.operands.append(Binary(left, operator, right))
+
+    def check_chain(self, operator: Token, following: Token) -> None:
+        """`a = b = c`."""
+        if operator.value != "between":
+            self.chained = self.chained or (operator, following)
+
+    def enter_or_leave_between(self, item: Token) -> None:
+        if item.value == "between and":
+            opened, self.between = self.between, None
+            while self.operators and self.operators[-1][0] is not opened:
+                operator, _, prefix = self.operators.pop()
+                right = self.operands.pop()
+                self.operands.append(
+                    Prefix(operator, right) if prefix else Binary(self.operands.pop(), operator, right)
+                )
         else:
-            level = _LEVELS.get(item.value, _OTHER) if item.type != "OPERATOR" else _OTHER
-            reduce(level)
-            operators.append((item, level, False))
-            operand_next = True
-    reduce(-1)
-    return operands[0]
+            self.check_between(item)
+            if item.value == "between":
+                self.reduce(_LIKE, item)
+                self.between = item
+
+    def check_between(self, item: Token) -> None:
+        if self.between is not None and (item.value in _NOT_IN_BETWEEN or item.type == "SUFFIX"):
+            self.chained = self.chained or (self.between, item)

@@ -16,7 +16,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.span import Span
-from pgweave.grammar.strings import CONTINUED, ESCAPE_END, LETTER, PLAIN_END, QUOTED_END, comment_end
+from pgweave.grammar.strings import (
+    CONTINUED,
+    ESCAPE_END,
+    IN_TAG,
+    IN_WORD,
+    LETTER,
+    PLAIN_END,
+    QUOTED_END,
+    comment_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -62,8 +71,8 @@ _PLACEHOLDER = re.compile(
 # What may begin something other than plain code. A word swallows `$` inside of it, as in PostgreSQL: `a$b` is one name.
 _EDGE = re.compile(
     rf"""(?P<comment>--[^\n\r]*+) | (?P<block>/\*) | (?P<quote>(?:[eEnNbBxX]|[uU]&)?') | (?P<quoted>(?:[uU]&)?")
-    | (?P<word>[{LETTER}][{LETTER}0-9$]*+) | (?P<number>[0-9][0-9_]*+)
-    | (?P<dollar>\$(?:[{LETTER}][{LETTER}0-9]*+)?\$)
+    | (?P<word>{LETTER}{IN_WORD}*+) | (?P<number>[0-9][0-9_]*+)
+    | (?P<dollar>\$(?:{LETTER}{IN_TAG}*+)?\$)
     | (?P<placeholder>{_PLACEHOLDER.pattern}) | (?P<punct>[();])""",
     re.VERBOSE,
 )

@@ -23,7 +23,7 @@ _BETWEEN_OPERANDS = frozenset(
 )
 _KINDS = {QUOTED: "NAME", STRING: "STRING", NUMBER: "NUMBER", PARAM: "OPAQUE", VARIABLE: "OPAQUE", ERROR: "BROKEN"}
 _OPERAND_ENDS = frozenset(
-    {"NAME", "STRING", "NUMBER", "CONSTANT", "OPAQUE", "BROKEN", "RPAR", "RSQB", "TYPE", "SUBSCRIPT"}
+    {"NAME", "STRING", "NUMBER", "CONSTANT", "OPAQUE", "QUANTIFIED", "BROKEN", "RPAR", "RSQB", "TYPE", "SUBSCRIPT"}
 )
 _SUBSELECT = frozenset({"select", "with", "values", "table"})
 _QUERY_GOES_ON = frozenset({"union", "intersect", "except", "order", "limit", "offset", "fetch", "for"})
@@ -108,10 +108,10 @@ _SPECIAL_SYNTAX = frozenset(
 # Which method reads what begins with a word.
 _ROLES = {
     "select": "select", "as": "as", "and": "and", "or": "infix", "not": "not", "is": "is", "isnull": "suffix",
-    "notnull": "suffix", "like": "infix", "ilike": "infix", "in": "infix", "escape": "infix", "collate": "infix",
+    "notnull": "suffix", "like": "infix", "ilike": "infix", "in": "in", "escape": "infix", "collate": "collate",
     "similar": "similar", "between": "between", "at": "at", "null": "constant", "true": "constant",
     "false": "constant", "case": "case", "cast": "cast", "array": "array", "exists": "group", "row": "group",
-    "any": "group", "all": "group", "some": "group", "operator": "operator",
+    "any": "quantified", "all": "quantified", "some": "quantified", "operator": "operator",
 }  # fmt: skip
 
 
@@ -142,6 +142,8 @@ class _Assigner:
                 symbol = token.value
                 if symbol in ("+", "-"):
                     token.type = "SIGN"
+                elif symbol == "*" and self._last() == "SELECT":
+                    token.type = "STAR"
                 elif symbol in _BETWEEN_OPERANDS:
                     token.type = "INFIX"
                 else:
@@ -258,6 +260,8 @@ class _Assigner:
 
     def _word(self, at: int, token: Token) -> int:
         word = token.value
+        if self._last() == "STAR" and word == "from":
+            return self._emit("FROM", at, at + 1)
         if self._last() != "DOT":
             role = _ROLES.get(word)
             if role is not None:
@@ -272,6 +276,18 @@ class _Assigner:
 
     def _infix(self, at: int) -> int:
         return self._emit("INFIX", at, at + 1)
+
+    def _in(self, at: int, words: int = 1) -> int:
+        """`in (..)`, which we do not look into."""
+        place = at + words
+        if self._value(place) == "(":
+            return self._emit("SUFFIX", at, self.partners[place] + 1, "in")
+        return self._emit("KEYWORD", at, place)
+
+    def _collate(self, at: int) -> int:
+        """`collate "C"`: what follows is a name and never a value."""
+        end, name = self._type_name(at + 1)
+        return self._emit("SUFFIX" if name else "KEYWORD", at, end, "collate")
 
     def _and(self, at: int) -> int:
         if self.between[-1]:
@@ -290,7 +306,9 @@ class _Assigner:
             self.between[-1] += 1
             end = at + 3 if self._value(at + 2) in ("symmetric", "asymmetric") else at + 2
             return self._emit("INFIX", at, end, "between")
-        if following in ("like", "ilike", "in"):
+        if following == "in":
+            return self._in(at, 2)
+        if following in ("like", "ilike"):
             return self._emit("INFIX", at, at + 2, following)
         if following == "similar" and self._value(at + 2) == "to":
             return self._emit("INFIX", at, at + 3, "similar")
@@ -360,9 +378,15 @@ class _Assigner:
         return self._emit("ARRAY" if self._value(at + 1) == "[" else "KEYWORD", at, at + 1)
 
     def _group(self, at: int) -> int:
-        """EXISTS (..), ROW (..), ANY (..), ALL (..), SOME (..): the whole is opaque."""
+        """EXISTS (..), ROW (..): the whole is opaque."""
         if self._value(at + 1) == "(":
             return self._emit("OPAQUE", at, self.partners[at + 1] + 1)
+        return self._emit("KEYWORD", at, at + 1)
+
+    def _quantified(self, at: int) -> int:
+        """ANY (..), ALL (..), SOME (..)."""
+        if self._value(at + 1) == "(":
+            return self._emit("QUANTIFIED", at, self.partners[at + 1] + 1)
         return self._emit("KEYWORD", at, at + 1)
 
     def _operator(self, at: int) -> int:

@@ -48,9 +48,10 @@ class TextValue(_Value):
 
 @dataclass(slots=True, kw_only=True)
 class NumberValue(_Value):
-    """An integer (int) or a numeric (Decimal)."""
+    """An integer (int) or a numeric (Decimal). bits: of the integer's type, 16, 32 or 64."""
 
     number: int | Decimal
+    bits: int = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,18 +89,26 @@ class StepValue(_Value):
 
 @dataclass(slots=True, kw_only=True)
 class PartialIf(_Value):
-    """`condition ?> then_branch`, which waits for its `!>`. operator: the `?>`."""
+    """`condition ?> then_branch`, which waits for its `!>`. operator: the `?>`.
+
+    taken: another operator that came before the `!>` and took the half-built if as its left side, by mistake.
+    """
 
     condition: Node
     then_branch: Node
     operator: Span
+    taken: Span | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class OpaqueValue(_Value):
-    """Only the database can tell. operands: the steps inside that are known all the same."""
+    """Only the database can tell. operands: the steps inside that are known all the same.
+
+    type: if it is known and neither text nor a number nor jsonb, so that no argument of a df call can take it.
+    """
 
     operands: tuple[Node, ...] = ()
+    type: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,7 +165,9 @@ def describe(value: Value) -> str:
         case TextValue():
             return "text"
         case NumberValue():
-            return "a whole number" if isinstance(value.number, int) else "a number with decimals"
+            if not isinstance(value.number, int):
+                return "a number of type numeric" if value.number == value.number.to_integral_value() else "a number with decimals"
+            return "a whole number of type bigint" if value.bits > 32 else "a whole number"
         case BooleanValue():
             return "true or false"
         case NullValue():
@@ -169,5 +180,9 @@ def describe(value: Value) -> str:
             return "a step"
         case PartialIf():
             return "a half-built if"
+        case OpaqueValue() if value.type == "boolean":
+            return "true or false"
+        case OpaqueValue() if value.type:
+            return f"of type {value.type}"
         case _:
             return "something only the database knows"

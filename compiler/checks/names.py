@@ -1,44 +1,48 @@
-"""Checks of names: every `$name` needs a step that binds it."""
+"""Checks of names: every `$name` needs a step that binds it, on every path, and every name a reader."""
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.flow import ANY_NAME
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, Note, finding
+from pgweave.grammar.diagnostics import Fix, Note, Severity, finding, rated
+from pgweave.grammar.lexer import OP, PUNCT, STRING, lex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.flow import Flow, Read, Step
+    from pgweave.compiler.facts import Facts
+    from pgweave.compiler.flow import Read, Step
+    from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.grammar.nodes import Binding, Module
-    from pgweave.grammar.span import Source, Span
+    from pgweave.grammar.lexer import Token
 
 
-def undefined_name(module: Module, flow: Flow) -> Iterator[Diagnostic]:
+def undefined_name(subject: Subject) -> Iterator[Diagnostic]:
     """PW201. A step reads `$x` and no step before it binds x, on any path.
 
     In SQL code such a `$x` is a syntax error for certain. In a string, a URL or a JSON body a dollar may mean itself
     (`'$min'` in a jsonpath, `?$filter=` in a URL), so there we speak up only when the name is nearly one that is known.
+    A name that is a variable's has a finding of its own.
     """
-    bindings = _bindings(flow)
-    variables = {variable.name for variable in module.variables}
-    for read in flow.reads:
-        if None in read.binders and len(read.binders) == 1:
-            found = _undefined(module.source, read, bindings, variables)
-            if found is not None:
-                yield found
+    variables = {variable.name for variable in subject.module.variables}
+    for read in subject.facts.flow.reads:
+        name, tested = read.reference.name, isinstance(read.step.node, nodes.IfRows)
+        if not read.undefined or (name in variables and not tested) or (tested and name.startswith(("$", "{"))):
+            continue
+        found = _undefined(subject, read)
+        if found is not None:
+            yield found
 
 
-def _undefined(
-    source: Source, read: Read, bindings: tuple[tuple[Step, Binding], ...], variables: set[str]
-) -> Diagnostic | None:
+def _undefined(subject: Subject, read: Read) -> Diagnostic | None:
     reference = read.reference
     name = reference.name
-    elsewhere = [binding for _, binding in bindings if binding.name == name]
+    elsewhere = [binding for binding, _ in subject.facts.bindings.get(name, ())]
     tested = isinstance(read.step.node, nodes.IfRows)
     near = get_close_matches(name, [visible for visible in read.visible if visible != ANY_NAME], n=1)
     fix: Fix | None = None
@@ -46,12 +50,9 @@ def _undefined(
     if elsewhere:
         help_ = "A name can be read by the steps that run after the one that binds it, in the same workflow."
         notes = tuple(Note(binding.span, f"`{name}` is bound here") for binding in elsewhere[:3])
-    elif name in variables and not tested:
-        help_ = f"`{name}` is a variable: write `{{{name}}}`."
-        fix = _rewrite(source, reference.span, f"${name}", f"{{{name}}}")
     elif near:
         help_ = f"Did you mean `{'' if tested else '$'}{near[0]}`?"
-        fix = _rewrite(source, reference.name_span, name, near[0])
+        fix = subject.replace(reference.name_span, name, near[0])
     elif reference.plain:
         return None
     else:
@@ -59,12 +60,168 @@ def _undefined(
     return finding("PW201", reference.span, name=name, sigil="" if tested else "$", help=help_, notes=notes, fix=fix)
 
 
-def _rewrite(source: Source, span: Span, old: str, new: str) -> Fix | None:
-    """Write `new` for `old`; no mend where the text was put together and `old` does not stand there."""
-    return Fix(f"Write {new}", (Edit(span, new),)) if span.of(source.text) == old else None
+def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
+    """PW202. A name is bound on some of the paths that lead to its reader.
+
+    An error where the first turn of a loop certainly comes without it; else a warning, for the person may know that the
+    other paths never get here.
+    """
+    for read in subject.facts.flow.reads:
+        binders = [binder for binder in read.binders if binder is not None]
+        if None not in read.binders or not binders or any(isinstance(one.node, nodes.Opaque) for one in binders):
+            continue
+        first_turn = read.first == frozenset({None})
+        certain = first_turn and not _guarded(subject.facts, read.step)
+        label = "on the first turn of the loop nothing has bound it yet" if first_turn else _missing(subject, read)
+        name, tested = read.reference.name, isinstance(read.step.node, nodes.IfRows)
+        found = finding(
+            "PW202",
+            read.reference.span,
+            name=name,
+            sigil="" if tested else "$",
+            label=label,
+            notes=tuple(
+                Note(binding.span, f"`{name}` is bound here")
+                for step in sorted(binders, key=lambda step: step.node.span)[:3]
+                if (binding := step.node.binding) is not None
+            ),
+        )
+        yield rated(found, Severity.ERROR) if certain else found
 
 
-def _bindings(flow: Flow) -> tuple[tuple[Step, Binding], ...]:
-    """Every binding of the definition, in the order of the text."""
-    found = [(step, step.node.binding) for step in flow.root.walk() if step.node.binding is not None]
-    return tuple(sorted(found, key=lambda pair: pair[1].span))
+def _guarded(facts: Facts, step: Step) -> bool:
+    """Whether a choice or race inside the loop decides whether `step` runs."""
+    for outer in facts.around(step):
+        match outer.node:
+            case nodes.Loop():
+                return False
+            case nodes.If() if outer.children[2] is step:
+                step = outer
+            case nodes.If() | nodes.IfRows() | nodes.Race():
+                return True
+            case _:
+                step = outer
+    return False
+
+
+def _missing(subject: Subject, read: Read) -> str:
+    """When the name is missing, told by what stands around the step that binds it."""
+    here = {read.step, *subject.facts.around(read.step)}
+    for binder in sorted((step for step in read.binders if step), key=lambda step: step.node.span):
+        for outer in subject.facts.around(binder):
+            if outer in here:
+                break
+            match outer.node:
+                case nodes.If() | nodes.IfRows():
+                    return "not if the other branch is taken"
+                case nodes.Race():
+                    return "not if the other branch wins the race"
+                case nodes.Loop():
+                    return "not if the loop is left before that step"
+                case _:
+                    pass
+    return "some path to this step does not bind it"
+
+
+def shadowed_name(subject: Subject) -> Iterator[Diagnostic]:
+    """PW210. A name that is lost: replaced on its own step, by a later step before anybody read it, or in a JOIN."""
+    yield from _named_twice(subject)
+    facts = subject.facts
+    for name, bound in facts.bindings.items():
+        if len(bound) < 2:
+            continue
+        for (first, lost), (second, last) in pairwise(bound):
+            meeting = _meeting(facts, lost, last)
+            notes = (Note(first.span, "this one is lost"),)
+            if isinstance(meeting.node, nodes.Then) and not facts.readers.get(lost):
+                advice = "Give one of the two another name, or leave the first one away."
+                title = f"The result `{name}` is replaced before anything has read it"
+                yield finding("PW210", second.span, title=title, label="named again here", help=advice, notes=notes)
+            elif isinstance(meeting.node, nodes.Join) and _read_outside(facts, meeting, last):
+                title = f"Two branches of a JOIN are named `{name}`, and are read under this name after it"
+                advice = "Give each branch a name of its own."
+                label = "the branch that is listed last wins"
+                yield finding("PW210", second.span, title=title, label=label, help=advice, notes=notes)
+
+
+def _meeting(facts: Facts, one: Step, other: Step) -> Step:
+    """The innermost step around both; one of them, if it stands around the other."""
+    outer = {one, *facts.around(one)}
+    return other if other in outer else next(step for step in facts.around(other) if step in outer)
+
+
+def _read_outside(facts: Facts, join: Step, binder: Step) -> bool:
+    return any(join not in facts.around(read.step) for read in facts.readers.get(binder, ()))
+
+
+def _named_twice(subject: Subject) -> Iterator[Diagnostic]:
+    """`step |=> 'a' |=> 'b'`: the tree has kept the second name only, so the text is asked."""
+    for step in subject.facts.root.walk():
+        binding = step.node.binding
+        if binding is None or binding.operator is None or binding.target is None:
+            continue
+        target = subject.written(binding.target)
+        lost = _last_name(target) if _ENDS_NAMED.search(target[-_TAIL:]) else None
+        if lost is not None:
+            yield finding(
+                "PW210",
+                binding.span,
+                title=f"This step has two names, and `{lost}` is lost",
+                label="the last name counts",
+                help="Keep one of them.",
+            )
+
+
+_ENDS_NAMED = re.compile(r"\|=>\s*'[A-Za-z0-9_]+'[()\s]*\Z")
+_TAIL = 200  # characters; a name and its operator are shorter
+
+
+def _last_name(text: str) -> str | None:
+    """The name that a step is given last, its parentheses taken off; None when it ends with something else."""
+    tokens = lex(text).tokens
+    while tokens and tokens[0].value == "(" and _partner(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    named = len(tokens) > 2 and tokens[-1].kind == STRING and (tokens[-2].kind, tokens[-2].value) == (OP, "|=>")
+    return tokens[-1].value if named else None
+
+
+def _partner(tokens: list[Token]) -> int:
+    """Place of the bracket that closes the first one; -1 if none does."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        if token.kind == PUNCT:
+            depth += (token.value in "([") - (token.value in ")]")
+            if depth == 0:
+                return at
+    return -1
+
+
+def unused_result(subject: Subject) -> Iterator[Diagnostic]:
+    """PW211. A result is named and no later step reads it.
+
+    The last step's name tells people what the workflow comes to, and a request or a timed wait that nobody looks at has
+    a finding of its own. A step inside a loop counts as later than itself: the next turn may read it.
+    """
+    facts = subject.facts
+    if any(True for _ in facts.of(nodes.Opaque)):
+        return
+    wanted = {read.reference.name for read in facts.flow.reads if read.undefined}
+    for name, bound in facts.bindings.items():
+        if name in wanted:
+            continue
+        for binding, step in bound:
+            if facts.readers.get(step) or not facts.followed(step) or step in facts.flow.endless:
+                continue
+            if _has_its_own(step) or (len(bound) > 1 and any(facts.readers.get(other) for _, other in bound)):
+                continue
+            yield finding("PW211", binding.span, name=name)
+
+
+def _has_its_own(step: Step) -> bool:
+    match step.node:
+        case nodes.Http() | nodes.HttpMultipart():
+            return True
+        case nodes.Signal(timeout_seconds=limit):
+            return limit is not None
+        case _:
+            return False

@@ -579,7 +579,7 @@ create trigger keep_terminal before update on df.instances for each row
 comment on trigger keep_terminal on df.instances is 'A terminal status is for ever.';
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_tables', 'b261c99cad42b0e90eeb77e755c9f06a40ce73d8c3f9e1c2267d42a65e45cebe');
+values (1, '0001_tables', 'bee9af96c2f3ecf6a358b94ffee256bed400d86d51d8b4fd61f6a793626f58a6');
 
 
 -- 0002_builders -----------------------------------------------------------------------------------------------------
@@ -2393,7 +2393,7 @@ revoke execute on function
 from public;
 
 insert into df.migrations (number, name, checksum)
-values (4, '0004_worker', 'aa3f33e34644db9615a57bd9303efd54296085a5b9e87e6a8c44f97f97403219');
+values (4, '0004_worker', '4cbb3919473089e265c8c3f4e1f8731401eba2fc214bc8d6dacae00eafacd8b5');
 
 
 -- 0005_monitoring ---------------------------------------------------------------------------------------------------
@@ -3088,8 +3088,8 @@ begin
         begin
             execute pg_catalog.concat('select (', v_input, E'\n)::pg_catalog.text') into v_graph;
             -- Whatever functions in the expression did is undone: nothing is started, nothing is set.
-            raise exception using errcode = 'PW000';
-        exception when sqlstate 'PW000' then
+            raise exception using errcode = 'PWR00';
+        exception when sqlstate 'PWR00' then
             null;
         end;
         if v_graph is null then
@@ -3105,7 +3105,7 @@ comment on function df.explain(text) is
     'Draws a workflow without starting it, or an instance with the state of each node: ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped.';
 
 insert into df.migrations (number, name, checksum)
-values (5, '0005_monitoring', 'c9f6cc9fbd5d080e7316a82b43b6c8a944a274c931f114092b65aa5e01ea0ce4');
+values (5, '0005_monitoring', 'e5ce063973e0db875f54adf89784fd4892fefe21360c767bc43c275379051f3f');
 
 
 -- 0006_privileges ---------------------------------------------------------------------------------------------------
@@ -3221,11 +3221,11 @@ comment on function df.revoke_worker(text) is 'Takes back what df.grant_worker g
 
 revoke execute on function
     df.grant_usage(text, boolean, boolean), df.revoke_usage(text), df.grant_worker(text), df.revoke_worker(text),
-    df.metrics(), df.check_graph(), df.enqueue(), df.ring()
+    df.metrics(), df.check_graph(), df.enqueue(), df.ring(), df.meet_the_end()
 from public;
 
 insert into df.migrations (number, name, checksum)
-values (6, '0006_privileges', '5a00e5ce69b0e14ddea436a9142689580d589b500b321c835a7288e97b03f6a1');
+values (6, '0006_privileges', '8eb187f7edb35f052031fa2c7c5a6fe86d663ff4b979e33a8b467b5b46ac8424');
 
 
 -- 0007_http ---------------------------------------------------------------------------------------------------------
@@ -3376,7 +3376,7 @@ comment on function df.worker_request(text, uuid, text, integer[], text[]) is
 revoke execute on function df.worker_request(text, uuid, text, integer[], text[]), df.replace_secret() from public;
 
 insert into df.migrations (number, name, checksum)
-values (7, '0007_http', '6b905f91a93b22b482f34fef5788f3649229c8dc159fe16a1b38960ae2ffc5eb');
+values (7, '0007_http', '597b98d18cb8a23c706924ffd0e131965c1191dc8eb53c6867b01d88777742f5');
 
 
 -- 0008_retention ----------------------------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from pgweave.runtime.errors import PgweaveError
+from pgweave.workflow import Target
 
-Target: TypeAlias = Literal["pgweave", "pg_durable"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 

@@ -123,7 +123,7 @@ class Server(LanguageServer):
 
     def found(self, document: Document) -> list[Diagnostic]:
         """Findings that the configuration wants to hear of."""
-        return [found for found in findings(document.source) if self.settings.selects(found.code)]
+        return [found for found in findings(document.source, self.settings.target) if self.settings.selects(found.code)]
 
 
 def _path(uri: str) -> str:

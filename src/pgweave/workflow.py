@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Emit: TypeAlias = Literal["tree", "rows", "sql", "graph", "dot", "mermaid", "ascii"]
 Format: TypeAlias = Literal["svg", "png", "pdf", "dot", "mmd"]
 Style: TypeAlias = Literal["rows", "start"]
+Target: TypeAlias = Literal["pgweave", "pg_durable"]
 EMITS: tuple[Emit, ...] = get_args(Emit)
 FORMATS: tuple[Format, ...] = get_args(Format)
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -87,11 +88,14 @@ class Workflow:
 
         return graph.build(self.definition)
 
-    def check(self) -> list[Diagnostic]:
-        """Everything there is to say about this workflow, in the order of the text."""
+    def check(self, target: Target = "pgweave") -> list[Diagnostic]:
+        """Everything there is to say about this workflow, in the order of the text.
+
+        target: pg_durable for what would differ there, too.
+        """
         from pgweave.compiler import lower, passes
 
-        found = [*passes.check(self.module), *lower.refusals(self.definition)]
+        found = [*passes.check(self.module, target=target), *lower.refusals(self.definition)]
         return [finding for finding in found if finding.span in self.definition.span and finding.code != COMPUTED]
 
     @property
@@ -226,8 +230,11 @@ def decode(name: str, data: bytes) -> Source:
         ) from error
 
 
-def findings(source: Source) -> list[Diagnostic]:
-    """Everything there is to say about a text, in its order, whether it can be read or not."""
+def findings(source: Source, target: Target = "pgweave") -> list[Diagnostic]:
+    """Everything there is to say about a text, in its order, whether it can be read or not.
+
+    target: pg_durable for what would differ there, too.
+    """
     from pgweave.compiler import lower, passes
 
     parsed = parser.parse(source)
@@ -239,7 +246,8 @@ def findings(source: Source) -> list[Diagnostic]:
     ]
     # What is unreadable in one statement says nothing about the others: they are checked all the same.
     return sorted(
-        [*parsed.diagnostics, *passes.check(parsed.module), *refusals], key=lambda finding: (finding.span, finding.code)
+        [*parsed.diagnostics, *passes.check(parsed.module, target=target), *refusals],
+        key=lambda finding: (finding.span, finding.code),
     )
 
 

@@ -116,7 +116,8 @@ def test_texts_that_are_filled_in_are_read_and_others_are_not() -> None:
     texts: list[Node] = [ast.http("https://x.y/$x", "PUT", "$x", '{"h": "$x"}'), ast.await_instance("$x.instance_id")]
     for node in texts:
         assert {frozenset(found) for found in binders(ast.then(bind("a"), node))} == {frozenset({"a"})}
-    for node in (ast.break_("$x"), ast.signal("$x"), ast.schedule("$x")):
+    assert binders(ast.then(bind("a"), ast.loop(ast.break_("$x")))) == [{"a"}]
+    for node in (ast.signal("$x"), ast.schedule("$x")):
         assert binders(ast.then(bind("a"), ast.loop(node))) == []
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Definition, Node
 
 
-def dot(node: Node, state: Mapping[int, str] | None = None, *, dark: bool = False) -> str:
+def dot(node: Node, state: Mapping[int | str, str] | None = None, *, dark: bool = False) -> str:
     return picture.dot(graph.build(ast.definition(node)), state=state, dark=dark)
 
 
@@ -76,9 +76,70 @@ def test_the_dark_picture_differs_in_colours_only() -> None:
     assert colour.sub("", dot(program)) == colour.sub("", dot(program, dark=True))
 
 
-def test_arms_of_one_box_each_need_no_frame() -> None:
-    assert "cluster_n1_yes" not in dot(ast.if_(ast.sql("c"), ast.sql("t"), ast.sql("e")))
-    assert "cluster_n1_yes" in dot(ast.if_(ast.sql("c"), ast.sql("t"), ast.then(ast.sql("e"), ast.sql("f"))))
+def test_arms_of_a_choice_keep_together_and_show_no_frame() -> None:
+    """The lines into them say yes and no already."""
+    text = dot(ast.if_(ast.sql("c"), ast.sql("t"), ast.then(ast.sql("e"), ast.sql("f"))))
+    assert re.findall(r"subgraph (cluster_n1_\w+) \{\n.*style=invis", text) == ["cluster_n1_yes", "cluster_n1_no"]
+
+
+def test_bars_say_how_branches_part_and_meet() -> None:
+    text = dot(ast.then(ast.join(ast.sql("a"), ast.sql("b")), ast.race(ast.sql("c"), ast.sql("d"))))
+    for said in ("side by side", "when all are done", "race", "when the first is done"):
+        assert f'label="{said}"' in text or f"label={said}" in text
+
+
+def test_all_ways_back_go_through_one_point_at_the_foot_of_the_loop() -> None:
+    """However many arms the body ends in, there is one line back, and what follows the loop stands below the foot."""
+    body = ast.if_(ast.sql("c"), ast.sql("t"), ast.if_(ast.sql("d"), ast.sql("e"), ast.break_()))
+    text = dot(ast.then(ast.loop(body), ast.sql("after")))
+    assert len(re.findall(r"\t\w+ -> n2_foot \[arrowhead=none", text)) == 2
+    assert len(re.findall(r"n2_foot:e -> n2:e", text)) == 1
+    assert re.search(r"n2_foot -> n\d+ \[style=invis\]", text)
+
+
+def test_the_end_of_what_never_ends_is_not_drawn() -> None:
+    assert "pw_end" not in dot(ast.loop(ast.sql("a")))
+    assert "pw_end" in dot(ast.then(ast.loop(ast.sql("a")), ast.sql("b")))
+
+
+def test_differences_colour_nodes_and_frames() -> None:
+    drawn = graph.build(ast.definition(ast.join(ast.sql("a"), ast.sql("b"))))
+    text = picture.dot(drawn, differences={"n1": "changed", "n2": "added", "n3": "removed"})
+    found = set(re.findall(r'class="[^"]*diff_(\w+)".* id="?pw_(\w+)"?', text))
+    assert found == {("changed", "n1"), ("changed", "block_n1"), ("added", "n2"), ("removed", "n3")}
+
+
+def test_a_title_stands_above_the_picture_and_is_text() -> None:
+    drawn = graph.build(ast.definition(ast.sql("SELECT 1")))
+    assert r'label="a\\N <b>"' in picture.dot(drawn, title=r"a\N <b>")
+
+
+def test_the_rows_of_a_child_are_coloured_by_the_ids_of_their_nodes() -> None:
+    text = dot(ast.call(ast.sql("SELECT 2")), {"n1c1": "failed"})
+    assert re.search(r'n1c1 \[.*class="[^"]*state_failed"', text)
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2.2 defines it."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("colours", [picture.LIGHT, picture.DARK], ids=["light", "dark"])
+def test_every_text_can_be_read_on_its_ground(colours: picture.Palette) -> None:
+    grounds = [colours.background, *(fill for table in (colours.frames, colours.fills) for fill, _ in table.values())]
+    grounds += [fill for table in (colours.states, colours.differences) for fill, _ in table.values()]
+    pairs = [(text, ground) for ground in grounds for text in (colours.ink,)]
+    pairs += [(colours.faint, fill) for fill, _ in colours.frames.values()]
+    pairs += [(colours.data, colours.background), (colours.line, colours.background)]
+    pairs += [(colours.background, colours.frames[kind][1]) for kind in ("JOIN", "RACE")]  # the words on the bars
+    assert [(pair, contrast(*pair)) for pair in pairs if contrast(*pair) < 4.5] == []
 
 
 @given(definitions())

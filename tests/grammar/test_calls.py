@@ -83,7 +83,19 @@ def test_every_call_of_the_table_is_tried_here() -> None:
     )
 
 
+# One line for each refusal of the reference that can be told from the text alone: what each call says when it builds.
 WORDING = {
+    "df.as('a', '1n')": "df.as: result name '1n' is not a valid identifier — must match [a-zA-Z_][a-zA-Z0-9_]*",
+    "'a' |=> ''": "df.as: result name cannot be empty",
+    "df.wait_for_schedule('* * *')":
+        "Invalid cron expression '* * *': expected 5 fields (minute hour day-of-month month day-of-week), found 3",
+    "df.wait_for_schedule('61 * * * *')": "Invalid cron expression '61 * * * *': minute 61 is outside of 0 to 59",
+    "df.wait_for_schedule('a * * * *')": "Invalid cron expression 'a * * * *': 'a' is not a minute",
+    "df.http('{base}/x', timeout_seconds => -1)": "Timeout must be positive",
+    "df.http('x')": "Blocked: unsupported URL scheme 'x'. Only http and https are allowed.",
+    "df.http_multipart('https://x', timeout_seconds => 0, parts => '[{}]')": "Timeout must be positive",
+    "df.http_multipart('https://x', parts => '[1]')": "parts must be a JSON array of part objects",
+    "df.call_child('a', options => '5')": "df.call_child options must be a JSON object",
     "df.sleep(-1)": "Sleep duration must be non-negative",
     "df.wait_for_signal('')": "Signal name cannot be empty",
     "df.wait_for_signal('x', 0)": "Timeout must be positive",
@@ -114,7 +126,16 @@ def test_a_refused_value_is_refused_in_the_words_of_the_reference(written: str, 
     assert (found.code, found.title) == ("PW020", title)
 
 
+def test_a_cron_caret_stands_under_the_field() -> None:
+    written = r"df.wait_for_schedule(E'0 6 *\t13 *')"
+    (found,) = parse(Source("test.df", written)).diagnostics
+    assert found.span.of(written) == "13"
+
+
 CODES = {
+    "df.wait_for_signal('x', 5::bigint)": ["PW019"], "df.wait_for_signal('x', 2147483647 + 1)": ["PW026"],
+    "df.sleep(interval '1 hour')": ["PW019"], "df.if(1 = 1, 'a', 'b')": ["PW019"], "'a' AND 'b'": ["PW019"],
+    "'a' |=> n": ["PW019"], "df.sleep '5'": ["PW001"], 'df.start("SELECT 1")': ["PW028"],
     "df.slep(5)": ["PW013"], "df.start(df.then('a', 'b'))": ["PW013"], "df.sleep(secs => 5)": ["PW014"],
     "df.join('a')": ["PW015"], "df.join('a', 'b', 'c')": ["PW016"], "df.join('a', a => 'b')": ["PW017"],
     "df.join(a => 'a', 'b')": ["PW018"], "df.sleep('soon')": ["PW019"], "df.sleep(1.5)": ["PW019"],
@@ -143,6 +164,30 @@ def test_options_point_into_the_json_inside_the_literal() -> None:
     assert first.value_span.of(written) == "30"
     assert second.name_span.of(written) == '"b"'
     assert second.value_span.of(written) == '{"c": 1}'
+
+
+def mended(written: str) -> str:
+    """The text after the safe fix of its only finding."""
+    (found,) = parse(Source("test.df", written)).diagnostics
+    assert found.fix is not None
+    assert found.fix.safe
+    for edit in sorted(found.fix.edits, key=lambda edit: edit.span, reverse=True):
+        written = written[: edit.span.start] + edit.text + written[edit.span.end :]
+    return written
+
+
+MENDED = {
+    "'c' ?> 'a' ~> 'b' !> 'd'": "'c' ?> ('a' ~> 'b') !> 'd'",
+    "'c' ?> @> 'a' & 'b' |=> 'n' !> 'd' ~> 'e'": "'c' ?> (@> 'a' & 'b' |=> 'n') !> 'd' ~> 'e'",
+    "'a' |=> n ~> 'b'": "'a' |=> 'n' ~> 'b'",
+    "'a'~>@>'b'": "'a'~> @>'b'",
+}
+
+
+@pytest.mark.parametrize(("written", "text"), MENDED.items())
+def test_a_safe_fix_makes_a_good_program(written: str, text: str) -> None:
+    assert mended(written) == text
+    assert codes(text) == []
 
 
 def test_an_opaque_argument_makes_the_call_opaque_and_keeps_the_steps_inside() -> None:

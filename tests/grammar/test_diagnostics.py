@@ -1,5 +1,7 @@
 """Golden messages: one file each in tests/golden/diagnostics, the broken program above the line, what we say below it.
 
+`x.txt` is a program, `x.sql.txt` and `x.md.txt` are files of other kinds with workflows in them.
+
 `PGWEAVE_UPDATE_GOLDEN=1 pytest tests/grammar/test_diagnostics.py` writes what is below the lines anew.
 """
 
@@ -22,7 +24,7 @@ LINE = "\n----\n"
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_a_broken_program_gets_its_message(case: Path) -> None:
     program, _, wanted = case.read_text(encoding="utf-8").partition(LINE)
-    source = Source("flow.df", program)
+    source = Source("flow" + (Path(case.stem).suffix or ".df"), program)
     said = render_all(parse(source).diagnostics, source)
     if os.environ.get("PGWEAVE_UPDATE_GOLDEN") == "1":
         case.write_text(f"{program}{LINE}{said}", encoding="utf-8")
@@ -32,4 +34,4 @@ def test_a_broken_program_gets_its_message(case: Path) -> None:
 
 
 def test_there_are_golden_messages() -> None:
-    assert len(CASES) >= 40
+    assert len(CASES) >= 60

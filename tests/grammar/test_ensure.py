@@ -52,13 +52,19 @@ def test_json_of_a_step_is_that_step(tree: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["{}", "[]", '"x"', "5", '{"node": 1}', '{"node_type": 5}', '{"_partial_if": false}', "{", ""]
+    "value", ["{}", "[]", '"x"', "5", '{"node": 1}', '{"node_type": 5}', "{", "{x} is a table", ""]
 )
 def test_other_json_is_sql_text(value: str) -> None:
     assert step(f"'{value}'") == nodes.Sql(query=nodes.Text(value, Span(0, 0)), span=Span(0, 0))
 
 
 REFUSED = {
+    '{"node_type":"SQL","query":"a","query":"b"}': "Invalid Durofut JSON: failed to deserialize workflow step: duplicate field `query`",
+    '{"node_type":"LOOP","left_node":{"node_type":"SQL","query":"a","result_name":null,"result_name":"b"}}': "Invalid Durofut JSON: failed to deserialize workflow step: duplicate field `result_name`",
+    ' { "node_type" "SQL"}': 'Invalid Durofut JSON: expected a ":"',
+    '{"node_type":"JOIN","extra_nodes":{}}': "Invalid Durofut JSON: failed to deserialize workflow step: extra_nodes must be an array",
+    '{"node_type":"JOIN","extra_nodes":[1]}': "Invalid Durofut JSON: failed to deserialize workflow step: extra_nodes entries must be Durofut JSON objects",
+    '{"node_type":"LOOP","condition_node":5}': "Invalid Durofut JSON: failed to deserialize workflow step: condition_node must be a Durofut JSON object",
     '{"node_type":"FOO"}': "Unknown node_type 'FOO'. Valid types: SQL, THEN, IF,",
     '{"node_type":"THEN","left_node":"a"}': "Invalid Durofut JSON: failed to deserialize workflow step: Durofut child",
     '{"node_type":"THEN","left_node":{},"right_node":{}}': "Invalid Durofut JSON: failed to deserialize workflow step: m",
@@ -75,6 +81,35 @@ def test_json_that_claims_to_be_a_step_and_is_none_is_refused(value: str, title:
     (found,) = parse(Source("test.df", f"'{value}'")).diagnostics
     assert found.code == "PW023"
     assert found.title.startswith(title)
+
+
+ANSWERS = {
+    "OK": "'OK' is the answer of a df function, not a statement; it cannot be used as a workflow step",
+    "completed": "'completed' is the answer of a df function, not a statement; it cannot be used as a workflow step",
+    "Instance a1b2c3d4 cancelled: Cancelled by user":
+        "'Instance a1b2c3d4 cancelled: Cancelled by user' is the answer of a df function, not a statement; "
+        "it cannot be used as a workflow step",
+    " a1b2c3d4": "' a1b2c3d4' is the id of an instance, not a statement; it cannot be used as a workflow step",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "title"), ANSWERS.items())
+def test_what_df_functions_answer_is_no_step(value: str, title: str) -> None:
+    (found,) = parse(Source("test.df", f"'{value}' ~> 'b'")).diagnostics
+    assert (found.code, found.title) == ("PW020", title)
+
+
+@pytest.mark.parametrize(
+    ("call", "beginning"),
+    [("df.start", "Invalid durable function: "), ("df.call_child", "Invalid child durable function: ")],
+)
+def test_a_start_and_a_child_say_it_in_their_own_words(call: str, beginning: str) -> None:
+    titles = [
+        parse(Source("test.df", f"{call}('{value}')")).diagnostics[0].title
+        for value in ('{"node_type":"FOO"}', '{"node_type":"SQL","query":5}')
+    ]
+    assert titles[0].startswith(f"{beginning}Unknown node_type 'FOO'. Valid types: SQL, THEN,")
+    assert titles[1] == f"{beginning}Malformed Durofut JSON with node_type 'SQL': query must be a string"
 
 
 def test_a_half_built_if_is_refused_in_every_spelling() -> None:

@@ -95,6 +95,27 @@ def test_what_postgres_cannot_read_is_named(text: str, code: str) -> None:
     assert codes(text)[0] == code
 
 
+UNKNOWN = {
+    "'a' &&& 'b'": "`&`", "'a' && 'b'": "`&`", "'a' -> 'b'": "`~>`", "'a' |> df.sleep(1)": "`~>`" , "'a' ~>> 'b'": "`~>`",
+    "df.sleep(1) !>> 'b'": "`!>`", "@>> 'b'": "`@>`", "'a' @> 'b'": "'first' ~> @> 'again'", "'a' ~>@>@> 'b'": "`~> @> @>`",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "advice"), UNKNOWN.items())
+def test_an_operator_that_steps_do_not_have_is_named_with_the_likely_one(text: str, advice: str) -> None:
+    from pgweave.grammar.parser import parse
+    from pgweave.grammar.span import Source
+
+    (found,) = parse(Source("test.df", text)).diagnostics
+    assert found.code == "PW005"
+    assert advice in found.help
+
+
+@pytest.mark.parametrize("text", ["geom &&& box", "df.sql((a && b)::text)", "df.sql(('{}'::jsonb -> 'a')::text)"])
+def test_operators_of_other_types_are_left_alone(text: str) -> None:
+    assert codes(text) == []
+
+
 def test_a_mend_for_glued_operators_parses() -> None:
     from pgweave.grammar.parser import parse
     from pgweave.grammar.span import Source

@@ -72,6 +72,7 @@ HOSTILE = {
     "comments": "/*" * 300_000,
     "quotes": "'" * 999_999,
     "operators": "~" * 900_000,
+    "glued operators": "'a'" + "@>" * 400_000 + "'b'",
     "digits": "1" * 900_000,
     "json": "'" + '{"a":' * 100_000 + "'",
     "steps in json": "'" + '{"node_type":"LOOP","left_node":' * 5_000 + "'",

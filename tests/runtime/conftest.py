@@ -1,4 +1,4 @@
-"""Databases of every supported version, for tests of the df schema itself: ask for `any_database`."""
+"""Databases of every supported version, for tests of the df schema itself: ask for `any_database` or `town`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from typing import TYPE_CHECKING
 import pytest
 from support.database import TemplateDatabases, prepare
 from support.servers import VERSIONS, running
+from support.town import Towns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.town import Town
+
+    from pgweave.runtime.embedded import Server
+
 
 @pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"pg{version}")
-def any_databases(request: pytest.FixtureRequest) -> Iterator[TemplateDatabases]:
-    """Clones of a prepared template, on a server of each version in turn; the newest is everybody's."""
+def any_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """DSN of a server of each version in turn; the newest is everybody's."""
     if request.param == VERSIONS[-1]:
-        yield request.getfixturevalue("databases")
+        server: Server = request.getfixturevalue("server")
+        yield server.dsn
         return
     with running(request.param) as dsn:
-        yield TemplateDatabases(dsn, prepare)
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def any_databases(any_server: str) -> TemplateDatabases:
+    """Clones of a prepared template."""
+    return TemplateDatabases(any_server, prepare)
 
 
 @pytest.fixture
@@ -28,3 +40,16 @@ def any_database(any_databases: TemplateDatabases) -> Iterator[str]:
     dsn = any_databases.create()
     yield dsn
     any_databases.drop(dsn)
+
+
+@pytest.fixture(scope="session")
+def towns(any_server: str) -> Towns:
+    """Databases with several roles in them."""
+    return Towns(any_server)
+
+
+@pytest.fixture
+def town(towns: Towns) -> Iterator[Town]:
+    """A fresh database with an owner, a worker, ann, bob, eve, and people with strange names."""
+    with towns.build() as found:
+        yield found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -34,7 +33,9 @@ def test_every_function_operator_table_and_column_has_a_comment(database: str) -
 
 def test_comments_are_sentences(database: str) -> None:
     found = catalogue(database)
-    comments = [str(row[-1]) for part in ("relations", "columns", "functions", "operators") for row in found[part] if row[-1]]
+    comments = [
+        str(row[-1]) for part in ("relations", "columns", "functions", "operators") for row in found[part] if row[-1]
+    ]
     assert [comment for comment in comments if not comment.endswith((".", "?"))] == []
 
 
@@ -53,7 +54,11 @@ def test_every_function_has_a_fixed_search_path(database: str) -> None:
             "select p.oid::regproc::text, p.prosqlbody is not null, p.proconfig from pg_proc as p"
             " where p.pronamespace = 'df'::regnamespace"
         ).fetchall()
-    free = {name for name, bound, settings in rows if not bound and "search_path=pg_catalog, pg_temp" not in (settings or [])}
+    free = {
+        name
+        for name, bound, settings in rows
+        if not bound and "search_path=pg_catalog, pg_temp" not in (settings or [])
+    }
     assert free == WITHOUT_SEARCH_PATH.keys()
 
 
@@ -69,9 +74,3 @@ def test_the_reference_page_knows_every_function_it_groups(database: str) -> Non
     grouped = [name for names in generator().GROUPS.values() for name in names]
     assert set(grouped) <= {row[0] for row in rows}
     assert len(grouped) == len(set(grouped))
-
-
-def test_the_generator_writes_where_the_tests_look() -> None:
-    root = Path(__file__).parents[2]
-    assert generator().REFERENCE == root / "docs" / "sql-reference.md"
-    assert generator().SCHEMA == root / "runtime" / "sql" / "schema.sql"

@@ -8,10 +8,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from support.catalogue import catalogue, generator
-from support.database import TemplateDatabases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.database import TemplateDatabases
+
 
 @pytest.fixture
 def from_the_file(any_databases: TemplateDatabases) -> Iterator[str]:

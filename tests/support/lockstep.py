@@ -73,7 +73,7 @@ class Actor:
                 self._work()
         except Killed:
             pass
-        except BaseException as failure:  # noqa: BLE001 - handed to the test, which raises it
+        except BaseException as failure:
             self._failure = failure
         self.ended = True
         self._back.release()
@@ -167,7 +167,7 @@ class Threads:
         def run() -> None:
             try:
                 future.set_result(work(*arguments))
-            except Exception as error:  # noqa: BLE001 - as concurrent.futures does
+            except Exception as error:
                 future.set_exception(error)
 
         self._crew.begin("step", run)

@@ -215,7 +215,9 @@ leaves = st.one_of(
 
 @st.composite
 def _combined(draw: st.DrawFn, step: st.SearchStrategy[str]) -> str:
-    operator = draw(st.sampled_from(["~>", "~>", "&", "|", "|=>", "if", "@>", "OPERATOR(public.~>)", "()", "::text", "!>"]))
+    operator = draw(
+        st.sampled_from(["~>", "~>", "&", "|", "|=>", "if", "@>", "OPERATOR(public.~>)", "()", "::text", "!>"])
+    )
     first = draw(step)
     match operator:
         case "@>":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -111,19 +111,20 @@ def desk(dsn: str, settings: Settings = QUICK) -> Iterator[Desk]:
 
 
 @contextmanager
-def worker_process(dsn: str, *options: str) -> Iterator[WorkerProcess]:
-    """A `pgweave worker` of its own; killed at the end if it still runs."""
+def worker_process(dsn: str, *options: str, failpoint: str = "") -> Iterator[WorkerProcess]:
+    """A `pgweave worker` of its own; killed at the end if it still runs. failpoint: where it is to die by itself."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pgweave", "worker", "--dsn", dsn, "--lease-seconds", "3", "--poll-seconds", "0.2", *options],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PGWEAVE_FAILPOINT": failpoint},
     )  # fmt: skip
+    worker = WorkerProcess(process)
     try:
-        yield WorkerProcess(process)
+        yield worker
     finally:
         process.kill()
         process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+        worker.listener.join()
 
 
 @dataclass
@@ -131,16 +132,37 @@ class WorkerProcess:
     """A worker to be killed. It says on standard error what it does."""
 
     process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+    _looked_at: int = 0
+    _changed: Condition = field(default_factory=Condition)
+
+    def __post_init__(self) -> None:
+        # All the time: a worker whose pipe is full would stand still.
+        self.listener = Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            for line in lines:
+                with self._changed:
+                    self.lines.append(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self.lines.append("")  # the end
+            self._changed.notify_all()
 
     def wait_for(self, pattern: str) -> str:
-        """Block until the worker writes a line in which the pattern is found."""
-        assert self.process.stderr is not None
-        lines = []
-        for line in self.process.stderr:
-            lines.append(line)
+        """Block until the worker writes a line, after those that were looked at, in which the pattern is found."""
+        while True:
+            with self._changed:
+                more = self._changed.wait_for(lambda: len(self.lines) > self._looked_at, PATIENCE_SECONDS)
+                assert more, f"no {pattern!r} in {''.join(self.lines)}"
+                line = self.lines[self._looked_at]
+                self._looked_at += 1
+            assert line, f"the worker ended without {pattern!r}: {''.join(self.lines)}"
             if re.search(pattern, line):
                 return line
-        raise AssertionError(f"the worker ended without {pattern!r}: {''.join(lines)}")
 
     def kill(self) -> None:
         """As the kernel does it: SIGKILL, no last word."""

@@ -688,8 +688,8 @@ begin
         begin
             execute pg_catalog.concat('select (', v_input, E'\n)::pg_catalog.text') into v_graph;
             -- Whatever functions in the expression did is undone: nothing is started, nothing is set.
-            raise exception using errcode = 'PW000';
-        exception when sqlstate 'PW000' then
+            raise exception using errcode = 'PWR00';
+        exception when sqlstate 'PWR00' then
             null;
         end;
         if v_graph is null then

@@ -109,5 +109,5 @@ comment on function df.revoke_worker(text) is 'Takes back what df.grant_worker g
 
 revoke execute on function
     df.grant_usage(text, boolean, boolean), df.revoke_usage(text), df.grant_worker(text), df.revoke_worker(text),
-    df.metrics(), df.check_graph(), df.enqueue(), df.ring()
+    df.metrics(), df.check_graph(), df.enqueue(), df.ring(), df.meet_the_end()
 from public;

@@ -53,7 +53,7 @@ def check(
 
     config = _configured(config_file, output_format, target, select, ignore, strict=strict)
     checked = [
-        Checked(source, tuple(found for found in findings(source) if config.selects(found.code)))
+        Checked(source, tuple(found for found in findings(source, config.target) if config.selects(found.code)))
         for source in sources(paths, config, stdin_name=stdin_filename, force=force_exclude)
     ]
     failing = frozenset({Severity.ERROR, Severity.WARNING} if config.strict else {Severity.ERROR})

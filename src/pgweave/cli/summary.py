@@ -52,7 +52,7 @@ def summary(
         before = _before(base, source.name)
         if base is None or before is None or before.text != source.text:
             pairs.append((source.name, before, source))
-        found = tuple(finding for finding in findings(source) if config.selects(finding.code))
+        found = tuple(finding for finding in findings(source, config.target) if config.selects(finding.code))
         checked.append(Checked(source, found))
     pairs += [(name, before, None) for name, before in _deleted(base, paths, config)]
     text = "\n".join(_document(checked, pairs, base)) + "\n"

@@ -1,0 +1,1 @@
+../../src/pgweave/pygments_lexer.py

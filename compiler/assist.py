@@ -1,0 +1,389 @@
+"""What an editor asks about a place in a text: what it is, what may stand there, where it comes from, who uses it.
+
+One text in, answers out, as offsets, spans and Markdown; no protocol, no files. The text may be half-written: answers
+about names need the workflow around the place to parse, those about calls only its tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pgweave.compiler import flow, reads, words
+from pgweave.compiler.facts import Facts
+from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS, Entry
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import Edit
+from pgweave.grammar.kinds import CALLS
+from pgweave.grammar.lexer import OP, STRING, WORD, lex
+from pgweave.grammar.parser import parse
+from pgweave.grammar.span import Source, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pgweave.compiler.flow import Step
+    from pgweave.grammar.lexer import Token
+    from pgweave.grammar.nodes import Definition
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROBE = "pgweave_probe"
+_COLUMN = re.compile(r"\$([A-Za-z_]\w*)\.(\w*)\Z", re.ASCII)
+_DOLLAR = re.compile(r"\$(\w*)\Z", re.ASCII)
+_BRACE = re.compile(r"\{(\w*)\Z", re.ASCII)
+_CALL = re.compile(r"(?<![\w.])(?:df\.)?(\w*)\Z", re.ASCII)
+_VALUE = re.compile(r'"(\w+)"\s*:\s*"(\w*)\Z')
+_KEY = re.compile(r'"(\w*)\Z')
+_BOUND = re.compile(r"\|=>\s*'([A-Za-z_]\w*)'", re.ASCII)
+
+
+class CannotRename(ValueError):
+    """A name that cannot be changed, or not to that; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hover:
+    """What there is to say about a place, as Markdown."""
+
+    span: Span
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Something that may stand at a place. kind: call, name, column, option, value, variable or argument.
+
+    span: what it takes the place of; may be empty.
+    """
+
+    label: str
+    kind: str
+    span: Span
+    detail: str = ""
+    documentation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A workflow or a named step, for an outline."""
+
+    name: str
+    detail: str
+    span: Span
+    children: tuple[Symbol, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One place where a name is bound or read. scope: the root of the instance that it belongs to."""
+
+    name: str
+    scope: Step
+    step: Step
+    span: Span  # of the name alone
+    whole: Span  # of the literal or the placeholder
+    binds: bool
+
+
+class Assistant:
+    """Answers about one text. Cheap to make: everything is found out when it is first asked for."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @cached_property
+    def definitions(self) -> tuple[Definition, ...]:
+        """The workflows that can be read."""
+        return parse(self.source).module.definitions
+
+    @cached_property
+    def facts(self) -> tuple[Facts, ...]:
+        """What is known about each of them."""
+        return tuple(map(Facts, self.definitions))
+
+    @cached_property
+    def tokens(self) -> tuple[Token, ...]:
+        """The text as tokens, whether it parses or not."""
+        return tuple(lex(self.source.text).tokens)
+
+    # Names
+
+    def use_at(self, offset: int) -> tuple[Facts, _Use] | None:
+        """The name at a place."""
+        for facts in self.facts:
+            if facts.definition.span.start <= offset <= facts.definition.span.end:
+                for use in uses(facts.root):
+                    if use.whole.start <= offset <= use.whole.end:
+                        return facts, use
+        return None
+
+    def definition(self, offset: int) -> tuple[Span, ...]:
+        """Where the name at a place is bound: every step that may have bound it last."""
+        found = self.use_at(offset)
+        if found is None:
+            return ()
+        facts, use = found
+        if use.binds:
+            return (use.span,)
+        binders = self._binders(facts, use)
+        return tuple(step.node.binding.span for step in binders if step.node.binding)
+
+    def occurrences(self, offset: int) -> tuple[Span, ...]:
+        """Every place of the name at a place, in the order of the text: in its instance, for a child's names are its own."""
+        found = self.use_at(offset)
+        if found is None:
+            return ()
+        facts, wanted = found
+        same = {use.span for use in uses(facts.root) if (use.name, use.scope) == (wanted.name, wanted.scope)}
+        return tuple(sorted(same))
+
+    def rename(self, offset: int, name: str) -> tuple[Edit, ...]:
+        """Edits that give the name at a place another name, wherever it is bound and read. CannotRename when not."""
+        found = self.use_at(offset)
+        if found is None:
+            raise CannotRename("There is no name here: put the cursor on `$name` or on the name behind `|=>`.")
+        if not NAME.fullmatch(name):
+            raise CannotRename(f"{name!r} cannot be a name: letters, digits and _ only, no digit first.")
+        facts, wanted = found
+        if any(use.name == name and use.scope is wanted.scope for use in uses(facts.root)):
+            raise CannotRename(f"{name} is a name here already.")
+        spans = self.occurrences(offset)
+        if any(span.of(self.source.text) != wanted.name for span in spans):
+            raise CannotRename(f"{wanted.name} also stands in a text that is put together when the program is read.")
+        return tuple(Edit(span, name) for span in spans)
+
+    def _binders(self, facts: Facts, use: _Use) -> list[Step]:
+        for read in facts.flow.reads:
+            if read.step is use.step and read.reference.name == use.name:
+                return sorted((step for step in read.binders if step), key=lambda step: step.position)
+        return []
+
+    # Hover
+
+    def hover(self, offset: int) -> Hover | None:
+        """What a name is bound to; what a call or an operator means."""
+        found = self.use_at(offset)
+        if found is not None:
+            return Hover(found[1].whole, self._about(*found))
+        token = self.token_at(offset)
+        if token is None:
+            return None
+        if token.kind == OP and token.value in OPERATORS:
+            return Hover(token.span, manual_page(token.value, OPERATORS[token.value]))
+        index = self.tokens.index(token)
+        call = self._call_name(index) or self._call_name(index + 2)
+        if token.kind == WORD and call in MANUAL:
+            return Hover(token.span, manual_page(f"df.{call}", MANUAL[call]))
+        return None
+
+    def _about(self, facts: Facts, use: _Use) -> str:
+        if use.binds:
+            count = sum(
+                other.name == use.name and not other.binds and other.scope is use.scope for other in uses(facts.root)
+            )
+            lines = [
+                f"**{use.name}**: {words.describe(use.step.node).label}",
+                f"Read in {count} place{'s' * (count != 1)}.",
+            ]
+            return "\n\n".join([*lines, *self._columns(facts, [use.step])])
+        binders = self._binders(facts, use)
+        if not binders:
+            return f"**${use.name}**: no step binds this name before."
+        lines = [f"**${use.name}**"]
+        for step in binders:
+            line = self.source.location(step.node.span.start).line
+            lines.append(f"Line {line}: {words.describe(step.node).label}")
+            if isinstance(step.node, nodes.Sql):
+                lines.append(f"```sql\n{step.node.query.value.strip()}\n```")
+        return "\n\n".join([*lines, *self._columns(facts, binders)])
+
+    def _columns(self, facts: Facts, binders: Iterable[Step]) -> list[str]:
+        names = column_names(facts, binders)
+        return [f"Columns: {', '.join(f'`{name}`' for name in names)}"] if names else []
+
+    # Completion
+
+    def complete(self, offset: int) -> list[Suggestion]:
+        """What may stand at a place, best first."""
+        before = self.source.text[:offset]
+        token = self.token_at(offset)
+        if token is None or token.kind != STRING or offset <= token.start or self._is_closed_before(token, offset):
+            return self._complete_code(before, offset)
+        inside = before[token.start :]
+        call, argument = self._enclosing_call(token)
+        if call == "call_child" and argument == "options":
+            return list(_complete_options(inside, offset))
+        if call == "if_rows" and argument == "result_name":
+            return list(self._names(offset, len(inside.lstrip("'"))))
+        if found := _COLUMN.search(inside):
+            return list(self._column_suggestions(offset, found[1], len(found[2])))
+        if found := _DOLLAR.search(inside):
+            return list(self._names(offset, len(found[1])))
+        if found := _BRACE.search(inside):
+            span = Span(offset - len(found[1]), offset)
+            module = parse(self.source).module
+            return [Suggestion(name, "variable", span) for name in sorted({each.name for each in module.variables})]
+        return []
+
+    def _is_closed_before(self, token: Token, offset: int) -> bool:
+        return offset >= token.end and len(token.span) > 1
+
+    def _complete_code(self, before: str, offset: int) -> list[Suggestion]:
+        found = _CALL.search(before)
+        if found is None or (not found[0] and before[-1:] == "."):
+            return []
+        span = Span(offset - len(found[0]), offset)
+        calls = [
+            Suggestion(f"df.{name}", "call", span, entry.call.signature() if entry.call else "", entry.says)
+            for name, entry in MANUAL.items()
+        ]
+        call, _ = self._enclosing_call(offset)
+        arguments = CALLS[call].params if call in CALLS else ()
+        named = [
+            Suggestion(f"{param.name} =>", "argument", span, param.type.value)
+            for param in arguments
+            if "." not in found[0]
+        ]
+        return [*calls, *named]
+
+    def _names(self, offset: int, typed: int) -> Iterator[Suggestion]:
+        """Names that are bound before the step at a place; all of the text where that step cannot be read."""
+        span = Span(offset - typed, offset)
+        known = self._known(span)
+        if known is None:
+            for name in dict.fromkeys(_BOUND.findall(self.source.text)):
+                yield Suggestion(name, "name", span)
+            return
+        for name, binders in sorted(known[1].items()):
+            if name == flow.ANY_NAME:
+                continue
+            steps = sorted((step for step in binders if step), key=lambda step: step.position)
+            detail = "; ".join(words.describe(step.node).label for step in steps)
+            columns = ", ".join(column_names(known[0], steps) or ())
+            yield Suggestion(name, "name", span, detail, f"Columns: {columns}" if columns else "")
+
+    def _column_suggestions(self, offset: int, name: str, typed: int) -> Iterator[Suggestion]:
+        span = Span(offset - typed, offset)
+        known = self._known(Span(offset - typed - 1 - len(name), offset))
+        binders = [] if known is None else [step for step in known[1].get(name, ()) if step]
+        if known is not None:
+            for column in column_names(known[0], binders) or ():
+                yield Suggestion(column, "column", span)
+        yield Suggestion("*", "column", span, "all rows, as a table")
+
+    def _known(self, typed: Span) -> tuple[Facts, Mapping[str, frozenset[Step | None]]] | None:
+        """Names at a place of the text, read with a name of ours in place of what was typed; None: it cannot be read."""
+        text = self.source.text[: typed.start] + _PROBE + self.source.text[typed.end :]
+        parsed = parse(Source(self.source.name, text))
+        for definition in parsed.module.definitions:
+            if _PROBE in definition.span.of(text):
+                facts = Facts(definition)
+                for use in uses(facts.root):
+                    if use.name.startswith(_PROBE):
+                        return facts, flow.names_before(facts.root, use.step)
+        return None
+
+    # Outline
+
+    def symbols(self) -> tuple[Symbol, ...]:
+        """Workflows, and in each the steps that have names."""
+        return tuple(
+            Symbol(
+                facts.definition.name,
+                "",
+                facts.definition.span,
+                tuple(
+                    Symbol(step.node.binding.name, words.describe(step.node).label, step.node.span)
+                    for step in facts.root.walk()
+                    if step.node.binding
+                ),
+            )
+            for facts in self.facts
+        )
+
+    # Tokens
+
+    def token_at(self, offset: int) -> Token | None:
+        """The token that a place lies in or directly behind."""
+        found = None
+        for token in self.tokens:
+            if token.start <= offset <= token.end and token.start != token.end:
+                found = token
+                if offset < token.end:
+                    break
+        return found
+
+    def _call_name(self, index: int) -> str | None:
+        """`sleep`, when the token is the last of `df.sleep`."""
+        if not 2 <= index < len(self.tokens):
+            return None
+        schema, dot, name = self.tokens[index - 2 : index + 1]
+        return name.value.lower() if (schema.value.lower(), dot.value, name.kind) == ("df", ".", WORD) else None
+
+    def _enclosing_call(self, place: Token | int) -> tuple[str | None, str | None]:
+        """The df call around a place, and which of its arguments that is."""
+        offset = place if isinstance(place, int) else place.start
+        depth = commas = 0
+        named: str | None = None
+        for index in range(len(self.tokens) - 1, -1, -1):
+            token = self.tokens[index]
+            if token.end > offset:
+                continue
+            if token.value in (")", "]") and token.kind != STRING:
+                depth += 1
+            elif token.value in ("(", "[") and token.kind != STRING:
+                if depth == 0:
+                    call = self._call_name(index - 1)
+                    params = CALLS[call].params if call in CALLS else ()
+                    position = params[commas].name if commas < len(params) else None
+                    return call, named or position
+                depth -= 1
+            elif depth == 0 and token.value == "," and token.kind != STRING:
+                commas += 1
+            elif depth == 0 and commas == 0 and token.value in ("=>", ":=") and index and named is None:
+                named = self.tokens[index - 1].value
+        return None, None
+
+
+def uses(root: Step) -> Iterator[_Use]:
+    """Every place where a name is bound or read, in the order of the rows. A called child has names of its own."""
+    pending = [(root, root)]
+    while pending:
+        step, scope = pending.pop()
+        binding = step.node.binding
+        if binding is not None:
+            inner = Span(binding.span.start + 1, binding.span.end - 1)
+            name_span = inner if len(inner) == len(binding.name) else binding.span
+            yield _Use(binding.name, scope, step, name_span, binding.span, binds=True)
+        for reference in reads.references(step.node):
+            yield _Use(reference.name, scope, step, reference.name_span, reference.span, binds=False)
+        below = isinstance(step.node, nodes.CallChild)
+        pending += [(child, child if below else scope) for child in reversed(step.children)]
+
+
+def column_names(facts: Facts, binders: Iterable[Step]) -> tuple[str, ...] | None:
+    """Columns that every one of these steps may give; None when they are not known, or there are none in common."""
+    found = [result.names for step in binders for result in facts.results(step)]
+    if not found or None in found:
+        return None
+    first, *others = [names for names in found if names is not None]
+    return tuple(name for name in first if all(name in names for names in others)) or None
+
+
+def _complete_options(inside: str, offset: int) -> Iterator[Suggestion]:
+    """Keys of df.call_child's options, and their values."""
+    if value := _VALUE.search(inside):
+        for choice in OPTIONS.get(value[1], ("", ()))[1]:
+            yield Suggestion(choice, "value", Span(offset - len(value[2]), offset))
+        return
+    if key := _KEY.search(inside):
+        for name, (says, _) in OPTIONS.items():
+            yield Suggestion(name, "option", Span(offset - len(key[1]), offset), "", says)
+
+
+def manual_page(title: str, entry: Entry) -> str:
+    """One entry of the manual as Markdown."""
+    signature = [f"```sql\n{entry.call.signature()}\n```"] if entry.call else []
+    return "\n\n".join([f"**{title}**", *signature, entry.says, f"```sql\n{entry.example}\n```"])

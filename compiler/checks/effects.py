@@ -1,0 +1,172 @@
+"""Checks of what steps do to the world: twice, in a session that is gone, or before they were meant to."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pgweave.compiler import sqltree
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
+from pgweave.grammar.lexer import STRING, WORD, lex
+from pgweave.grammar.printer import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgweave.compiler.flow import Step
+    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.subject import Subject
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.span import Span
+
+
+def at_least_once_effect(subject: Subject) -> Iterator[Diagnostic]:
+    """PW501. On pg_durable a step may run again after a crash; here it and its record are one transaction."""
+    if not subject.portable:
+        return
+    for step in subject.facts.of(nodes.Sql):
+        statement = subject.facts.statement(step)
+        label = _not_repeatable(statement) if statement is not None and statement.tree is not None else None
+        if label is not None:
+            advice = "Make it repeatable: ON CONFLICT DO NOTHING with a key of {sys_instance_id} and the step."
+            yield finding("PW501", _first_word(step), label=label, help=advice)
+    for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
+        node = step.node
+        assert isinstance(node, nodes.Http | nodes.HttpMultipart)
+        keyed = node.headers is not None and "idempotency" in node.headers.value.lower()
+        if node.method == "POST" and not keyed:
+            advice = """Send a key that the receiver knows: headers => '{"Idempotency-Key": "{sys_instance_id}-1"}'."""
+            label = "posted again, and the receiver cannot tell"
+            yield finding("PW501", subject.call_name(node), label=label, help=advice)
+
+
+def _not_repeatable(statement: Statement) -> str | None:
+    match statement.kind:
+        case "insert_stmt" if not statement.body.HasField("on_conflict_clause"):
+            return "inserts the same rows again"
+        case "update_stmt":
+            for target in statement.body.target_list:
+                column = target.res_target.name
+                names = [
+                    found.fields[-1].string.sval
+                    for name, found in sqltree.walk(target.res_target.val)
+                    if name == "ColumnRef"
+                ]
+                if column in names and target.res_target.val.WhichOneof("node") == "a_expr":
+                    return f"changes {column} again, by its own value"
+            return None
+        case _:
+            return None
+
+
+def _first_word(step: Step) -> Span:
+    node = step.node
+    assert isinstance(node, nodes.Sql)
+    word = re.compile(r"\s*(\w+)").match(node.query.value)
+    return node.query.span_of(word.start(1), word.end(1)) if word else node.query.span
+
+
+def session_state(subject: Subject) -> Iterator[Diagnostic]:
+    """PW502. What lives in a session or a transaction is gone before the next step: each has its own."""
+    for step in subject.facts.of(nodes.Sql):
+        statement = subject.facts.statement(step)
+        said = _left_behind(statement) if statement is not None and statement.tree is not None else None
+        if said is not None:
+            title, label, advice = said
+            yield finding("PW502", _first_word(step), title=title, label=label, help=advice)
+
+
+_OWN = "each step is a session and a transaction of its own"
+_LEFT = {
+    "transaction_stmt": ("A step cannot begin or end a transaction", "PostgreSQL refuses it inside a step",
+                         "Leave it out; a step that fails leaves nothing behind."),
+    "declare_cursor_stmt": ("A cursor ends with its step", _OWN, "Read the rows in one step, and hand them on by name."),
+    "fetch_stmt": ("There is no cursor here", _OWN, "Read the rows in one step, and hand them on by name."),
+    "close_portal_stmt": ("There is no cursor here", _OWN, "Leave it out."),
+    "prepare_stmt": ("A prepared statement ends with its step", _OWN, "Write the statement into the step that runs it."),
+    "execute_stmt": ("There is no prepared statement here", _OWN, "Write the statement itself into the step."),
+    "deallocate_stmt": ("There is no prepared statement here", _OWN, "Leave it out."),
+    "listen_stmt": ("A step does not stay to listen", _OWN, "Wait with df.wait_for_signal; the sender calls df.signal."),
+    "unlisten_stmt": ("A step does not stay to listen", _OWN, "Leave it out."),
+    "lock_stmt": ("A lock ends with its step", _OWN, "Lock in the statement that needs it: SELECT .. FOR UPDATE."),
+    "constraints_set_stmt": ("SET CONSTRAINTS ends with its step", _OWN, "Declare the constraint as deferred."),
+    "discard_stmt": ("A step has no session state to discard", _OWN, "Leave it out."),
+}  # fmt: skip
+_TEMPORARY = (
+    "A temporary table is gone before the next step", _OWN, "Create an ordinary table, or do it in one statement, with WITH.",
+)  # fmt: skip
+_SETTING = ("A setting is gone before the next step", _OWN, "Set it for the role or function: ALTER ROLE .. SET ..")
+_LOCKING = re.compile(r"pg_(?:try_)?advisory_(?:lock|unlock)(?:_shared|_all)?\Z")
+
+
+def _left_behind(statement: Statement) -> tuple[str, str, str] | None:
+    """Title, label and help for a statement that works on a session; None for all others."""
+    body = statement.body
+    match statement.kind:
+        case "create_stmt":
+            return _TEMPORARY if body.relation.relpersistence == "t" else None
+        case "create_seq_stmt":
+            return _TEMPORARY if body.sequence.relpersistence == "t" else None
+        case "view_stmt":
+            return _TEMPORARY if body.view.relpersistence == "t" else None
+        case "create_table_as_stmt":
+            return _TEMPORARY if body.into.rel.relpersistence == "t" else None
+        case "select_stmt" if body.HasField("into_clause") and body.into_clause.rel.relpersistence == "t":
+            return _TEMPORARY
+        case "variable_set_stmt":
+            return _SETTING
+        case "select_stmt" if "advisory" in statement.text.lower():
+            names = [sqltree.called(call) for name, call in sqltree.walk(body) if name == "FuncCall"]
+            if any(_LOCKING.match(name) for name in names):
+                advice = "Use pg_advisory_xact_lock in the statement that needs it, or a row as the lock."
+                return "A session lock is not kept from step to step", _OWN, advice
+            return None
+        case kind:
+            return _LEFT.get(kind)
+
+
+_VOLATILE = frozenset(
+    {"now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "random", "gen_random_uuid", "timeofday",
+     "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "nextval", "select"}
+)  # fmt: skip
+
+
+def compose_time_call(subject: Subject) -> Iterator[Diagnostic]:
+    """PW503. The time, a random value or a row of a table is put into a step's text when the workflow is composed.
+
+    An error where other steps or turns of a loop run before it, so that the value is old by then; else a warning. A
+    sub-select that gives the whole step is a way to keep steps in a table, and fine.
+    """
+    for step in subject.facts.of(nodes.Opaque):
+        node = step.node
+        assert isinstance(node, nodes.Opaque)
+        tokens = lex(node.text).tokens
+        words = [token.value for token in tokens if token.kind == WORD and token.value in _VOLATILE]
+        joined = any(token.value == "||" or token.value in ("format", "concat", "concat_ws") for token in tokens)
+        if not words or not joined or node.operands:
+            continue
+        looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
+        late = looped or subject.facts.preceded(step) is not None
+        what = "a sub-select" if words[0] == "select" else words[0]
+        found = finding("PW503", node.span, what=what)
+        yield found if late else rated(found, Severity.WARNING)
+
+
+def quote_hell(subject: Subject) -> Iterator[Diagnostic]:
+    """PW506. A quote within a quote within a step: four of them in a row."""
+    for step in subject.facts.of(nodes.Sql):
+        node = step.node
+        assert isinstance(node, nodes.Sql)
+        if "''" not in node.query.value:
+            continue
+        literal = subject.written(node.query.span)
+        if not literal.startswith("'") or "''''" not in literal[1:-1]:
+            continue
+        tokens = lex(literal).tokens
+        if len(tokens) != 1 or tokens[0].kind != STRING or tokens[0].value != node.query.value:
+            continue
+        better = quote(node.query.value)
+        tag = better[: better.index("$", 1) + 1] if better.startswith("$") else "$q1$"
+        fix = Fix(f"Write {tag} .. {tag}", (Edit(node.query.span, better),), safe=True)
+        yield finding("PW506", node.query.span, levels="two", tag=tag, fix=fix)

@@ -1,0 +1,327 @@
+"""Checks of what is read: that the result has such a column, that it is one row, that there is a row at all.
+
+All of them need to know what a result looks like. Where the text does not show it (a star, an unknown function, an
+expression of the database's) they say nothing. A step that reads the same result five times gets one finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pgweave.compiler import sqltree
+from pgweave.compiler.facts import Form
+from pgweave.compiler.reads import Slot
+from pgweave.compiler.sqltree import Rows
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import Note, finding
+from pgweave.grammar.template import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgweave.compiler.facts import Facts, Result
+    from pgweave.compiler.flow import Read, Step
+    from pgweave.compiler.reads import Reference
+    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.subject import Subject
+    from pgweave.grammar.diagnostics import Diagnostic, Fix
+    from pgweave.grammar.span import Span
+
+
+def unknown_column(subject: Subject) -> Iterator[Diagnostic]:
+    """PW203. `$x.c`, and what may have bound x has no column c.
+
+    With a `?` a missing column is NULL, so one that only some of several results have is a choice, not a slip. Signals
+    and children have findings of their own.
+    """
+    for read in subject.facts.flow.reads:
+        placeholder = read.reference.placeholder
+        if placeholder is None or placeholder.column is None:
+            continue
+        results = subject.facts.bound(read) or ()
+        lacking = [result for result in results if _lacks(result, placeholder.column)]
+        if not lacking or (placeholder.nullable and len(lacking) < len(results)):
+            continue
+        if all(isinstance(result.step.node, _ENVELOPES) for result in lacking):
+            continue
+        yield _unknown(subject, read.reference, lacking[0], placeholder.column)
+
+
+_ENVELOPES = (nodes.Signal, nodes.CallChild, nodes.AwaitInstance)
+
+
+def _lacks(result: Result, column: str) -> bool:
+    return result.names is not None and column not in result.names
+
+
+def _unknown(subject: Subject, reference: Reference, result: Result, column: str) -> Diagnostic:
+    names = result.names or ()
+    near = get_close_matches(column, names, n=1) or [name for name in names if name.lower() == column.lower()]
+    fix: Fix | None = None
+    if column in ("row_count", "rows_affected", "rows") and result.form is Form.ROWS:
+        advice = f"Counts are no columns. Count the rows: `count(*)` of `${reference.name}.*`."
+    elif not names:
+        advice = "Add RETURNING to its statement."
+    elif near:
+        advice = f"Did you mean `${reference.name}.{near[0]}`?"
+        fix = subject.replace(column_span(reference), column, near[0])
+    else:
+        advice = f"Add it to its query: `AS {column}`."
+    has = f"it has {', '.join(names)}" if names else "its statement returns none"
+    notes = (Note(_named(result.step), f"`{reference.name}` is what this gives"),)
+    return finding(
+        "PW203", reference.span, name=reference.name, column=column, label=has, help=advice, notes=notes, fix=fix
+    )
+
+
+def column_span(reference: Reference) -> Span:
+    """Where the column of `$name.column` stands."""
+    assert reference.text is not None
+    assert reference.placeholder is not None
+    start = reference.placeholder.span.start + 2 + len(reference.name)
+    return reference.text.span_of(start, start + len(reference.placeholder.column or ""))
+
+
+def _named(step: Step) -> Span:
+    """A place that stands for a step in a note: its first line would be too much."""
+    return step.node.binding.span if step.node.binding is not None else step.node.span
+
+
+def nested_path(subject: Subject) -> Iterator[Diagnostic]:
+    """PW204. `$x.a.b` or `$x.rows[0]` in SQL: only one column is taken, the rest stays behind the value."""
+    for read in subject.facts.flow.reads:
+        placeholder = read.reference.placeholder
+        rest = path_behind(read.reference)
+        if placeholder is None or rest is None:
+            continue
+        results = subject.facts.bound(read) or ()
+        if results and all(isinstance(result.step.node, _ENVELOPES) for result in results):
+            continue
+        keys = ",".join(part for part in re.split(r"[.\[\]]+", rest) if part)
+        value = f"${read.reference.name}" + (f".{placeholder.column}" if placeholder.column else "")
+        advice = f"Reach into JSON with PostgreSQL's operators: `({value})::jsonb #>> '{{{keys}}}'`."
+        yield finding("PW204", read.reference.span, name=read.reference.name, rest=rest, help=advice)
+
+
+_PATH = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])+")
+
+
+def path_behind(reference: Reference) -> str | None:
+    """The path that stands behind a placeholder in SQL code; None if there is none."""
+    placeholder = reference.placeholder
+    if placeholder is None or placeholder.star or placeholder.context is not Context.CODE:
+        return None
+    found = _PATH.match(reference.after())
+    if found is None or (placeholder.column is None and not found.group().startswith("[")):
+        return None
+    return found.group()
+
+
+def bare_multi_column(subject: Subject) -> Iterator[Diagnostic]:
+    """PW206. `$x` of a query with several columns takes the first and drops the others."""
+    for read, result in _scalars(subject.facts):
+        placeholder = read.reference.placeholder
+        names = result.names or ()
+        if placeholder is None or placeholder.column is not None or len(names) < 2:
+            continue
+        first = f"${read.reference.name}.{names[0]}"
+        yield finding(
+            "PW206",
+            read.reference.span,
+            title=f"`${read.reference.name}` is one column of {len(names)}",
+            label=f"takes {names[0]}, and not {', '.join(names[1:])}",
+            help=f"Say which one you mean: `{first}`.",
+            fix=_with_column(subject, read.reference, names[0]),
+        )
+
+
+def _with_column(subject: Subject, reference: Reference, column: str) -> Fix | None:
+    placeholder, text = reference.placeholder, reference.text
+    if placeholder is None or text is None or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", column):
+        return None
+    end = placeholder.span.start + 1 + len(reference.name)
+    return subject.rewrite(f"Write ${reference.name}.{column}", text, end, end, f".{column}", safe=True)
+
+
+def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
+    """PW206. Two columns of one name in a result that somebody reads: only one of them is kept."""
+    facts = subject.facts
+    for binder, reads in facts.readers.items():
+        for result in facts.results(binder):
+            twice = [name for name, count in Counter(result.names or ()).items() if count > 1]
+            if not twice or not any(_reads_column(read, twice[0]) for read in reads):
+                continue
+            columns = [column for column in result.columns or () if column.name == twice[0]]
+            title = f"Two columns of this query are called {twice[0]}, and one is lost"
+            span = _place(facts, result.step, columns[-1].location)
+            yield finding("PW206", span, title=title, label="the second of them", help="Give it a name: `AS ..`.")
+
+
+def _reads_column(read: Read, name: str) -> bool:
+    placeholder = read.reference.placeholder
+    return placeholder is not None and (placeholder.star or placeholder.column == name)
+
+
+def _place(facts: Facts, step: Step, location: int) -> Span:
+    """Where something of a step's SQL stands in the source."""
+    statement = facts.statement(step)
+    if statement is None or location < 0 or not isinstance(step.node, nodes.Sql):
+        return step.node.span
+    offset = statement.offset(location)
+    word = re.compile(r"[\w.]*").match(statement.text, offset)
+    return step.node.query.span_of(offset, max(offset + 1, word.end() if word else 0))
+
+
+def many_rows_scalar(subject: Subject) -> Iterator[Diagnostic]:
+    """PW207. `$x` or `$x.c`, and nothing in the query of x keeps it to one row."""
+    for read, result in _scalars(subject.facts):
+        if subject.facts.rows(result) is Rows.MANY:
+            notes = (Note(_named(result.step), "nothing keeps this query to one row"),)
+            written = subject.written(read.reference.span)
+            yield finding("PW207", read.reference.span, written=written, name=read.reference.name, notes=notes)
+
+
+def empty_or_null(subject: Subject) -> Iterator[Diagnostic]:
+    """PW208. A strict `$x` or `$x.c` where the program itself shows that there may be no value.
+
+    Evidence: the statement returns nothing; it skips locked rows, as takers from a queue do; the column is an aggregate
+    over a filter, or NULL by its own words; or df.if_rows tests the name elsewhere, and not before this step. That any
+    query may come back empty is no evidence: failing then is mostly what is wanted.
+    """
+    facts = subject.facts
+    for read, result in _scalars(facts):
+        reference, placeholder = read.reference, read.reference.placeholder
+        if placeholder is None or placeholder.nullable or _known_to_have_rows(facts, read):
+            continue
+        reason = _why_empty(facts, result, placeholder.column)
+        if reason is None and _tested_too_late(facts, read):
+            reason = "the result is empty, which df.if_rows tests elsewhere"
+        if reason is None:
+            continue
+        written = f"${reference.name}" + (f".{placeholder.column}" if placeholder.column else "")
+        advice = f"Branch on it with df.if_rows('{reference.name}', ..), or write `{written}?` for NULL."
+        if facts.rows(result) is Rows.NONE:
+            advice = "Add RETURNING to the statement."
+        yield finding("PW208", reference.span, written=written, reason=reason, help=advice)
+
+
+def _known_to_have_rows(facts: Facts, read: Read) -> bool:
+    """Whether the step stands in the branch that df.if_rows takes when the result has rows."""
+    step = read.step
+    for outer in facts.around(step):
+        if isinstance(outer.node, nodes.IfRows) and outer.node.result_name.value == read.reference.name:
+            return outer.children[0] is step
+        step = outer
+    return False
+
+
+def _tested_too_late(facts: Facts, read: Read) -> bool:
+    """Whether df.if_rows tests the name behind this step, or has just found it empty."""
+    for test in facts.of(nodes.IfRows):
+        if not isinstance(test.node, nodes.IfRows) or test.node.result_name.value != read.reference.name:
+            continue
+        here = (read.step, *facts.around(read.step))
+        if test.children[1] in here:
+            return True
+        meeting = next((step for step in (test, *facts.around(test)) if step in here), None)
+        if meeting is not None and isinstance(meeting.node, nodes.Then) and meeting.children[0] in here:
+            return True
+    return False
+
+
+def _why_empty(facts: Facts, result: Result, column: str | None) -> str | None:
+    rows = facts.rows(result)
+    statement = facts.statement(result.step)
+    if rows is Rows.NONE and statement is not None:
+        return "its statement returns no rows, as this one"
+    if statement is not None and "skip" in statement.text.lower() and sqltree.skips_locked(statement):
+        return "all rows are taken or locked"
+    columns = result.columns or ()
+    chosen = columns[:1] if column is None else [one for one in columns if one.name == column]
+    return next((one.empty_because for one in chosen if one.empty_because), None)
+
+
+def _scalars(facts: Facts) -> Iterator[tuple[Read, Result]]:
+    """Each reading of one value of a SQL result, with the first result it may stand for: once a step and name."""
+    seen: set[tuple[Step, str]] = set()
+    for read in facts.flow.reads:
+        placeholder = read.reference.placeholder
+        if placeholder is None or placeholder.star:
+            continue
+        key = (read.step, read.reference.name)
+        for result in facts.bound(read) or ():
+            if result.form is Form.ROWS and key not in seen:
+                seen.add(key)
+                yield read, result
+
+
+def null_compare(subject: Subject) -> Iterator[Diagnostic]:
+    """PW209. `= $x?` is never true for an empty x, and `|| $x?` makes everything NULL."""
+    for step in subject.facts.of(nodes.Sql):
+        statement = subject.facts.statement(step)
+        if statement is None or statement.tree is None or not any(one.nullable for one in statement.placeholders):
+            continue
+        for name, message in sqltree.walk(statement.tree):
+            if name == "A_Expr":
+                yield from _compared(subject, step, statement, message)
+
+
+_COMPARING = {"=": "IS NOT DISTINCT FROM", "<>": "IS DISTINCT FROM", "!=": "IS DISTINCT FROM"}
+
+
+def _compared(subject: Subject, step: Step, statement: Statement, expression: object) -> Iterator[Diagnostic]:
+    symbol = sqltree.operator(expression) if sqltree.enumerated(expression, "kind") == "AEXPR_OP" else ""
+    if symbol not in {*_COMPARING, "||", "<", ">", "<=", ">="} or not isinstance(step.node, nodes.Sql):
+        return
+    for side in (expression.lexpr, expression.rexpr):  # type: ignore[attr-defined]
+        if side.WhichOneof("node") != "param_ref":
+            continue
+        placeholder = statement.placeholder_at(side.param_ref.location)
+        if placeholder is None or not placeholder.nullable:
+            continue
+        span = step.node.query.span_of(placeholder.span.start, placeholder.span.end)
+        written = subject.written(span)
+        better = f"Write `{_COMPARING[symbol]}`" if symbol in _COMPARING else f"Write `coalesce({written}, ..)`"
+        advice = f"{better}, or leave the `?` away if there is always a value."
+        yield finding("PW209", span, written=written, operator=symbol, name=placeholder.name, help=advice)
+
+
+def join_result_access(subject: Subject) -> Iterator[Diagnostic]:
+    """PW216. A JOIN results in an array: it has no columns, no rows, and two elements for `a & b & c`."""
+    for read in subject.facts.flow.reads:
+        placeholder = read.reference.placeholder
+        results = subject.facts.bound(read) or ()
+        if placeholder is None or not results or any(result.form is not Form.ARRAY for result in results):
+            continue
+        name, join = read.reference.name, results[0].step
+        if placeholder.column is not None or placeholder.star:
+            what = "columns" if placeholder.column is not None else "rows"
+            yield finding(
+                "PW216",
+                read.reference.span,
+                title=f"`{name}` is the array of a JOIN's results, and has no {what}",
+                label=f"an array of {len(join.children)} results",
+                help=f"Name each branch, and read that; or take it apart: `${name}::jsonb -> 0 -> 'rows'`.",
+            )
+            continue
+        yield from _beyond_the_end(read.reference, join)
+
+
+_INDEX = re.compile(r"\)*\s*::\s*jsonb?\s*\)*\s*->>?\s*([0-9]+)")
+
+
+def _beyond_the_end(reference: Reference, join: Step) -> Iterator[Diagnostic]:
+    index = _INDEX.match(reference.after()) if reference.slot is Slot.SQL else None
+    if index is None or int(index[1]) < len(join.children):
+        return
+    nested = any(isinstance(child.node, nodes.Join) for child in join.children)
+    yield finding(
+        "PW216",
+        reference.span,
+        title=f"`{reference.name}` has {len(join.children)} elements, so there is no element {index[1]}",
+        label="`a & b & c` is an array of an array: [[a, b], c]" if nested else "elements count from 0",
+        help="Use df.join3(a, b, c) for three, or name each branch and read that.",
+    )

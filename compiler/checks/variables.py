@@ -1,0 +1,130 @@
+"""Checks of variables: `{name}` is raw text, set before the start, and known by nobody but the role that set it."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pgweave.compiler import reads
+from pgweave.compiler.reads import Slot
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import Severity, finding, rated
+from pgweave.grammar.template import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgweave.compiler.reads import Reference
+    from pgweave.compiler.subject import Subject
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Text
+
+ALWAYS_SET = frozenset({"sys_instance_id", "sys_label"})
+
+
+def undeclared_variable(subject: Subject) -> Iterator[Diagnostic]:
+    """PW212. A `{name}` that the file does not declare, or one that its place in the SQL turns into something else.
+
+    In a quoted text braces may mean themselves (an array, JSON, GraphQL), so there an unknown name is left alone unless
+    it is nearly one that is declared.
+    """
+    declared = {variable.name: variable.value for variable in subject.module.variables}
+    for step in subject.facts.root.walk():
+        for reference in reads.variables(step.node):
+            if reference.name in ALWAYS_SET:
+                continue
+            if reference.name not in declared:
+                found = _undeclared(subject, reference, list(declared))
+            else:
+                found = _misplaced(subject, reference, declared[reference.name])
+            if found is not None:
+                yield found
+
+
+def _undeclared(subject: Subject, reference: Reference, declared: list[str]) -> Diagnostic | None:
+    name = reference.name
+    near = get_close_matches(name, declared, n=1)
+    placeholder = reference.placeholder
+    certain = placeholder is not None and placeholder.context is Context.CODE
+    if not near and not certain and reference.slot not in (Slot.URL, Slot.INSTANCE, Slot.DATABASE):
+        return None
+    return finding(
+        "PW212",
+        reference.span,
+        title=f"`{{{name}}}` is a variable that this file does not declare",
+        label="stays as it is written when nobody has set it",
+        help=f"Did you mean `{{{near[0]}}}`?" if near else f"Declare it above: df.setvar('{name}', '..');",
+        fix=subject.replace(reference.name_span, f"{{{name}}}", f"{{{near[0]}}}") if near else None,
+    )
+
+
+_ARRAY_TYPE = re.compile(r"'\s*::\s*(?:[\w.\" ]+\[\]|jsonb?\b)|'\s*\)?\s*=\s*any\b", re.IGNORECASE)
+
+
+def _misplaced(subject: Subject, reference: Reference, value: str | None) -> Diagnostic | None:
+    """A declared variable where its text does harm: braces of an array, or a quote that ends the string around it."""
+    placeholder, text = reference.placeholder, reference.text
+    if placeholder is None or text is None or placeholder.context is not Context.STRING:
+        return None
+    name, span = reference.name, placeholder.span
+    if text.value[span.start - 1 : span.start] == "'" and _ARRAY_TYPE.match(text.value, span.end):
+        found = finding(
+            "PW212",
+            reference.span,
+            title=f"`{{{name}}}` looks like an array, and is the variable `{name}`",
+            label=f"the whole of it is replaced by the value of `{name}`",
+            help=f"Write the array with its constructor, ARRAY['{name}'], or call the variable something else.",
+        )
+        return rated(found, Severity.ERROR)
+    if value is not None and "'" in value:
+        found = finding(
+            "PW212",
+            reference.span,
+            title=f"The value of `{name}` holds a quote, which ends the string it is put into",
+            label="put in as raw text",
+            help="Double the quote in df.setvar, or select the value in a step and read it as `$name`.",
+        )
+        return rated(found, Severity.ERROR)
+    return None
+
+
+def variable_as_result(subject: Subject) -> Iterator[Diagnostic]:
+    """PW213. `$x` where x is a variable: `$` reads results of steps, and no step binds it."""
+    variables = {variable.name for variable in subject.module.variables}
+    for read in subject.facts.flow.reads:
+        name, placeholder = read.reference.name, read.reference.placeholder
+        if not read.undefined or name not in variables or placeholder is None:
+            continue
+        plain = placeholder.column is None and not placeholder.star and not placeholder.nullable
+        fix = subject.replace(read.reference.span, f"${name}", f"{{{name}}}") if plain else None
+        yield finding("PW213", read.reference.span, name=name, fix=fix)
+
+
+_REFERENCE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+def constant_only_slot(subject: Subject) -> Iterator[Diagnostic]:
+    """PW508. `$x` or `{x}` where nothing is filled in: a signal's name, a schedule, the name that df.if_rows tests."""
+    for step in subject.facts.of(nodes.Signal, nodes.WaitSchedule, nodes.IfRows):
+        slot, text, advice = _constant(step.node)
+        found = _REFERENCE.search(text.value)
+        if found is None:
+            continue
+        if isinstance(step.node, nodes.IfRows) and found.group().startswith("$"):
+            advice = f"Write the bare name: df.if_rows('{found.group()[1:]}', ..)."
+        span = text.span_of(found.start(), found.end())
+        yield finding("PW508", span, slot=slot, written=found.group(), help=advice)
+
+
+def _constant(node: object) -> tuple[str, Text, str]:
+    match node:
+        case nodes.Signal():
+            advice = "Write a fixed name. Signals are kept for each instance, so it need not be unique."
+            return "The name of a signal", node.signal_name, advice
+        case nodes.WaitSchedule():
+            return "A schedule", node.cron, "Write the expression, or ask for the time in a condition."
+        case nodes.IfRows():
+            return "The name that df.if_rows tests", node.result_name, "Write the name of a result."
+        case _:
+            raise AssertionError(node)

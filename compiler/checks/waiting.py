@@ -1,0 +1,177 @@
+"""Checks of waits: what a signal brings, what happens when none comes, and what a schedule means where."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pgweave.compiler.checks.results import column_span, path_behind
+from pgweave.compiler.facts import SIGNAL
+from pgweave.compiler.reads import Slot
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import Edit, Fix, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgweave.compiler.flow import Read
+    from pgweave.compiler.subject import Subject
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Text
+
+_ENVELOPE = frozenset(column.name for column in SIGNAL)
+
+
+def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
+    """PW401. A timed wait for a signal, and nothing looks at what came of it.
+
+    Not for the last step, whose result people see; not for an unnamed wait in a loop, which is a sleep that a signal
+    cuts short.
+    """
+    facts = subject.facts
+    for step in facts.of(nodes.Signal):
+        node = step.node
+        if not isinstance(node, nodes.Signal) or node.timeout_seconds is None or not facts.followed(step):
+            continue
+        looped = any(isinstance(outer.node, nodes.Loop) for outer in facts.around(step))
+        if facts.looks_at(step) or facts.decides(step) or (looped and node.binding is None):
+            continue
+        name = node.binding.name if node.binding else "signal"
+        naming = "" if node.binding else f"Name it (`|=> '{name}'`), and test "
+        advice = f"{naming}'SELECT ${name}.timed_out' ?> (no signal) !> (signal)."
+        advice = advice if naming else f"Test it: {advice}"
+        yield finding("PW401", subject.call_name(node), seconds=node.timeout_seconds, help=advice)
+
+
+_KEY = re.compile(r"\)*\s*(?:::\s*jsonb?\s*\)*\s*)?(?P<operator>->>?|#>>?)\s*'(?P<brace>\{?)\s*(?P<key>[^',}]*)")
+
+
+def signal_payload(subject: Subject) -> Iterator[Diagnostic]:
+    """PW402. `$s::jsonb->>'k'`, `$s.k` or `$s.data.k` of a signal: what was sent is the JSON under `data`."""
+    for read in subject.facts.flow.reads:
+        results = subject.facts.bound(read) or ()
+        if not results or not all(isinstance(result.step.node, nodes.Signal) for result in results):
+            continue
+        found = _payload(subject, read)
+        if found is not None:
+            yield found
+
+
+def _payload(subject: Subject, read: Read) -> Diagnostic | None:
+    reference, placeholder, text = read.reference, read.reference.placeholder, read.reference.text
+    if placeholder is None or text is None or placeholder.star:
+        return None
+    name, end = reference.name, placeholder.span.end
+    column, path = placeholder.column, path_behind(reference)
+    if path is not None and column == "data":
+        keys = [part for part in re.split(r"[.\[\]]+", path) if part]
+        better = f"(${name}.data)::jsonb " + " -> ".join([*(f"'{key}'" for key in keys[:-1]), ""]).strip()
+        better = (
+            f"({better.removesuffix('->').strip()} ->> '{keys[-1]}')"
+            if len(keys) == 1
+            else (f"((${name}.data)::jsonb #>> '{{{','.join(keys)}}}')")
+        )
+        fix = subject.rewrite("Reach into the JSON", text, placeholder.span.start, end + len(path), better)
+        label = f"`{path}` is no part of the name, and stays in the SQL"
+        return finding("PW402", reference.span, label=label, help=f"Write `{better}`.", fix=fix)
+    if column is not None and column not in _ENVELOPE:
+        better = f"((${name}.data)::jsonb ->> '{column}')"
+        sql = reference.slot is Slot.SQL
+        fix = subject.rewrite("Look under data", text, placeholder.span.start, end, better) if sql else None
+        label = f"a signal's own columns are {', '.join(one.name for one in SIGNAL)}"
+        return finding("PW402", column_span(reference), label=label, help=f"Write `{better}`.", fix=fix)
+    if column is None and reference.slot is Slot.SQL:
+        return _whole_envelope(subject, read, text, end)
+    return None
+
+
+def _whole_envelope(subject: Subject, read: Read, text: Text, end: int) -> Diagnostic | None:
+    key = _KEY.match(text.value, end)
+    if key is None or key["key"].strip() in _ENVELOPE or not key["key"]:
+        return None
+    if key["operator"].startswith("#"):
+        fix = (
+            subject.rewrite("Look under data", text, key.end("brace"), key.end("brace"), "data,")
+            if key["brace"]
+            else None
+        )
+    else:
+        fix = subject.rewrite("Look under data", text, key.start("operator"), key.start("operator"), "->'data'")
+    advice = f"Write `${read.reference.name}::jsonb->'data'->>'{key['key']}'`."
+    span = read.reference.span | text.span_of(key.start("key"), key.end("key"))
+    return finding("PW402", span, label=f"`{key['key']}` is always NULL here", help=advice, fix=fix)
+
+
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+def cron_dialect(subject: Subject) -> Iterator[Diagnostic]:
+    """PW403. On pg_durable weekdays count from 1 for Sunday, both day fields must match, and there are no zones."""
+    if not subject.portable:
+        return
+    for step in subject.facts.of(nodes.WaitSchedule):
+        cron = step.node.cron  # type: ignore[union-attr]
+        fields = list(re.finditer(r"\S+", cron.value))
+        if fields and fields[0].group().upper().startswith("CRON_TZ="):
+            span = cron.span_of(fields[0].start(), fields[0].end())
+            title = "On pg_durable schedules are in UTC, and no zone can be given"
+            yield finding("PW403", span, title=title, label="refused there", help="Write the time in UTC.")
+            del fields[0]
+        if len(fields) == 5:
+            yield from _weekdays(subject, cron, fields)
+
+
+def _weekdays(subject: Subject, cron: Text, fields: list[re.Match[str]]) -> Iterator[Diagnostic]:
+    day, weekday = fields[2], fields[4]
+    span = cron.span_of(weekday.start(), weekday.end())
+    if re.search("[0-9]", weekday.group().split("/")[0]):
+        named = _named_days(weekday.group())
+        fix = None
+        if named is not None and subject.written(span) == weekday.group():
+            fix = Fix(f"Write {named}", (Edit(span, named),), safe=True)
+        yield finding(
+            "PW403",
+            span,
+            title="On pg_durable weekday 1 is Sunday, and 0 is refused",
+            label="here 0 and 7 are Sunday, 1 is Monday",
+            help=f"Write names: {named}." if named else "Write names: MON, TUE, ..",
+            fix=fix,
+        )
+    if not day.group().startswith("*") and not weekday.group().startswith("*"):
+        yield finding(
+            "PW403",
+            cron.span_of(day.start(), weekday.end()),
+            title="On pg_durable both the day of the month and the weekday must match",
+            label="here either of them is enough",
+            help="Restrict one of the two, and make a test of the other.",
+        )
+
+
+def _named_days(field: str) -> str | None:
+    """A weekday field with names in the place of numbers: the same days in both dialects."""
+    items: list[str] = []
+    for item in field.split(","):
+        numbers = re.fullmatch("([0-7])(?:-([0-7]))?", item)
+        if numbers is None:
+            if re.search("[0-9]", item):
+                return None
+            items.append(item)
+        elif numbers[2] is None:
+            items.append(_DAYS[int(numbers[1])])
+        elif int(numbers[1]) >= int(numbers[2]):
+            return None
+        elif numbers[2] == "7":
+            items += [f"{_DAYS[int(numbers[1])]}-SAT", "SUN"]
+        else:
+            items.append(f"{_DAYS[int(numbers[1])]}-{_DAYS[int(numbers[2])]}")
+    return ",".join(items)
+
+
+def early_signal(subject: Subject) -> Iterator[Diagnostic]:
+    """PW404. On pg_durable a signal that comes before its wait has begun is lost; here it is kept."""
+    if not subject.portable:
+        return
+    for step in subject.facts.of(nodes.Signal):
+        looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
+        if subject.facts.preceded(step) is not None or looped:
+            yield finding("PW404", subject.call_name(step.node))

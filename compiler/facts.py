@@ -1,0 +1,519 @@
+"""Static facts about one definition, computed once and shared by all checks.
+
+In comes a definition; out comes `Facts`: who reads which name, what each step may result in, whether it can end and
+how long it waits, how many rows it makes, and what PostgreSQL's parser says about its SQL. Every fact is something the
+text shows; where it does not, the answer is "not known", so that no check has to guess.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from math import inf
+from typing import TYPE_CHECKING, TypeVar
+
+from pgweave.compiler import flow, sqltext, words, written
+from pgweave.compiler.sqltree import Column, Columns, Rows
+from pgweave.grammar import nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pgweave.compiler.flow import Flow, Read, Step
+    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.written import Row
+    from pgweave.grammar.nodes import Binding, Definition, Node
+
+N = TypeVar("N", bound="Node")
+
+
+class Form(Enum):
+    """What a result looks like."""
+
+    ROWS = "rows"  # of SQL
+    OBJECT = "object"  # the answer of a wait or a request: one JSON object
+    ARRAY = "array"  # of a JOIN: one element for each branch
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One thing a step may result in. step: the leaf (or JOIN) that makes it.
+
+    columns: what `$name.column` may ask for; None when that is not known. optional: columns that are not always there.
+    """
+
+    form: Form
+    step: Step
+    columns: Columns
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the columns, if they are known."""
+        return None if self.columns is None else tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Seconds a step spends waiting, at best and at worst; the work itself counts as nothing."""
+
+    best: float = 0
+    worst: float = 0
+
+    def __add__(self, other: Waiting) -> Waiting:
+        """First the one, then the other."""
+        return Waiting(self.best + other.best, self.worst + other.worst)
+
+    def __or__(self, other: Waiting) -> Waiting:
+        """Either the one or the other."""
+        return Waiting(min(self.best, other.best), max(self.worst, other.worst))
+
+
+def _object(*columns: str) -> tuple[Column, ...]:
+    return tuple(Column(name, kind) for name, kind in (text.split() for text in columns))
+
+
+SIGNAL = _object("signal_name text", "timed_out bool", "data jsonb")
+HTTP = _object("status int4", "body text", "encoding text", "headers jsonb", "ok bool", "duration_ms int4")
+AWAITED = _object("instance_id text", "status text", "result jsonb")
+SLEPT = _object("slept bool", "seconds int4")
+SCHEDULED = _object("scheduled bool")
+
+
+class Facts:
+    """What is known about one definition. Later facts are computed when they are first asked for."""
+
+    def __init__(self, definition: Definition, *, parser: bool = True) -> None:
+        self.definition = definition
+        self.flow: Flow = flow.trace(definition)
+        self.parser = parser and sqltext.available()
+        self._statements: dict[str, Statement | None] = {}
+        self._results: dict[Step, tuple[Result, ...]] = {}
+
+    @property
+    def root(self) -> Step:
+        """The first step of the definition, with all below it."""
+        return self.flow.root
+
+    # The tree
+
+    @cached_property
+    def _of_kind(self) -> dict[type, list[Step]]:
+        found: dict[type, list[Step]] = defaultdict(list)
+        for step in self.root.walk():
+            found[type(step.node)].append(step)
+        return found
+
+    def of(self, *kinds: type[Node]) -> Iterator[Step]:
+        """Every step of these kinds; those of one kind in the order of the rows."""
+        for kind in kinds:
+            yield from self._of_kind.get(kind, ())
+
+    @cached_property
+    def parents(self) -> dict[Step, Step]:
+        """Which step each stands in; the root stands in none."""
+        return {child: step for step in self.root.walk() for child in step.children}
+
+    def around(self, step: Step) -> Iterator[Step]:
+        """The steps around `step`, innermost first."""
+        parents = self.parents
+        while (outer := parents.get(step)) is not None:
+            yield outer
+            step = outer
+
+    @cached_property
+    def node_count(self) -> int:
+        """Rows that lowering makes; children count three here and their own instance's rows there."""
+        return sum(3 if isinstance(step.node, nodes.CallChild) else 1 for step in self.root.walk())
+
+    @cached_property
+    def depth(self) -> int:
+        """Levels below the root."""
+        deepest, pending = 0, [(self.root, 0)]
+        while pending:
+            step, level = pending.pop()
+            deepest = max(deepest, level + isinstance(step.node, nodes.CallChild))
+            pending += [(child, level + 1) for child in step.children]
+        return deepest
+
+    @cached_property
+    def operator_rows(self) -> tuple[Row, ...]:
+        """Operators as they were written, see `written`."""
+        return tuple(written.rows(self.root))
+
+    # Order
+
+    def ends(self, step: Step) -> bool:
+        """Whether what stands behind the step is ever reached."""
+        return step not in self.flow.endless
+
+    @cached_property
+    def unreached(self) -> frozenset[Step]:
+        """Steps that control never comes to: the first of each stretch stands for all behind and below it."""
+        found: set[Step] = set()
+        for step in self.root.walk():
+            first = _first_endless(step, self.flow.endless)
+            found.update(first)
+        return frozenset(found)
+
+    def followed(self, step: Step) -> bool:
+        """Whether anything of the same instance runs after the step and may depend on its result."""
+        for outer in self.around(step):
+            match outer.node:
+                case nodes.Then() if outer.children[0] is step:
+                    return True
+                case nodes.If() if outer.children[2] is step:
+                    return True
+                case nodes.Loop():
+                    return True
+                case nodes.CallChild():
+                    return False
+                case _:
+                    step = outer
+        return False
+
+    def preceded(self, step: Step) -> Step | None:
+        """A step that always or sometimes runs before this one in the same instance; None when there is none."""
+        for outer in self.around(step):
+            match outer.node:
+                case nodes.Then() if outer.children[1] is step:
+                    return outer.children[0]
+                case nodes.If() if outer.children[2] is not step:
+                    return outer.children[2]
+                case nodes.Loop() if len(outer.children) > 1 and outer.children[1] is step:
+                    return outer.children[0]
+                case nodes.CallChild():
+                    return None
+                case _:
+                    step = outer
+        return None
+
+    # Names
+
+    @cached_property
+    def bindings(self) -> dict[str, list[tuple[Binding, Step]]]:
+        """Every binding by its name, in the order of the text."""
+        found: dict[str, list[tuple[Binding, Step]]] = defaultdict(list)
+        for step in self.root.walk():
+            if step.node.binding is not None:
+                found[step.node.binding.name].append((step.node.binding, step))
+        return {name: sorted(bound, key=lambda pair: pair[0].span) for name, bound in found.items()}
+
+    @cached_property
+    def readers(self) -> dict[Step, list[Read]]:
+        """For each step that binds a name the places that may read what it bound."""
+        found: dict[Step, list[Read]] = defaultdict(list)
+        for read in self.flow.reads:
+            for binder in read.binders:
+                if binder is not None:
+                    found[binder].append(read)
+        return found
+
+    def looks_at(self, step: Step) -> list[Read]:
+        """Every reading of what a step results in: under its own name, or that of a step around it that passes it on."""
+        found = list(self.readers.get(step, ()))
+        for outer in self.around(step):
+            if isinstance(outer.node, nodes.CallChild | nodes.Opaque):
+                break
+            if isinstance(outer.node, nodes.Join) or any(result.step is step for result in self.results(outer)):
+                found += self.readers.get(outer, ())
+        return found
+
+    def decides(self, step: Step) -> bool:
+        """Whether the step's result is the truth of a condition."""
+        for outer in self.around(step):
+            match outer.node:
+                case nodes.If() if outer.children[2] is step:
+                    return True
+                case nodes.Loop() if outer.children[1:] == (step,):
+                    return True
+                case nodes.Then() if outer.children[1] is step:
+                    step = outer
+                case _:
+                    return False
+        return False
+
+    def names_before(self, step: Step) -> tuple[frozenset[str], frozenset[str]]:
+        """Names that are bound where `step` begins: on every path, and on some."""
+        known = flow.names_before(self.root, step)
+        some = frozenset(name for name in known if name != flow.ANY_NAME)
+        return frozenset(name for name in some if None not in known[name]), some
+
+    # Results
+
+    def results(self, step: Step) -> tuple[Result, ...]:
+        """Everything a step may result in; empty for one that never ends."""
+        if step not in self._results:
+            self._results[step] = ()  # a step that reads its own result, in a loop, knows nothing by that
+            self._results[step] = tuple(dict.fromkeys(self._result(step)))
+        return self._results[step]
+
+    def _result(self, step: Step) -> Iterable[Result]:
+        node = step.node
+        match node:
+            case nodes.Sql():
+                return (Result(Form.ROWS, step, self._columns(step)),)
+            case nodes.Then():
+                return self.results(step.children[1])
+            case nodes.If() | nodes.IfRows():
+                return (*self.results(step.children[0]), *self.results(step.children[1]))
+            case nodes.Race():
+                return (found for child in step.children for found in self.results(child))
+            case nodes.Join():
+                return (Result(Form.ARRAY, step, None),) if self.ends(step) else ()
+            case nodes.Loop():
+                broken = (Result(Form.UNKNOWN, step, None),) if self._breaks(step) else ()
+                return (*self.results(step.children[0]), *broken) if node.condition is not None else broken
+            case nodes.Signal():
+                return (Result(Form.OBJECT, step, SIGNAL),)
+            case nodes.Http() | nodes.HttpMultipart():
+                return (Result(Form.OBJECT, step, HTTP),)
+            case nodes.AwaitInstance():
+                return (Result(Form.OBJECT, step, AWAITED),)
+            case nodes.CallChild():
+                return (_awaited(step, node),)
+            case nodes.Sleep():
+                return (Result(Form.OBJECT, step, SLEPT),)
+            case nodes.WaitSchedule():
+                return (Result(Form.OBJECT, step, SCHEDULED),)
+            case nodes.Break():
+                return ()
+            case nodes.Opaque():
+                return (Result(Form.UNKNOWN, step, None),)
+
+    def _columns(self, step: Step) -> Columns:
+        statement = self.statement(step)
+        if statement is None or statement.problem is not None or statement.count != 1:
+            return None
+        stars = [found for found in statement.placeholders if found.star]
+        return statement.columns({_written(statement, star): self._row_set(step, star.name) for star in stars})
+
+    def _row_set(self, step: Step, name: str) -> Columns:
+        """Columns of `$name.*` in `step`, where all that may have bound the name agree."""
+        binders = {binder for read in self.reads_of(step) if read.reference.name == name for binder in read.binders}
+        found = {one.columns for binder in binders if binder for one in self.results(binder)}
+        return found.pop() if len(found) == 1 and None not in binders else None
+
+    @cached_property
+    def _reads(self) -> dict[Step, list[Read]]:
+        found: dict[Step, list[Read]] = defaultdict(list)
+        for read in self.flow.reads:
+            found[read.step].append(read)
+        return found
+
+    def reads_of(self, step: Step) -> list[Read]:
+        """The names a step reads."""
+        return self._reads.get(step, [])
+
+    def bound(self, read: Read) -> tuple[Result, ...] | None:
+        """What a reference may stand for; None when that is not known for all paths that bind it."""
+        found: list[Result] = []
+        for binder in read.binders:
+            if binder is None:
+                continue
+            results = self.results(binder)
+            if not results or isinstance(binder.node, nodes.Opaque):
+                return None
+            found += results
+        return tuple(dict.fromkeys(found)) or None
+
+    # SQL
+
+    def statement(self, step: Step) -> Statement | None:
+        """What PostgreSQL's parser says about a SQL step; None without the parser, and for other steps."""
+        if not self.parser or not isinstance(step.node, nodes.Sql):
+            return None
+        text = step.node.query.value
+        if text not in self._statements:
+            self._statements[text] = sqltext.examine(text)
+        return self._statements[text]
+
+    def rows(self, result: Result) -> Rows:
+        """How many rows a result has."""
+        statement = self.statement(result.step)
+        return Rows.UNKNOWN if statement is None or statement.problem else statement.rows
+
+    # Time
+
+    @cached_property
+    def _waits(self) -> dict[Step, tuple[Waiting | None, Waiting | None]]:
+        found: dict[Step, tuple[Waiting | None, Waiting | None]] = {}
+        for step in reversed(tuple(self.root.walk())):
+            found[step] = _waits(step, [found[child] for child in step.children])
+        return found
+
+    def waiting(self, step: Step) -> Waiting | None:
+        """How long a step waits; None when it never ends."""
+        return self._waits[step][0]
+
+    def pauses(self, step: Step) -> bool:
+        """Whether the step, or one below it in the same instance, waits for anything at all."""
+        for below in _in_instance(step):
+            match below.node:
+                case nodes.Sleep(seconds=0):
+                    pass
+                case (
+                    nodes.Sleep() | nodes.WaitSchedule() | nodes.Signal() | nodes.AwaitInstance() | nodes.CallChild()
+                    | nodes.Opaque()
+                ):  # fmt: skip
+                    return True
+                case _:
+                    pass
+        return False
+
+    def _breaks(self, loop: Step) -> bool:
+        """Whether a break of this very loop stands in it."""
+        pending = list(loop.children)
+        while pending:
+            step = pending.pop()
+            match step.node:
+                case nodes.Break():
+                    return True
+                case nodes.Loop() | nodes.CallChild():
+                    continue
+                case nodes.Opaque():
+                    return True
+                case _:
+                    pending += step.children
+        return False
+
+
+def _in_instance(step: Step) -> Iterator[Step]:
+    pending = [step]
+    while pending:
+        current = pending.pop()
+        yield current
+        if not isinstance(current.node, nodes.CallChild):
+            pending += reversed(current.children)
+
+
+def _written(statement: Statement, placeholder: object) -> str:
+    span = placeholder.span  # type: ignore[attr-defined]
+    return statement.text[span.start : span.end]
+
+
+def _first_endless(step: Step, endless: frozenset[Step]) -> list[Step]:
+    """What stands directly behind a step of this one that never ends."""
+    match step.node:
+        case nodes.Then():
+            first, second = step.children
+            return [second] if first in endless else []
+        case nodes.If():
+            yes, no, condition = step.children
+            return [yes, no] if condition in endless else []
+        case nodes.Loop() if len(step.children) == 2:
+            body, condition = step.children
+            return [condition] if body in endless else []
+        case _:
+            return []
+
+
+def _awaited(step: Step, node: nodes.CallChild) -> Result:
+    """The envelope of a child; what comes only when it fails or takes too long is optional."""
+    kept = {
+        name: Column(name, kind)
+        for option, name, kind in (("on_failure", "error", "text"), ("on_timeout", "timed_out", "bool"))
+        if (given := node.option(option)) and given.value == "return"
+    }
+    if "timed_out" in kept:
+        kept.setdefault("error", Column("error", "text"))
+    return Result(Form.OBJECT, step, (*AWAITED, *kept.values()), frozenset(kept))
+
+
+def _waits(step: Step, below: list[tuple[Waiting | None, Waiting | None]]) -> tuple[Waiting | None, Waiting | None]:
+    """How long until `step` ends, and until it breaks its loop; None: it never does."""
+    node = step.node
+    match node:
+        case nodes.Sleep():
+            return Waiting(node.seconds, node.seconds), None
+        case nodes.WaitSchedule():
+            return Waiting(0, inf), None
+        case nodes.Signal() | nodes.AwaitInstance():
+            limit = words.timeout(node)
+            return Waiting(0, inf if limit is None else limit), None
+        case nodes.CallChild():
+            child, limit = below[0][0], words.timeout(node)
+            best, worst = (inf, inf) if child is None else (child.best, child.worst)
+            return Waiting(best, worst) if limit is None else Waiting(min(best, limit), min(worst, limit)), None
+        case nodes.Break():
+            return None, Waiting()
+        case nodes.Then():
+            return _sequence(*below)
+        case nodes.If():
+            yes, no, condition = below
+            return _sequence(condition, _either([yes, no]))
+        case nodes.IfRows():
+            return _either(below)
+        case nodes.Join():
+            return _join(below)
+        case nodes.Race():
+            return _race(below)
+        case nodes.Loop():
+            return _loop(_sequence(*below), ends=node.condition is not None), None
+        case nodes.Opaque():
+            return Waiting(0, inf), None
+        case _:
+            return Waiting(), None
+
+
+_Waits = tuple["Waiting | None", "Waiting | None"]
+
+
+def _sequence(*parts: _Waits) -> _Waits:
+    total: Waiting | None = Waiting()
+    broke: Waiting | None = None
+    for then, breaks in parts:
+        if total is None:
+            break
+        broke = _or(broke, None if breaks is None else total + breaks)
+        total = None if then is None else total + then
+    return total, broke
+
+
+def _either(parts: list[_Waits]) -> _Waits:
+    total: Waiting | None = None
+    broke: Waiting | None = None
+    for then, breaks in parts:
+        total, broke = _or(total, then), _or(broke, breaks)
+    return total, broke
+
+
+def _or(one: Waiting | None, other: Waiting | None) -> Waiting | None:
+    if one is None or other is None:
+        return one or other
+    return one | other
+
+
+def _join(parts: list[_Waits]) -> _Waits:
+    """All branches run to their end, also when one of them breaks the loop around."""
+    ends = [then if then is not None else breaks for then, breaks in parts]
+    if any(end is None for end in ends):
+        return None, None
+    known = [end for end in ends if end is not None]
+    longest = Waiting(max(end.best for end in known), max(end.worst for end in known))
+    breaks = any(broke is not None for _, broke in parts)
+    return longest if all(then is not None for then, _ in parts) else None, longest if breaks else None
+
+
+def _race(parts: list[_Waits]) -> _Waits:
+    ends = [end for pair in parts for end in pair if end is not None]
+    if not ends:
+        return None, None
+    first = Waiting(min(end.best for end in ends), min(end.worst for end in ends))
+    return (
+        first if any(then is not None for then, _ in parts) else None,
+        first if any(broke is not None for _, broke in parts) else None,
+    )
+
+
+def _loop(turn: _Waits, *, ends: bool) -> Waiting | None:
+    """At least one turn; how many more nobody knows."""
+    then, broke = turn
+    last = _or(then if ends else None, broke)
+    if last is None:
+        return None
+    again = then is not None and then.worst > 0
+    return Waiting(last.best, inf if again else last.worst)

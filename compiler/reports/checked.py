@@ -1,0 +1,56 @@
+"""What a report is made of, and the one place that knows all formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from pgweave.grammar.diagnostics import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.span import Source
+
+FORMATS = ("text", "json", "github", "sarif", "junit")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file that was looked at. findings: in the order of the text; none: it is clean."""
+
+    source: Source
+    findings: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a report is written. failing: which severities fail the check. version: of pgweave."""
+
+    failing: frozenset[Severity] = frozenset({Severity.ERROR})
+    colour: bool = False
+    version: str = ""
+
+
+class Reporter(Protocol):
+    """What every module of this package has."""
+
+    def report(self, files: Sequence[Checked], style: Style) -> str:
+        """Write all findings of all files; ends in a line feed unless it is empty."""
+
+
+def write(files: Sequence[Checked], format: str, style: Style) -> str:  # noqa: A002 - as in --output-format
+    """Write a report. format: one of FORMATS; ValueError on another."""
+    if format not in FORMATS:
+        raise ValueError(f"unknown report {format!r}; there are {', '.join(FORMATS)}")
+    return cast("Reporter", import_module(f"pgweave.compiler.reports.as_{format}")).report(files, style)
+
+
+def summary(files: Sequence[Checked]) -> str:
+    """Count the findings in one line: `2 errors, 1 warning.`."""
+    found = [finding.severity for file in files for finding in file.findings]
+    counts = [(found.count(severity), severity.value) for severity in Severity]
+    said = [f"{count} {word}{'s' if count > 1 and word != 'info' else ''}" for count, word in counts if count]
+    return ", ".join(said) + "." if said else "No findings."

@@ -1,0 +1,84 @@
+"""What a check looks at: one definition with its facts, the text it was written in, and where it is to run.
+
+Here too: the edits that fixes are made of. They know how text is written inside the quotes of a step, and give None
+where the text was put together some other way, so that a fix never guesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pgweave.grammar.diagnostics import Edit, Fix
+from pgweave.grammar.lexer import STRING, lex
+from pgweave.grammar.span import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pgweave.compiler.facts import Facts
+    from pgweave.grammar.nodes import Module, Node, Text
+
+Target: TypeAlias = Literal["pgweave", "pg_durable"]
+
+WIDEST = 24  # characters of a person's own text that a label repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One definition under examination. target: pg_durable when the program must run there too."""
+
+    module: Module
+    facts: Facts
+    target: Target = "pgweave"
+
+    @property
+    def portable(self) -> bool:
+        """Whether what differs on pg_durable is worth a finding."""
+        return self.target == "pg_durable"
+
+    def written(self, span: Span) -> str:
+        """The source text of a span."""
+        return span.of(self.module.source.text)
+
+    def brief(self, span: Span) -> str:
+        """The source text of a span in one short line, for labels."""
+        line = " ".join(self.written(span).split())
+        return line if len(line) <= WIDEST else line[: WIDEST - 2].rstrip() + ".."
+
+    def parenthesised(self, spans: Iterable[Span]) -> tuple[Edit, ...]:
+        """Edits that put each of these stretches into parentheses."""
+        opening = [Edit(Span(span.start, span.start), "(") for span in spans]
+        closing = [Edit(Span(span.end, span.end), ")") for span in spans]
+        return tuple(sorted((*opening, *closing), key=lambda edit: (edit.span.start, edit.text == "(")))
+
+    def in_text(self, text: Text, start: int, end: int, new: str) -> Edit | None:
+        """Replace value[start:end] of a text by `new`, written as its quotes want it; None where that is not certain."""
+        literal = self.written(text.span)
+        tokens = lex(literal).tokens
+        if len(tokens) != 1 or tokens[0].kind != STRING or tokens[0].value != text.value:
+            return None
+        if literal.startswith("$"):
+            tag = literal[: literal.index("$", 1) + 1]
+            written = None if tag in new else new
+        elif literal.startswith("'"):
+            written = new.replace("'", "''")
+        else:  # E'..' and its like
+            written = None if "\\" in new or literal[:1] not in "eE" else new.replace("'", "''")
+        return None if written is None else Edit(text.span_of(start, end), written)
+
+    def rewrite(self, title: str, text: Text, start: int, end: int, new: str, *, safe: bool = False) -> Fix | None:
+        """A fix of one edit within a text."""
+        edit = self.in_text(text, start, end, new)
+        return None if edit is None else Fix(title, (edit,), safe=safe)
+
+    def replace(self, span: Span, old: str, new: str, *, safe: bool = False) -> Fix | None:
+        """Write `new` for `old`; no mend where the text was put together and `old` does not stand there."""
+        return Fix(f"Write {new}", (Edit(span, new),), safe=safe) if self.written(span) == old else None
+
+    def call_name(self, node: Node) -> Span:
+        """The name of a call, so that a caret does not run over all its arguments; the whole step if it is no call."""
+        written = self.written(node.span)
+        opening = written.find("(")
+        named = written[:3].lower() == "df." and opening > 0
+        return Span(node.span.start, node.span.start + opening) if named else node.span

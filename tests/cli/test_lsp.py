@@ -1,0 +1,231 @@
+"""`pgweave lsp` as an editor talks to it: a real process, JSON-RPC over its standard input and output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.conftest import Command
+
+PATIENCE_SECONDS = 60
+PROGRAM = """df.start(
+    ('SELECT 7 AS id, ''🐘'' AS animal' |=> 'order')
+    ~> 'SELECT ''🐘'', $order.id' ~> df.sleep(5),
+    'x');
+"""
+
+
+class Editor:
+    """Sends requests and notifications, and keeps what the server says of itself."""
+
+    def __init__(self, command: Command) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pgweave", "lsp"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=command.folder,
+            env=command.environment(),
+        )
+        self.watchdog = Timer(PATIENCE_SECONDS, self.process.kill)
+        self.watchdog.start()
+        self.uri = (command.folder / "flow.df").as_uri()
+        self.root = command.folder.as_uri()
+        self.notified: list[dict[str, Any]] = []
+        self.count = 0
+
+    def send(self, message: dict[str, Any]) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        assert self.process.stdin
+        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        assert self.process.stdout
+        length = 0
+        while line := self.process.stdout.readline().strip():
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        message: dict[str, Any] = json.loads(self.process.stdout.read(length))
+        return message
+
+    def ask(self, method: str, **params: object) -> Any:  # noqa: ANN401 - whatever the method answers
+        """Send a request and wait for its answer; what is said meanwhile is kept."""
+        self.count += 1
+        self.send({"id": self.count, "method": method, "params": params})
+        while True:
+            message = self.receive()
+            if message.get("id") == self.count and "method" not in message:
+                return message["result"] if "result" in message else message["error"]
+            self.notified.append(message)
+
+    def tell(self, method: str, **params: object) -> None:
+        self.send({"method": method, "params": params})
+
+    def start(self, *encodings: str) -> dict[str, Any]:
+        general = {"general": {"positionEncodings": list(encodings)}} if encodings else {}
+        folders = [{"uri": self.root, "name": "root"}]
+        found: dict[str, Any] = self.ask(
+            "initialize", processId=None, rootUri=self.root, capabilities=general, workspaceFolders=folders
+        )
+        self.tell("initialized")
+        return found
+
+    def open(self, text: str) -> list[dict[str, Any]]:
+        """Open the document; returns its diagnostics."""
+        document = {"uri": self.uri, "languageId": "pgweave", "version": 1, "text": text}
+        self.tell("textDocument/didOpen", textDocument=document)
+        return self.diagnostics()
+
+    def change(self, text: str) -> list[dict[str, Any]]:
+        self.tell(
+            "textDocument/didChange",
+            textDocument={"uri": self.uri, "version": 2},
+            contentChanges=[{"text": text}],
+        )
+        return self.diagnostics()
+
+    def diagnostics(self) -> list[dict[str, Any]]:
+        while True:
+            message = self.notified.pop(0) if self.notified else self.receive()
+            if message.get("method") == "textDocument/publishDiagnostics":
+                found: list[dict[str, Any]] = message["params"]["diagnostics"]
+                return found
+
+    def at(self, line: int, character: int) -> dict[str, Any]:
+        return {"textDocument": {"uri": self.uri}, "position": {"line": line, "character": character}}
+
+    def stop(self) -> int:
+        self.ask("shutdown")
+        self.tell("exit")
+        return self.process.wait(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def editor(pgweave: Command) -> Iterator[Editor]:
+    one = Editor(pgweave)
+    yield one
+    one.watchdog.cancel()
+    one.process.kill()
+    one.process.communicate()
+
+
+def place(text: str, fragment: str, encoding: str = "utf-16-le") -> tuple[int, int]:
+    """Line and character of a fragment as the protocol counts them."""
+    before = text[: text.index(fragment)]
+    unit = 1 if encoding == "utf-8" else 2
+    return before.count("\n"), len(before.rpartition("\n")[2].encode(encoding)) // unit
+
+
+def test_a_session_from_hello_to_goodbye(editor: Editor) -> None:
+    """Everything an editor asks for in one sitting; standard output holds the protocol and nothing else."""
+    found = editor.start()
+    capabilities = found["capabilities"]
+    for ability in ("hover", "completion", "definition", "references", "rename", "documentFormatting", "documentSymbol"):
+        assert capabilities[f"{ability}Provider"]
+    assert found["serverInfo"]["name"] == "pgweave"
+    assert [one for one in editor.open(PROGRAM) if one["severity"] == 1] == []
+
+    line, character = place(PROGRAM, "$order.id")
+    hover = editor.ask("textDocument/hover", **editor.at(line, character + 2))
+    assert "Columns: `id`, `animal`" in hover["contents"]["value"]
+    assert hover["range"]["start"] == {"line": line, "character": character}
+
+    (target,) = editor.ask("textDocument/definition", **editor.at(line, character + 2))
+    assert target["range"]["start"] == dict(zip(("line", "character"), place(PROGRAM, "'order'"), strict=True))
+
+    completion = editor.ask("textDocument/completion", **editor.at(line, character + len("$order.")))
+    assert [item["label"] for item in completion["items"]] == ["id", "animal", "*"]
+    edit = completion["items"][0]["textEdit"]
+    assert edit["range"]["start"] == {"line": line, "character": character + len("$order.")}
+
+    references = editor.ask(
+        "textDocument/references", **editor.at(line, character + 2), context={"includeDeclaration": True}
+    )
+    assert len(references) == 2
+
+    prepared = editor.ask("textDocument/prepareRename", **editor.at(line, character + 2))
+    assert prepared["start"] == {"line": line, "character": character + 1}
+    renamed = editor.ask("textDocument/rename", **editor.at(line, character + 2), newName="purchase")
+    assert [one["newText"] for one in renamed["changes"][editor.uri]] == ["purchase", "purchase"]
+    refused = editor.ask("textDocument/rename", **editor.at(line, character + 2), newName="1x")
+    assert "cannot be a name" in refused["message"]
+
+    (formatted,) = editor.ask(
+        "textDocument/formatting", textDocument={"uri": editor.uri}, options={"tabSize": 4, "insertSpaces": True}
+    )
+    assert formatted["newText"].startswith("df.start(\n")
+    assert formatted["newText"] != PROGRAM
+
+    (symbol,) = editor.ask("textDocument/documentSymbol", textDocument={"uri": editor.uri})
+    assert (symbol["name"], [child["name"] for child in symbol["children"]]) == ("x", ["order"])
+    assert editor.stop() == 0
+
+
+def test_findings_come_with_every_change_and_go_with_the_mistake(editor: Editor) -> None:
+    editor.start()
+    (found,) = [one for one in editor.open("'SELECT $nobody'") if one["severity"] == 1]
+    assert (found["code"], found["source"]) == ("PW201", "pgweave")
+    assert found["range"]["start"] == {"line": 0, "character": 8}
+    assert [one["code"] for one in editor.change("'SELECT 1' ~>") if one["severity"] == 1][0].startswith("PW0")
+    assert [one for one in editor.change("'SELECT 1'") if one["severity"] == 1] == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_columns_are_counted_as_the_editor_counts_them(editor: Editor, encoding: str) -> None:
+    """An elephant is one character, two UTF-16 units and four bytes."""
+    chosen = editor.start(encoding)["capabilities"].get("positionEncoding", "utf-16")
+    assert chosen == encoding
+    (found,) = [one for one in editor.open("'SELECT ''🐘'', $nobody'") if one["code"] == "PW201"]
+    elephant = {"utf-8": 4, "utf-16": 2, "utf-32": 1}[encoding]
+    start = len("'SELECT ''") + elephant + len("'', ")
+    assert found["range"] == {
+        "start": {"line": 0, "character": start},
+        "end": {"line": 0, "character": start + len("$nobody")},
+    }
+    hover = editor.ask("textDocument/hover", **editor.at(0, start + 3))
+    assert "no step binds this name" in hover["contents"]["value"]
+
+
+def test_a_fix_is_offered_where_the_finding_is(editor: Editor) -> None:
+    editor.start()
+    text = """df.call_child('SELECT 1', 'c', '{"timeout_second": 5}')"""
+    (found,) = [one for one in editor.open(text) if one["code"] == "PW602"]
+    (action,) = editor.ask(
+        "textDocument/codeAction",
+        textDocument={"uri": editor.uri},
+        range=found["range"],
+        context={"diagnostics": [found]},
+    )
+    (edit,) = action["edit"]["changes"][editor.uri]
+    assert "timeout_seconds" in edit["newText"]
+
+
+def test_the_configuration_of_the_folder_is_obeyed(pgweave: Command, editor: Editor) -> None:
+    pgweave.write("pyproject.toml", '[tool.pgweave]\nignore = ["PW2"]\n')
+    editor.start()
+    assert [one["code"] for one in editor.open("'SELECT $nobody'") if one["code"].startswith("PW2")] == []
+
+
+def test_a_mistake_in_the_configuration_is_shown(pgweave: Command, editor: Editor) -> None:
+    pgweave.write("pyproject.toml", '[tool.pgweave]\nselct = ["PW2"]\n')
+    editor.start()
+    editor.open("'SELECT 1'")
+    editor.ask("textDocument/documentSymbol", textDocument={"uri": editor.uri})
+    assert editor.stop() == 0
+
+
+def test_without_pygls_the_command_says_what_to_install(pgweave: Command) -> None:
+    pgweave.write("pygls/__init__.py", "raise ModuleNotFoundError('no pygls', name='pygls')\n")
+    done = pgweave("lsp", PYTHONPATH=str(pgweave.folder))
+    assert done.code == 2
+    assert "pip install 'pgweave[lsp]'" in done.err

@@ -1,0 +1,188 @@
+"""What scripts and CI read: reports, exit codes, configuration, artefacts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+if TYPE_CHECKING:
+    from cli.conftest import Command
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "support" / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def programs(pgweave: Command) -> None:
+    """One program with an error, one with a remark."""
+    pgweave.write("undefined.df", "'SELECT 1'\n~> 'SELECT $nobody'\n")
+    pgweave.write("remark.df", "df.call_child('SELECT 1', 'child') ~> 'SELECT 1'")
+
+
+def test_sarif_of_the_command_is_valid(pgweave: Command) -> None:
+    done = pgweave("check", ".", "--output-format", "sarif")
+    assert done.code == 2, "two files cannot be read"
+    done = pgweave("check", "undefined.df", "broken.df", "clean.df", "--output-format", "sarif")
+    assert (done.code, done.err) == (1, "")
+    document = json.loads(done.out)
+    jsonschema.Draft4Validator(SCHEMA).validate(document)
+    (run,) = document["runs"]
+    assert {"PW001", "PW201"} <= {result["ruleId"] for result in run["results"]}
+    assert [one["location"]["uri"] for one in run["artifacts"]] == ["undefined.df", "broken.df", "clean.df"]
+
+
+def test_github_and_junit(pgweave: Command) -> None:
+    lines = pgweave("check", "undefined.df", "--output-format", "github").out.splitlines()
+    assert [line for line in lines if line.startswith("::error file=undefined.df,line=2,endLine=2,col=12,")]
+    root = ElementTree.fromstring(pgweave("check", "undefined.df", "clean.df", "--output-format", "junit").out)
+    assert root.get("failures") == "1"
+
+
+def test_a_report_can_be_written_to_a_file_and_the_exit_code_stays(pgweave: Command) -> None:
+    done = pgweave("check", "undefined.df", "--output-format", "sarif", "-o", "report.sarif")
+    assert (done.code, done.out) == (1, "")
+    assert json.loads((pgweave.folder / "report.sarif").read_bytes())["version"] == "2.1.0"
+
+
+def test_select_and_ignore(pgweave: Command) -> None:
+    def codes(*options: str) -> set[str]:
+        done = pgweave("check", "undefined.df", "remark.df", "--output-format", "json", *options)
+        return {one["code"] for one in json.loads(done.out)}
+
+    assert {"PW201", "PW601"} <= codes()
+    assert codes("--select", "PW2") == {"PW201"}
+    assert codes("--select", "pw201,PW601", "--ignore", "PW2") == {"PW201", "PW601"}, "the longer one wins"
+    assert "PW601" not in codes("--ignore", "PW6")
+    assert pgweave("check", "undefined.df", "--ignore", "PW201").code == 0
+    wrong = pgweave("check", "undefined.df", "--select", "PW9")
+    assert (wrong.code, "no diagnostic begins with 'PW9'" in wrong.err) == (2, True)
+
+
+def test_a_target_finds_what_would_differ_there(pgweave: Command) -> None:
+    pgweave.write("cron.df", "df.wait_for_schedule('0 9 * * 1-5') ~> 'SELECT 1'")
+    here = json.loads(pgweave("check", "cron.df", "--output-format", "json").out)
+    there = json.loads(pgweave("check", "cron.df", "--output-format", "json", "--target", "pg_durable").out)
+    assert "PW403" in {one["code"] for one in there} - {one["code"] for one in here}
+    wrong = pgweave("check", "cron.df", "--target", "mysql")
+    assert (wrong.code, "'mysql' is not one of pgweave, pg_durable" in wrong.err) == (2, True)
+
+
+def test_pyproject_is_obeyed_and_the_command_line_goes_first(pgweave: Command) -> None:
+    pgweave.write(
+        "pyproject.toml", '[tool.pgweave]\nselect = ["PW2"]\noutput-format = "json"\nexclude = ["latin.df", "broken.df"]\n'
+    )
+    assert {one["code"] for one in json.loads(pgweave("check", ".").out)} == {"PW201"}
+    done = pgweave("check", "remark.df", "--select", "PW6", "--output-format", "text")
+    assert "info[PW601]" in done.out
+    pgweave.write("other.toml", '[tool.pgweave]\nignore = ["PW"]\n')
+    assert pgweave("check", "undefined.df", "--config", "other.toml").code == 0
+
+
+def test_a_mistake_in_pyproject_is_no_traceback(pgweave: Command) -> None:
+    pgweave.write("pyproject.toml", "[tool.pgweave]\nstrict = 'yes'\n")
+    done = pgweave("check", "clean.df")
+    assert (done.code, done.out) == (2, "")
+    assert "strict is not true or false" in done.err
+
+
+def test_standard_input_has_the_name_that_it_is_given(pgweave: Command) -> None:
+    done = pgweave("check", "-", "--stdin-filename", "flows/new.df", stdin=b"'SELECT $nobody'")
+    assert " --> flows/new.df:1:9" in done.out
+
+
+def test_excluded_files_that_are_named_are_checked_unless_that_is_forced(pgweave: Command) -> None:
+    pgweave.write("pyproject.toml", '[tool.pgweave]\nexclude = ["undefined.df"]\n')
+    assert pgweave("check", "undefined.df").code == 1
+    done = pgweave("check", "undefined.df", "--force-exclude")
+    assert (done.code, done.err) == (0, "No findings.\n")
+
+
+def test_strict_makes_warnings_fail(pgweave: Command) -> None:
+    pgweave.write("loop.df", "@> 'SELECT 1'")
+    found = {one["severity"] for one in json.loads(pgweave("check", "loop.df", "--output-format", "json").out)}
+    assert "warning" in found
+    assert "error" not in found
+    assert pgweave("check", "loop.df").code == 0
+    assert pgweave("check", "loop.df", "--strict").code == 1
+
+
+# Artefacts
+
+
+def test_a_script_is_emitted_in_both_styles(pgweave: Command) -> None:
+    rows = pgweave("compile", "clean.df", "--emit", "sql")
+    start = pgweave("compile", "clean.df", "--emit", "sql", "--style", "start")
+    assert (rows.code, start.code) == (0, 0)
+    assert "INSERT INTO df.nodes" in rows.out
+    assert "SELECT df.start(" in start.out
+    assert all(done.out.rstrip().endswith("COMMIT;") for done in (rows, start))
+    assert pgweave("compile", "clean.df", "--emit", "sql", "--style", "x").code == 2
+
+
+def test_one_artefact_for_every_workflow(pgweave: Command) -> None:
+    pgweave.write("flows/a.df", "'SELECT 1'")
+    done = pgweave("compile", "two.df", "flows/a.df", "--emit", "mermaid", "-o", "{dir}/{stem}.{name}.mmd")
+    assert (done.code, done.err) == (0, "")
+    for path in ("two.left.mmd", "two.right.mmd", "flows/a.a.mmd"):
+        assert (pgweave.folder / path).read_text(encoding="utf-8").startswith("flowchart TD\n"), path
+
+
+def test_a_label_cannot_lead_out_of_the_folder(pgweave: Command) -> None:
+    pgweave.write("sly.df", "df.start('SELECT 1', '../../sly');")
+    assert pgweave("compile", "sly.df", "-o", "{name}.json").code == 0
+    assert (pgweave.folder / "sly.json").is_file()
+
+
+def test_two_workflows_do_not_overwrite_each_other(pgweave: Command) -> None:
+    done = pgweave("compile", "two.df", "-o", "{stem}.json")
+    assert (done.code, (pgweave.folder / "two.json").exists()) == (2, False)
+    assert "Two workflows would be written to two.json; the second is right." in done.err
+
+
+def test_several_programs_need_several_places(pgweave: Command) -> None:
+    done = pgweave("compile", "clean.df", "remark.df", "-o", "out.json")
+    assert done.code == 2
+    assert "{dir}/{name}.sql" in done.err
+
+
+def test_check_fails_when_an_artefact_is_missing_or_stale_and_writes_nothing(pgweave: Command) -> None:
+    command = ["compile", "two.df", "--emit", "sql", "-o", "{name}.sql"]
+    missing = pgweave(*command, "--check")
+    assert missing.code == 1
+    assert "left.sql is missing.\nright.sql is missing.\n" in missing.err
+    assert not (pgweave.folder / "left.sql").exists()
+    assert pgweave(*command).code == 0
+    assert pgweave(*command, "--check").err == ""
+    pgweave.write("right.sql", (pgweave.folder / "right.sql").read_bytes().replace(b"\n", b"\r\n"))
+    assert pgweave(*command, "--check").code == 0, "line ends of another system are no difference"
+    pgweave.write("two.df", "df.start('SELECT 1', 'left');\ndf.start('SELECT 3', 'right');\n")
+    stale = pgweave(*command, "--check")
+    assert (stale.code, stale.out) == (1, "")
+    assert stale.err.startswith("right.sql is out of date.\n")
+    assert "without --check" in stale.err
+
+
+def test_check_needs_a_place_to_compare_with(pgweave: Command) -> None:
+    done = pgweave("compile", "clean.df", "--check")
+    assert (done.code, "--output" in done.err) == (2, True)
+
+
+def test_a_picture_can_be_dark_and_folded(pgweave: Command) -> None:
+    pgweave.write("deep.df", "@> ('SELECT 1' ~> (('SELECT 2' ~> 'SELECT 3') & 'SELECT 4'))")
+    assert pgweave("render", "deep.df", "-o", "out.dot", "--depth", "1", "--dark").code == 0
+    text = (pgweave.folder / "out.dot").read_text(encoding="utf-8")
+    assert "pw_part_fold" in text
+    assert "#15191e" in text
+
+
+def test_a_large_picture_is_folded_and_says_so(pgweave: Command) -> None:
+    chain = " ~> ".join(f"'SELECT {number}'" for number in range(200))
+    pgweave.write("long.df", chain)
+    done = pgweave("render", "long.df", "-o", "out.dot")
+    assert "folded, --depth 99 shows all of it" in done.err
+    assert "198 more steps" in (pgweave.folder / "out.dot").read_text(encoding="utf-8")
+    assert "folded" not in pgweave("render", "long.df", "-o", "out.dot", "--depth", "99").err

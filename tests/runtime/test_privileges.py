@@ -1,0 +1,579 @@
+"""Who may do what: real roles on real servers, an owner who is no superuser, and people who wish each other ill.
+
+The promise: one role can neither see, learn of, signal, cancel nor complete another's instance, and nobody's SQL ever
+runs as somebody else.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from support.checker import check
+from support.town import ANN, BOB, EVE, HOSTILE, OWNER, WORKER
+
+from pgweave.runtime.client import Client
+from pgweave.runtime.errors import InstanceNotFound
+from pgweave.runtime.store import LEASE_LOST
+
+if TYPE_CHECKING:
+    from support.town import Town
+
+# Every function that runs with the rights of the owner, and why it has to. Adding one is a decision: think, then list it.
+DEFINERS = {
+    "check_graph": "trigger: sees the whole graph, whoever inserted it",
+    "meet_the_end": "trigger: locks the instance, so that a cancel and an end cannot cross",
+    "enqueue": "trigger: writes df.queue, which nobody else may",
+    "ring": "trigger: counts what waits in an inbox",
+    "replace_secret": "trigger: deletes rows that their owner may not even read",
+    "metrics": "counts instances of all roles; execute is granted, not public",
+    "prune": "deletes what has ended; for workers",
+    "step_begin": "locks the lease; acts for session_user only",
+    "step_end": "writes the checkpoint; acts for session_user only",
+}
+FOR_EVERYBODY = {"step_begin", "step_end"}  # fenced by token and session_user
+
+
+# What is there.
+
+
+def test_every_function_with_the_owners_rights_is_known(any_database: str) -> None:
+    with psycopg.connect(any_database) as connection:
+        rows = connection.execute(
+            "select proname from pg_proc where pronamespace = 'df'::regnamespace and prosecdef"
+        ).fetchall()
+    found = {row[0] for row in rows}
+    assert {name for name in found if not name.startswith("worker_")} == DEFINERS.keys()
+
+
+def test_only_two_of_them_are_for_everybody(any_database: str) -> None:
+    with psycopg.connect(any_database) as connection:
+        rows = connection.execute(
+            "select proname from pg_proc as p, aclexplode(coalesce(proacl, acldefault('f', proowner))) as a"
+            " where pronamespace = 'df'::regnamespace and prosecdef and a.grantee = 0"
+        ).fetchall()
+    assert {row[0] for row in rows} == FOR_EVERYBODY
+
+
+def test_no_function_with_the_owners_rights_asks_who_the_caller_is(any_database: str) -> None:
+    """Inside it current_user is the owner, so the answer would always be wrong."""
+    with psycopg.connect(any_database) as connection:
+        rows = connection.execute(
+            "select proname from pg_proc where pronamespace = 'df'::regnamespace and prosecdef"
+            r" and (prosrc ~ 'df\.caller\(' or prosrc ~ '\mcurrent_(user|role)\M')"
+        ).fetchall()
+    assert rows == []
+
+
+def test_every_table_that_people_may_read_or_write_has_row_security_forced(town: Town) -> None:
+    open_to_all = {"settings", "migrations", "edges"}  # rows of nobody, and a view with its reader's rights
+    rows = town.sql(
+        None,
+        "select relname, relrowsecurity and relforcerowsecurity from pg_class where relnamespace = 'df'::regnamespace"
+        " and relkind in ('r', 'v') and (has_any_column_privilege(%s, oid, 'select, insert, update')"
+        " or has_table_privilege(%s, oid, 'delete, truncate'))", ANN, ANN,
+    )  # fmt: skip
+    assert {name for name, forced in rows if not forced} == open_to_all
+    assert {name for name, _ in rows} == open_to_all | {"instances", "nodes", "runs", "inbox", "vars", "secrets"}
+    assert town.one(None, "select reloptions from pg_class where oid = 'df.edges'::regclass") == [
+        "security_invoker=true"
+    ]
+
+
+def test_people_may_write_these_columns_and_no_others(town: Town) -> None:
+    rows = town.sql(
+        None,
+        "select c.relname, a.attname, p.privilege from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0,"
+        " unnest(array['insert', 'update']) as p (privilege)"
+        " where c.relnamespace = 'df'::regnamespace and c.relkind in ('r', 'v')"
+        " and has_column_privilege(%s, c.oid, a.attnum, p.privilege)", ANN,
+    )  # fmt: skip
+    found: dict[str, set[str]] = {}
+    for table, column, privilege in rows:
+        found.setdefault(f"{privilege} {table}", set()).add(column)
+    assert found == {
+        "insert instances": {"label", "root_node", "database", "variables", "parent_instance_id", "parent_node_id", "idempotency_key"},
+        "insert nodes": {"id", "instance_id", "ordinal", "node_type", "query", "result_name", "left_node", "right_node", "database"},
+        "insert inbox": {"instance_id", "kind", "name", "payload"},
+        "insert vars": {"name", "value", "owner"},
+        "update vars": {"name", "value", "owner"},
+        "insert secrets": {"name", "value"},
+    }  # fmt: skip
+
+
+# Two neighbours.
+
+ABOUT_AN_INSTANCE = (
+    "select df.status(%s)",
+    "select df.result(%s)",
+    "select df.signal(%s, 'go')",
+    "select df.cancel(%s)",
+    "select df.wait_for_completion(%s, 1)",
+    "select df.explain(%s)",
+    "select * from df.instance_info(%s)",
+    "select * from df.instance_nodes(%s)",
+    "select * from df.instance_nodes(%s, 1)",
+    "select * from df.instance_runs(%s)",
+    "select * from df.instance_family(%s)",
+    "select * from df.instance_executions(%s)",
+    "select * from df.node_states(%s)",
+    "select * from df.waiting(%s)",
+    "select * from df.edges where instance_id = %s",
+    "select id from df.instances where id = %s",
+    "select id from df.nodes where instance_id = %s",
+    "select node_id from df.runs where instance_id = %s",
+    "select id from df.inbox where instance_id = %s",
+    "insert into df.inbox (instance_id, kind) values (%s, 'cancel')",
+    "insert into df.instances (root_node, parent_instance_id) values ('00000000', %s)",
+    "insert into df.nodes (id, instance_id, ordinal, node_type, query) values ('00000000', %s, 0, 'SQL', 'x')",
+    "select df.live_graph(%s)",
+)
+
+
+def answer(town: Town, role: str, statement: str, instance_id: str) -> str:
+    """Rows, or what the error says, with the id taken out of it."""
+    try:
+        found = repr(town.sql(role, statement.replace("%s", f"'{instance_id}'")))
+    except psycopg.Error as error:
+        found = f"{error.sqlstate} {error.diag.message_primary} {error.diag.constraint_name}"
+    return found.replace(instance_id, "<id>")
+
+
+def test_anothers_instance_is_to_me_as_if_it_did_not_exist(town: Town) -> None:
+    """Word for word the same answer as for an id that nobody has: not even its existence can be learnt."""
+    berts = town.start(BOB, "'SELECT 1' ~> df.wait_for_signal('go')")
+    with town.work():
+        town.one(BOB, "select df.signal(%s, 'go')", berts)
+        town.ended(BOB, berts)
+    answers = {ask: (answer(town, ANN, ask, berts), answer(town, ANN, ask, "00000000")) for ask in ABOUT_AN_INSTANCE}
+    assert {ask: both for ask, both in answers.items() if both[0] != both[1]} == {}
+    assert town.one(BOB, "select df.status(%s)", berts) == "completed"
+
+
+LISTS = (
+    "select * from df.list_instances()",
+    "select * from df.list_instances(null, 10, null)",
+    "select * from df.waiting()",
+    "select * from df.instances",
+    "select * from df.nodes",
+    "select * from df.runs",
+    "select * from df.inbox",
+    "select * from df.vars",
+    "select * from df.edges",
+)
+
+
+def test_lists_show_ones_own_and_the_superuser_sees_all(town: Town) -> None:
+    town.one(BOB, "select df.setvar('secret', 'x')")
+    berts = town.start(BOB, "'SELECT 1' & df.wait_for_signal('go')")
+    town.one(BOB, "select df.signal(%s, 'other')", berts)
+    with town.work():
+        town.until("exists (select from df.runs where status = 'waiting')")
+    assert {ask: town.sql(ANN, ask) for ask in LISTS} == {ask: [] for ask in LISTS}
+    assert [ask for ask in LISTS if not town.sql(BOB, ask)] == []
+    assert [ask for ask in LISTS if len(town.sql(None, ask)) < len(town.sql(BOB, ask))] == []
+
+
+def test_a_leaky_function_in_a_query_is_shown_nothing_of_others(town: Town) -> None:
+    town.one(BOB, "select df.start('SELECT 1', 'berts secret label')")
+    town.sql(ANN, "create table common.seen (what text)")
+    town.sql(ANN, "create function common.leak(text) returns boolean language plpgsql cost 0.0000001 as"
+                  " $$ begin insert into common.seen values ($1); return true; end $$")  # fmt: skip
+    town.sql(ANN, "select id from df.instances where common.leak(label)")
+    assert town.sql(ANN, "select what from common.seen") == []
+
+
+def test_waiting_for_anothers_instance_is_waiting_for_none(town: Town) -> None:
+    berts = town.start(BOB, "'SELECT 1'")
+    with town.work():
+        town.ended(BOB, berts)
+        ended = town.ended(ANN, town.start(ANN, f"df.await_instance('{berts}')"))
+    assert (ended.error or {})["message"] == f"Instance not found: {berts}"
+
+
+def test_a_step_cannot_be_completed_by_another_role_even_with_its_token(town: Town) -> None:
+    berts = town.start(BOB, "'SELECT 1'")
+    ((token, node),) = town.sql(
+        None, "select c.token, n.id from df.worker_claim('by hand', 1, 60) as c join df.nodes as n using (instance_id)"
+    )
+    step = "select df.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)"
+    error = town.refused(ANN, step, berts, node, token)
+    assert (error.sqlstate, "is lost" in str(error)) == (LEASE_LOST, True)
+    end = "select df.step_end(%s, %s, '{}', %s, pg_current_xact_id(), '1', 'x', 1, now())"
+    assert town.refused(ANN, end, berts, node, token).sqlstate == LEASE_LOST
+    assert town.sql(None, "select status from df.runs") == []
+    town.sql(BOB, step, berts, node, token)
+    assert town.sql(None, "select status from df.runs") == [("completed",)]
+
+
+def test_set_role_does_not_make_a_session_another_roles(town: Town) -> None:
+    """session_user counts: anna, a member of bert, still is not bert's session."""
+    town.sql(None, "grant bert to anna")
+    try:
+        berts = town.start(BOB, "'SELECT 1'")
+        ((token, node),) = town.sql(
+            None, "select c.token, n.id from df.worker_claim('x', 1, 60) as c join df.nodes as n using (instance_id)"
+        )
+        with psycopg.connect(town.dsn(ANN), autocommit=True) as connection:
+            connection.execute("set role bert")
+            with pytest.raises(psycopg.DatabaseError, match="is lost"):
+                connection.execute("select df.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)", [berts, node, token])
+    finally:
+        town.sql(None, "revoke bert from anna")
+
+
+FORBIDDEN = (
+    "update df.instances set status = 'completed'",
+    "update df.instances set submitted_by = 'bert'::regrole",
+    "update df.instances set label = 'x'",
+    "update df.nodes set query = 'x'",
+    "update df.nodes set status = 'completed'",
+    "delete from df.instances",
+    "delete from df.nodes",
+    "delete from df.runs",
+    "delete from df.inbox",
+    "update df.inbox set payload = '1'",
+    "insert into df.runs (instance_id, node_id, status, started_at, submitted_by) values ('1', '1', 'completed', now(), 'anna')",
+    "insert into df.instances (id, root_node) values ('00000000', '00000000')",
+    "insert into df.instances (root_node, status) values ('00000000', 'completed')",
+    "insert into df.instances (root_node, submitted_by) values ('00000000', 'bert')",
+    "insert into df.instances (root_node, created_at) values ('00000000', now())",
+    "insert into df.instances (root_node, result) values ('00000000', '1')",
+    "insert into df.nodes (id, instance_id, ordinal, node_type, query, status) values ('00000000', '00000000', 0, 'SQL', 'x', 'completed')",
+    "insert into df.inbox (instance_id, kind, sent_by) values ('00000000', 'cancel', 'bert')",
+    "insert into df.queue (instance_id, submitted_by) values ('00000000', 'anna')",
+    "update df.settings set value = 1000000000 where name = 'max_live_instances'",
+    "insert into df.vars (name, value, owner) values ('a', 'b', 'bert')",
+    "update df.vars set owner = 'bert'",
+    "delete from df.migrations",
+    "select * from df.queue",
+    "select token from df.queue",
+    "select value from df.secrets",
+    "truncate df.vars",
+    "begin; lock table df.instances in share mode",
+    "begin; lock table df.instances in access exclusive mode",
+    "select from df.instances for share",
+    "select from df.instances for update",
+    "select from df.nodes for key share",
+    "alter table df.instances disable row level security",
+    "create function df.mine() returns int language sql as 'select 1'",
+    "drop function df.start(text, text, text, text, text)",
+    "select df.metrics()",
+    "select df.prune()",
+    "select df.grant_usage('anna', true)",
+    "select df.revoke_usage('bert')",
+    "select df.grant_worker('anna')",
+    "select df.http('https://example.org/')",
+    "select df.http_multipart('https://example.org/', parts => '[{}]')",
+)
+
+
+def test_what_a_role_may_not_do_is_denied(town: Town) -> None:
+    town.start(ANN, "'SELECT 1'")
+    town.one(ANN, "select df.setvar('a', 'b')")
+    states = {statement: town.refused(ANN, statement).sqlstate for statement in FORBIDDEN}
+    assert states == dict.fromkeys(FORBIDDEN, "42501")
+
+
+def test_the_workers_half_is_for_the_worker(town: Town) -> None:
+    functions = town.sql(OWNER, "select f::text from df.worker_functions() as f")
+    assert len(functions) >= 10
+    for (function,) in functions:
+        name, _, rest = function.partition("(")
+        arguments = ", ".join(f"null::{kind}" for kind in rest.rstrip(")").split(",")) if rest != ")" else ""
+        town.denied(ANN, f"select {name}({arguments})")
+    rows = town.sql(
+        OWNER,
+        "select f::text from df.worker_functions() as f where not has_function_privilege(%s, f, 'execute')",
+        WORKER,
+    )
+    assert rows == []
+
+
+def test_the_worker_itself_sees_no_rows_and_starts_nothing(town: Town) -> None:
+    town.start(ANN, "'SELECT 1'")
+    for table in ("instances", "nodes", "runs", "queue", "inbox", "vars"):
+        town.denied(WORKER, f"select * from df.{table}")
+    town.denied(WORKER, "select df.start('SELECT 1')")
+
+
+def test_a_stranger_is_outside_the_schema(town: Town) -> None:
+    for statement in ("select df.start('SELECT 1')", "select * from df.instances", "select df.explain('SELECT 1')"):
+        town.denied(EVE, statement)
+
+
+# Starting.
+
+
+def test_steps_run_as_whoever_started_them_whatever_the_name(town: Town) -> None:
+    with town.work():
+        started = {role: town.start(role, "'SELECT current_user AS c, session_user AS s' |=> 'x'") for role in HOSTILE}
+        ended = {role: town.ended(role, instance_id) for role, instance_id in started.items()}
+    for role, instance in ended.items():
+        assert instance.status == "completed", instance.error
+        assert json.loads(instance.result or "")["rows"] == [{"c": role, "s": role}]
+        assert town.sql(role, "select instance_id from df.list_instances()") == [(instance.id,)]
+    with Client(town.dsn(ANN)) as client:
+        assert client.instances() == []
+        with pytest.raises(InstanceNotFound):
+            client.signal(started[HOSTILE[0]], "go")
+    check(town.root)
+
+
+def test_privileges_of_roles_with_strange_names_can_be_taken_back(town: Town) -> None:
+    for role in HOSTILE:
+        town.sql(OWNER, "select df.revoke_usage(%s)", role)
+        town.denied(role, "select df.start('SELECT 1')")
+        town.sql(OWNER, "select df.grant_usage(%s)", role)
+        assert town.start(role, "'SELECT 1'")
+
+
+def test_a_role_that_does_not_exist_is_postgresqls_own_error(town: Town) -> None:
+    error = town.refused(OWNER, "select df.grant_usage('nobody; drop schema df')")
+    assert (error.sqlstate, str(error.diag.message_primary)) == (
+        "42704",
+        'role "nobody; drop schema df" does not exist',
+    )
+
+
+def test_granting_says_what_it_did(town: Town) -> None:
+    notices: list[str] = []
+    with psycopg.connect(town.dsn(OWNER), autocommit=True) as connection:
+        connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
+        connection.execute("select df.grant_usage('eve')")
+        connection.execute("select df.revoke_usage('eve')")
+    assert notices == [
+        'pgweave: granted df usage privileges to "eve"',
+        'pgweave: revoked df usage privileges granted by "town_owner" from "eve"',
+    ]
+
+
+def test_http_and_metrics_are_not_part_of_ordinary_usage(town: Town) -> None:
+    town.sql(OWNER, "select df.grant_usage('anna', include_http => true)")
+    assert "HTTP" in town.one(ANN, "select df.http('https://example.org/')")
+    town.denied(ANN, "select df.metrics()")
+    town.sql(OWNER, "select df.revoke_usage('anna')")
+    town.sql(OWNER, "select df.grant_usage('anna')")
+    town.denied(ANN, "select df.http('https://example.org/')")
+
+
+def test_with_grant_lets_a_role_pass_usage_on_and_revoking_takes_all_of_it_back(town: Town) -> None:
+    town.sql(OWNER, "select df.grant_usage('anna', with_grant => true)")
+    town.sql(ANN, "select df.grant_usage('eve')")
+    assert town.start(EVE, "'SELECT 1'")
+    assert town.one(ANN, "select total_instances from df.metrics()") == 1
+    town.denied(ANN, "select df.grant_worker('eve')")
+    town.sql(OWNER, "select df.revoke_usage('anna')")
+    town.denied(EVE, "select df.start('SELECT 1')")
+    town.denied(ANN, "select df.start('SELECT 1')")
+
+
+def test_a_delegate_takes_back_only_what_it_gave(town: Town) -> None:
+    town.sql(OWNER, "select df.grant_usage('anna', with_grant => true)")
+    town.sql(ANN, "select df.revoke_usage('bert')")
+    assert town.start(BOB, "'SELECT 1'"), "bert has it from the owner"
+    town.sql(ANN, "select df.grant_usage('eve')")
+    town.sql(ANN, "select df.revoke_usage('eve')")
+    town.denied(EVE, "select df.start('SELECT 1')")
+    town.sql(OWNER, "select df.revoke_usage('anna')")
+    town.sql(OWNER, "select df.grant_usage('anna')")
+
+
+def test_revoking_the_worker_takes_back_the_workers_half(town: Town) -> None:
+    town.sql(OWNER, "select df.revoke_worker('town_worker')")
+    town.denied(WORKER, "select * from df.worker_claim('x', 1, 1)")
+    town.sql(OWNER, "select df.grant_worker('town_worker')")
+    assert town.sql(WORKER, "select * from df.worker_claim('x', 1, 1)") == []
+
+
+def test_set_role_starts_as_that_role(town: Town) -> None:
+    with psycopg.connect(town.root, autocommit=True) as connection:
+        connection.execute("set role anna")
+        row = connection.execute("select df.start('SELECT current_user AS me')").fetchone()
+    assert row is not None
+    with town.work():
+        assert json.loads(town.ended(ANN, row[0]).result or "")["rows"] == [{"me": "anna"}]
+
+
+def test_a_start_inside_a_function_with_its_owners_rights_is_its_owners(town: Town) -> None:
+    town.sql(BOB, "create function common.begin_it() returns text language sql security definer"
+                  " as $$ select df.start('SELECT current_user AS me') $$")  # fmt: skip
+    started = town.one(ANN, "select common.begin_it()")
+    assert town.one(ANN, "select df.status(%s)", started) is None
+    with town.work():
+        assert json.loads(town.ended(BOB, started).result or "")["rows"] == [{"me": "bert"}]
+
+
+def test_a_step_cannot_leave_its_role(town: Town) -> None:
+    """There is nothing to go back to: the session is the submitter's own."""
+    town.sql(BOB, "create table common.berts (n int)")
+    with town.work():
+        for step in (
+            "SET ROLE bert", "SET SESSION AUTHORIZATION bert", "DO $x$ BEGIN EXECUTE 'SET ROLE ' || 'bert'; END $x$",
+            "SELECT set_config('role', 'bert', false)", "INSERT INTO common.berts VALUES (1)",
+        ):  # fmt: skip
+            ended = town.ended(ANN, town.start(ANN, f"$df${step}$df$"))
+            assert ended.status == "failed", step
+            assert (ended.error or {})["sqlstate"] == "42501"
+        ended = town.ended(ANN, town.start(ANN, "'RESET ROLE' ~> 'SELECT current_user AS me'"))
+    assert json.loads(ended.result or "")["rows"] == [{"me": "anna"}]
+    check(town.root)
+
+
+def test_what_a_step_leaves_behind_reaches_nobody(town: Town) -> None:
+    dirt = (
+        "DO $x$ BEGIN PERFORM set_config('search_path', 'evil', false); PERFORM set_config('my.flag', 'on', false);"
+        " CREATE TEMP TABLE left_over (n int); PERFORM pg_advisory_lock(42); LISTEN gossip; END $x$"
+    )
+    look = (
+        "SELECT current_setting('search_path') AS path, coalesce(current_setting('my.flag', true), '') AS flag,"
+        " to_regclass('pg_temp.left_over') IS NULL AS gone,"
+        " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') AS locks,"
+        " (SELECT count(*) FROM pg_listening_channels()) AS channels"
+    )
+    clean = {"path": '"$user", public', "flag": "", "gone": True, "locks": 0, "channels": 0}
+    with town.work():
+        ended = town.ended(ANN, town.start(ANN, f"$d${dirt}$d$ ~> $d${look}$d$"))
+        assert json.loads(ended.result or "")["rows"] == [clean]
+        ended = town.ended(BOB, town.start(BOB, f"$d${look}$d$"))
+        assert json.loads(ended.result or "")["rows"] == [clean]
+
+
+def test_operators_and_functions_of_the_callers_schema_are_not_used_inside(town: Town) -> None:
+    """A search_path that puts anna's own objects before PostgreSQL's must not get them run by df functions."""
+    town.sql(ANN, "create function common.boom(text, text) returns boolean language plpgsql as"
+                  " $$ begin raise exception 'ran as %', current_user; end $$")  # fmt: skip
+    for operator in ("=", "<>", "~", "||"):
+        town.sql(ANN, f"create operator common.{operator} (leftarg = text, rightarg = text, function = common.boom)")
+    for function in (
+        "concat(text, text)",
+        "format(text, text)",
+        "lower(text)",
+        "octet_length(text)",
+        "set_config(text, text, boolean)",
+    ):
+        town.sql(ANN, f"create function common.{function} returns text language plpgsql as"
+                      " $$ begin raise exception 'ran as %', current_user; end $$")  # fmt: skip
+    with psycopg.connect(
+        town.dsn(ANN), autocommit=True, options="-c search_path=common,pg_catalog,public"
+    ) as connection:
+        started = connection.execute("select df.start('SELECT 1' ~> 'SELECT 2')").fetchone()
+        assert started is not None
+        for statement in (
+            f"select df.explain('{started[0]}')", "select df.explain($$'a' & 'b'$$)", "select * from df.waiting()",
+            "select * from df.list_instances(null, 5, null)", f"select df.signal('{started[0]}', 'x')",
+            f"select * from df.instance_nodes('{started[0]}')", "select df.setvar('a', 'b')", "select df.getvar('a')",
+            "select df.call_child('x', 'y', '{\"timeout_seconds\": 5}')", "select df.wait_for_schedule('* * * * *')",
+        ):  # fmt: skip
+            connection.execute(statement.encode())
+    town.sql(None, "alter role anna in database " + str(psycopg.conninfo.conninfo_to_dict(town.root)["dbname"])
+             + " set search_path = common, pg_catalog, public")  # fmt: skip
+    with town.work(), Client(town.root) as watcher:
+        assert watcher.wait(started[0]) == "completed"
+
+
+# Roles come and go.
+
+
+def test_a_dropped_role_ends_its_instances_and_a_new_one_of_its_name_is_a_stranger(town: Town) -> None:
+    town.sql(None, "create role zoe login")
+    town.sql(OWNER, "select df.grant_usage('zoe')")
+    old = town.start("zoe", "df.sleep(0) ~> 'SELECT 1'")
+    town.sql(None, "drop owned by zoe")
+    town.sql(None, "drop role zoe")
+    town.sql(None, "create role zoe login")
+    try:
+        town.sql(OWNER, "select df.grant_usage('zoe')")
+        assert town.sql("zoe", "select * from df.list_instances()") == []
+        assert town.one("zoe", "select df.status(%s)", old) is None
+        with town.work():
+            town.until("exists (select from df.instances where status = 'failed')")
+        assert "no longer exists" in town.one(None, "select error ->> 'message' from df.instances where id = %s", old)
+    finally:
+        town.sql(None, "drop owned by zoe")
+        town.sql(None, "drop role zoe")
+    check(town.root)
+
+
+def test_a_renamed_role_goes_on(town: Town) -> None:
+    town.sql(None, "create role zoe login")
+    try:
+        town.sql(OWNER, "select df.grant_usage('zoe')")
+        started = town.start("zoe", "'SELECT current_user AS me'")
+        town.sql(None, "alter role zoe rename to zoltan")
+        with town.work():
+            assert json.loads(town.ended("zoltan", started).result or "")["rows"] == [{"me": "zoltan"}]
+    finally:
+        town.sql(None, "drop owned by zoltan")
+        town.sql(None, "drop role zoltan")
+
+
+def test_a_role_that_cannot_log_in_cannot_start(town: Town) -> None:
+    town.sql(None, "alter role eve nologin")
+    try:
+        town.sql(OWNER, "select df.grant_usage('eve')")
+        with psycopg.connect(town.root) as connection:
+            connection.execute("set role eve")
+            with pytest.raises(psycopg.DatabaseError) as caught:
+                connection.execute("select df.start('SELECT 1')")
+        assert caught.value.diag.message_primary == 'current_user "eve" does not have LOGIN privilege.'
+        assert caught.value.sqlstate == "42501"
+    finally:
+        town.sql(None, "alter role eve login")
+
+
+def test_a_role_that_may_no_longer_log_in_runs_no_further_step(town: Town) -> None:
+    """Its session is still in the worker's pool; the step is refused all the same."""
+    started = town.start(BOB, "'SELECT 1' ~> df.wait_for_signal('go') ~> 'SELECT 2'")
+    with psycopg.connect(town.dsn(BOB), autocommit=True) as kept, town.work():
+        town.until("exists (select from df.runs where status = 'waiting')")
+        town.sql(None, "alter role bert nologin")
+        try:
+            kept.execute("select df.signal(%s, 'go')", [started])
+            row = kept.execute("select df.wait_for_completion(%s, 60)", [started]).fetchone()
+            assert row == ("failed",)
+            row = kept.execute("select error ->> 'message' from df.instances where id = %s", [started]).fetchone()
+            assert row is not None
+            assert "LOGIN" in row[0]
+        finally:
+            town.sql(None, "alter role bert login")
+
+
+def test_revoked_usage_stops_at_the_next_step(town: Town) -> None:
+    started = town.start(BOB, "'SELECT 1' ~> df.wait_for_signal('go') ~> 'SELECT 2'")
+    with town.work():
+        town.one(BOB, "select df.signal(%s, 'go')", started)
+        town.sql(OWNER, "select df.revoke_usage('bert')")
+        town.until("exists (select from df.instances where completed_at is not null)")
+    status, error = town.sql(None, "select status, error ->> 'message' from df.instances where id = %s", started)[0]
+    assert (status, "permission denied for schema df" in error) == ("failed", True)
+
+
+def test_superusers_start_only_where_the_setting_says_so(town: Town) -> None:
+    """Off here, because an ordinary role installed the schema."""
+    error = town.refused(None, "select df.start('SELECT 1')")
+    assert str(error.diag.message_primary).startswith("pgweave: superuser instances are disabled.")
+    assert '"postgres"' in str(error)
+    assert "superuser_instances" in str(error)
+    assert town.start(ANN, "'SELECT 1'"), "others are not affected"
+    town.sql(OWNER, "update df.settings set value = 1 where name = 'superuser_instances'")
+    assert town.one(None, "select df.start('SELECT 1')")
+
+
+def test_ordinary_roles_cannot_move_the_clock(town: Town) -> None:
+    for role, moved in ((ANN, False), (OWNER, False), (None, True)):
+        dsn = town.root if role is None else town.dsn(role)
+        with psycopg.connect(dsn, options="-c pgweave.fake_now=2001-02-03") as connection:
+            assert connection.execute("select extract(year from df.clock()) = 2001").fetchone() == (moved,)
+
+
+def test_the_owner_sees_everything_and_prunes(town: Town) -> None:
+    with town.work():
+        town.ended(ANN, town.start(ANN, "'SELECT 1'"))
+    assert len(town.sql(OWNER, "select * from df.list_instances()")) == 1
+    town.sql(OWNER, "update df.settings set value = 0 where name = 'retention_days'")
+    assert town.one(WORKER, "select df.prune()") == 1
+    assert town.sql(OWNER, "select * from df.instances") == []
+    assert town.sql(None, "select * from df.nodes") == []

@@ -159,6 +159,43 @@ def _shown(value: object) -> str:
     return "none" if value is None else f"`{value}`"
 
 
+class _Keys:
+    """A number for each step, the same for steps that are equal with all below them. Depth costs no stack."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._known: dict[int, tuple[Node, int]] = {}  # the step is kept, so that its id() stays its own
+
+    def of(self, root: Node) -> int:
+        """The number of a step."""
+        pending = [root]
+        while pending:
+            step = pending[-1]
+            below = nodes.children(step)
+            missing = [child for child in below if id(child) not in self._known]
+            if id(step) in self._known or not missing:
+                pending.pop()
+                if id(step) not in self._known:
+                    key = (type(step), *_own(step), *(self._known[id(child)][1] for child in below))
+                    self._known[id(step)] = step, self._numbers.setdefault(key, len(self._numbers))
+            else:
+                pending += missing
+        return self._known[id(root)][1]
+
+
+def _own(node: Node) -> Iterator[object]:
+    """What a step says itself, its sub-steps and places aside."""
+    for name in _FIELDS[type(node)]:
+        value = getattr(node, name)
+        if not _holds_steps(value):
+            yield name, repr(value)
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(one.name for one in fields(kind) if one.compare) for kind in get_args(nodes.Node)
+}
+
+
 @dataclass(slots=True)
 class _Comparison:
     """Walks two trees at once. Each method returns one step that holds both; `marks` says what became of it, by id()."""
@@ -166,7 +203,7 @@ class _Comparison:
     changes: list[Change] = field(default_factory=list)
     marks: dict[int, What] = field(default_factory=dict)
     kept: list[Node] = field(default_factory=list)  # keeps id() of marked steps their own
-    keys: _Keys = field(default_factory=lambda: _Keys())
+    keys: _Keys = field(default_factory=_Keys)
 
     def step(self, old: Node, new: Node) -> Node:
         """Compare two steps that stand at the same place."""
@@ -302,43 +339,6 @@ class _Comparison:
                 yield from zip(old[start:end], new[new_start:new_end], strict=True)
             else:
                 yield from _paired(old[start:end], new[new_start:new_end])
-
-
-class _Keys:
-    """A number for each step, the same for steps that are equal with all below them. Depth costs no stack."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[object, int] = {}
-        self._known: dict[int, tuple[Node, int]] = {}  # the step is kept, so that its id() stays its own
-
-    def of(self, root: Node) -> int:
-        """The number of a step."""
-        pending = [root]
-        while pending:
-            step = pending[-1]
-            below = nodes.children(step)
-            missing = [child for child in below if id(child) not in self._known]
-            if id(step) in self._known or not missing:
-                pending.pop()
-                if id(step) not in self._known:
-                    key = (type(step), *_own(step), *(self._known[id(child)][1] for child in below))
-                    self._known[id(step)] = step, self._numbers.setdefault(key, len(self._numbers))
-            else:
-                pending += missing
-        return self._known[id(root)][1]
-
-
-def _own(node: Node) -> Iterator[object]:
-    """What a step says itself, its sub-steps and places aside."""
-    for name in _FIELDS[type(node)]:
-        value = getattr(node, name)
-        if not _holds_steps(value):
-            yield name, repr(value)
-
-
-_FIELDS: dict[type, tuple[str, ...]] = {
-    kind: tuple(one.name for one in fields(kind) if one.compare) for kind in get_args(nodes.Node)
-}
 
 
 @dataclass(frozen=True, slots=True)

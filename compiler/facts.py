@@ -125,6 +125,11 @@ class Facts:
             step = outer
 
     @cached_property
+    def order(self) -> dict[Step, int]:
+        """Place of each step among the rows; sets of steps have an order of their own in every run."""
+        return {step: number for number, step in enumerate(self.root.walk())}
+
+    @cached_property
     def node_count(self) -> int:
         """Rows that lowering makes; children count three here and their own instance's rows there."""
         return sum(3 if isinstance(step.node, nodes.CallChild) else 1 for step in self.root.walk())
@@ -207,10 +212,14 @@ class Facts:
         """For each step that binds a name the places that may read what it bound."""
         found: dict[Step, list[Read]] = defaultdict(list)
         for read in self.flow.reads:
-            for binder in read.binders:
-                if binder is not None:
-                    found[binder].append(read)
+            for binder in self.binders(read):
+                found[binder].append(read)
         return found
+
+    def binders(self, read: Read) -> list[Step]:
+        """The steps that may have bound a name that is read, in the order of the rows."""
+        found = [step for step in read.binders if step is not None]
+        return found if len(found) < 2 else sorted(found, key=self.order.__getitem__)
 
     def looks_at(self, step: Step) -> list[Read]:
         """Every reading of what a step results in: under its own name, or that of a step around it that passes it on."""
@@ -248,7 +257,8 @@ class Facts:
         """Everything a step may result in; empty for one that never ends."""
         if step not in self._results:
             self._results[step] = ()  # a step that reads its own result, in a loop, knows nothing by that
-            self._results[step] = tuple(dict.fromkeys(self._result(step)))
+            found = tuple(self._result(step))
+            self._results[step] = found if len(found) < 2 else tuple(dict.fromkeys(found))
         return self._results[step]
 
     def _result(self, step: Step) -> Iterable[Result]:
@@ -308,17 +318,19 @@ class Facts:
         """The names a step reads."""
         return self._reads.get(step, [])
 
-    def bound(self, read: Read) -> tuple[Result, ...] | None:
-        """What a reference may stand for; None when that is not known for all paths that bind it."""
+    @cached_property
+    def readings(self) -> tuple[tuple[Read, tuple[Result, ...]], ...]:
+        """Every reading of a name, with what it may stand for; nothing where that is not known on all its paths."""
+        return tuple((read, self._bound(read)) for read in self.flow.reads)
+
+    def _bound(self, read: Read) -> tuple[Result, ...]:
         found: list[Result] = []
-        for binder in read.binders:
-            if binder is None:
-                continue
+        for binder in self.binders(read):
             results = self.results(binder)
             if not results or isinstance(binder.node, nodes.Opaque):
-                return None
+                return ()
             found += results
-        return tuple(dict.fromkeys(found)) or None
+        return tuple(found) if len(found) < 2 else tuple(dict.fromkeys(found))
 
     # SQL
 

@@ -127,4 +127,4 @@ def check(module: Module, *, target: Target = "pgweave", parser: bool = True) ->
         return code not in known | _FOUND_ELSEWHERE
 
     kept = suppress.apply(found, module, judged)
-    return tuple(sorted(kept, key=lambda diagnostic: (diagnostic.span, diagnostic.code)))
+    return tuple(sorted(kept, key=lambda diagnostic: (diagnostic.span, diagnostic.code, diagnostic.title)))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
+from pgweave.grammar.kinds import MAX_NODES
 from pgweave.grammar.nodes import Text
 from pgweave.grammar.template import Context, scan_raw, scan_sql
 
@@ -108,7 +110,13 @@ def texts(node: Node) -> Iterator[tuple[Text, Slot]]:
 
 
 def _scan(text: Text, slot: Slot) -> tuple[Placeholder, ...]:
-    return scan_sql(text.value) if slot is Slot.SQL else scan_raw(text.value)
+    return placeholders(text.value) if slot is Slot.SQL else scan_raw(text.value)
+
+
+@lru_cache(maxsize=MAX_NODES)
+def placeholders(sql: str) -> tuple[Placeholder, ...]:
+    """Every placeholder in a text of SQL; remembered, since facts, graph and PostgreSQL's parser all ask for them."""
+    return scan_sql(sql) if "$" in sql or "{" in sql else ()
 
 
 def _reference(text: Text, slot: Slot, placeholder: Placeholder) -> Reference:

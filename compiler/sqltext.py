@@ -18,7 +18,8 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pgweave.grammar.template import Context, Placeholder, scan_sql, statement_count
+from pgweave.compiler import reads
+from pgweave.grammar.template import Context, Placeholder, statement_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,7 +65,7 @@ class Statement:
     certain: bool = True
     second: int = -1
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """`select_stmt`, `insert_stmt`, .. as libpg_query calls them; empty when it is not known."""
         return (self.tree.WhichOneof("node") or "") if self.tree is not None else ""
@@ -116,7 +117,7 @@ def examine(text: str) -> Statement | None:
     """Read the SQL of one step. None without a parser."""
     if not available():
         return None
-    placeholders = tuple(found for found in scan_sql(text) if found.context is Context.CODE) if _MAY_HOLD(text) else ()
+    placeholders = tuple(found for found in reads.placeholders(text) if found.context is Context.CODE)
     certain = not any(found.brace for found in placeholders)
     masked = mask(text, placeholders)
     if nesting(masked) > MAX_NESTING:
@@ -136,9 +137,6 @@ def examine(text: str) -> Statement | None:
     if parsed is not None and count > 1:
         return replace(statement, second=statement.offset(parsed.stmts[1].stmt_location))
     return statement
-
-
-_MAY_HOLD = re.compile(r"[${]").search
 
 
 def mask(text: str, placeholders: Iterable[Placeholder], *, quoted: bool = False) -> str:

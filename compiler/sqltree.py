@@ -193,13 +193,13 @@ def _empty_because(value: Message, select: Message) -> str | None:
     if kind == "type_cast":
         return _empty_because(value.type_cast.arg, select)
     if kind == "a_const" and value.a_const.isnull:
-        return "it is NULL"
+        return "it is NULL by its own words, as here"
     if kind == "a_expr" and _kind(value.a_expr) == "AEXPR_NULLIF":
-        return "NULLIF(..) may be NULL"
+        return "NULLIF(..) is NULL"
     if kind == "func_call" and select.HasField("where_clause") and not select.group_clause:
         name = called(value.func_call)
         if name in AGGREGATES - {"count"} and not value.func_call.HasField("over"):
-            return f"{name}(..) is NULL when no row matches"
+            return f"no row matches: {name}(..) of nothing is NULL"
     return None
 
 
@@ -492,6 +492,8 @@ def _rows_unlimited(statement: Statement, select: Message) -> Rows:
 
 def _functions(target: Message) -> list[str]:
     """Functions called in an item of the select list, sub-selects and window functions aside."""
+    if target.res_target.val.WhichOneof("node") in {"column_ref", "a_const", "param_ref"}:
+        return []
     found: list[str] = []
     stack = [target]
     while stack:
@@ -532,6 +534,8 @@ def _rows_of_source(statement: Statement, item: Message) -> Rows:
 
 
 def _all_ctes(statement: Statement) -> list[Message]:
+    if "with" not in statement.text.lower():
+        return []
     return [table for name, clause in walk(statement.tree) if name == "WithClause" for table in clause.ctes]
 
 
@@ -553,6 +557,16 @@ def _pinned(condition: Message) -> bool:
             return True
         case _:
             return False
+
+
+def _has_column(node: Message) -> bool:
+    match node.WhichOneof("node"):
+        case "column_ref":
+            return True
+        case "param_ref" | "a_const":
+            return False
+        case _:
+            return any(name == "ColumnRef" for name, _ in walk(node))
 
 
 def _kind(expression: Message) -> str:

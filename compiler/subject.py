@@ -6,6 +6,7 @@ where the text was put together some other way, so that a fix never guesses.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Target: TypeAlias = Literal["pgweave", "pg_durable"]
 
+_VERB = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(\w+)", re.DOTALL)
 WIDEST = 24  # characters of a person's own text that a label repeats
 
 
@@ -58,14 +60,12 @@ class Subject:
         tokens = lex(literal).tokens
         if len(tokens) != 1 or tokens[0].kind != STRING or tokens[0].value != text.value:
             return None
-        if literal.startswith("$"):
-            tag = literal[: literal.index("$", 1) + 1]
-            written = None if tag in new else new
-        elif literal.startswith("'"):
-            written = new.replace("'", "''")
-        else:  # E'..' and its like
-            written = None if "\\" in new or literal[:1] not in "eE" else new.replace("'", "''")
-        return None if written is None else Edit(text.span_of(start, end), written)
+        opening = literal[: literal.index("$", 1) + 1] if literal.startswith("$") else literal[: literal.index("'") + 1]
+        closing = len(opening) if literal.startswith("$") else 1
+        # Not span_of, which is for carets: the last character may be a quote that is written twice.
+        last = text.span.end - closing if end == len(text.value) else text.locate(end)
+        written = _in_quotes(new, opening)
+        return None if written is None else Edit(Span(text.locate(start), last), written)
 
     def rewrite(self, title: str, text: Text, start: int, end: int, new: str, *, safe: bool = False) -> Fix | None:
         """A fix of one edit within a text."""
@@ -82,3 +82,18 @@ class Subject:
         opening = written.find("(")
         named = written[:3].lower() == "df." and opening > 0
         return Span(node.span.start, node.span.start + opening) if named else node.span
+
+
+def verb(text: Text, start: int = 0) -> Span:
+    """The first word of a statement, comments aside; the whole text if there is none. start: where in it to look."""
+    word = _VERB.match(text.value, start)
+    return text.span_of(word.start(1), word.end(1)) if word else text.span
+
+
+def _in_quotes(text: str, opening: str) -> str | None:
+    """How a text is written behind this opening quote; None when it cannot be."""
+    if opening.startswith("$"):
+        return None if opening in text else text
+    if opening == "'" or (opening in ("e'", "E'") and "\\" not in text):
+        return text.replace("'", "''")
+    return None

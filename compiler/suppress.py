@@ -1,6 +1,6 @@
 """Findings that somebody decided to live with: `-- pgweave: allow PW102 because the queue is never empty`.
 
-At the end of a line the comment speaks of the findings that begin on that line; on a line of its own of the next line
+At the end of a line the comment speaks of the findings that touch that line; on a line of its own of the next line
 that is not a comment, and of the whole workflow if one begins there. A comment without a reason, or one that allows
 nothing, is itself a finding. Comments inside a step's SQL count as well: that is where people write them.
 """
@@ -80,8 +80,8 @@ def _next_line(source: Source, line: int) -> int:
 
 
 def _covers(allow: _Allow, diagnostic: Diagnostic, module: Module) -> bool:
-    source = module.source
-    if source.location(diagnostic.span.start).line == allow.line:
+    source, span = module.source, diagnostic.span
+    if source.location(span.start).line <= allow.line <= source.location(max(span.start, span.end - 1)).line:
         return True
     return any(
         diagnostic.span in definition.span and source.location(definition.span.start).line == allow.line
@@ -95,6 +95,7 @@ def _complaints(allow: _Allow, used: set[str], judged: Callable[[str], bool], so
         return
     if not allow.reason:
         yield finding("PW030", allow.span, what="nothing stands behind the code", allowed=allow.codes[0])
+        return
     unused = [code for code in allow.codes if code not in used and (judged(code) or code not in CATALOGUE)]
     if not unused:
         return
@@ -105,5 +106,13 @@ def _complaints(allow: _Allow, used: set[str], judged: Callable[[str], bool], so
         what = f"{code} cannot be allowed"
     else:
         what = f"there is no {code} here"
-    fix = Fix("Remove the comment", (Edit(allow.span, ""),), safe=True) if len(unused) == len(allow.codes) else None
+    whole = len(unused) == len(allow.codes)
+    fix = Fix("Remove the comment", (Edit(_with_blanks(allow.span, source.text), ""),), safe=True) if whole else None
     yield finding("PW031", allow.span, what=what, fix=fix)
+
+
+def _with_blanks(span: Span, text: str) -> Span:
+    """A comment with the blanks before it; with its line feed, if it has a line of its own."""
+    start = len(text[: span.start].rstrip(" \t"))
+    alone = start == 0 or text[start - 1] == "\n"
+    return Span(start, span.end + 1 if alone and text[span.end : span.end + 1] == "\n" else span.end)

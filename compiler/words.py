@@ -46,7 +46,8 @@ def describe(node: Node) -> Words:
         case nodes.IfRows():
             return Words("rows in", f"{node.result_name.value}?")
         case nodes.Join():
-            return Words("join", f"all {len(node.branches)} branches")
+            count = len(node.branches)
+            return Words("join", f"all {count} branches" if count > 2 else "both branches")
         case nodes.Race():
             return Words("race", "the first to finish wins")
         case nodes.Loop():

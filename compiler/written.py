@@ -57,13 +57,13 @@ class Row:
 
 
 def rows(root: Step) -> Iterator[Row]:
-    """Every row of a definition that has an operator between operands, outermost first."""
+    """Every row of a definition that two people may read differently, outermost first."""
     inner: set[Step] = set()
     for step in root.walk():
-        if step not in inner:
+        if step.children and step not in inner:
             row, spine = _row(step)
             inner.update(spine)
-            if row.operators:
+            if not row.plain:
                 yield row
 
 
@@ -130,7 +130,9 @@ def _operand(step: Step, span: Span | None = None) -> Operand:
 
 def _is_bare_loop(node: Node) -> bool:
     """`@> step`; with parentheses behind the `@>` nobody can take it for more than it is."""
-    return isinstance(node, nodes.Loop) and node.operator is not None and node.parens is None and node.body.parens is None
+    return (
+        isinstance(node, nodes.Loop) and node.operator is not None and node.parens is None and node.body.parens is None
+    )
 
 
 def actual(row: Row) -> Tree:

@@ -110,11 +110,11 @@ _HALF_BUILT = "Write both branches: `condition ?> step !> other step`, in parent
 
 def dangling(partial: PartialIf, report: Report, advice: str = _HALF_BUILT, fix: Fix | None = None) -> None:
     """Report an if that is only half built: no `!>` comes, or something stands between it and the `?>`."""
-    notes = ()
+    notes = []
     if partial.taken is not None:
         symbol = report.written(partial.taken)
-        notes = (Note(partial.taken, f"`{symbol}` takes the half-built if as its left side"),)
-    report.add("PW104", partial.operator, notes=notes, fix=fix, help=advice)
+        notes.append(Note(partial.taken, f"`{symbol}` takes the half-built if as its left side"))
+    report.add("PW104", partial.operator, notes=tuple(notes), fix=fix, help=advice)
 
 
 def _report_bad_step(bad: BadStep, report: Report, strict: str) -> None:
@@ -278,7 +278,12 @@ class _Maker:
         try:
             known = to_jsonb(value, value.span)
         except FoldError as error:
-            self.report.add("PW022", error.span, what=f"`{param.name}` of df.{self.call.name}", detail=error.detail.removeprefix("not JSON: "))
+            self.report.add(
+                "PW022",
+                error.span,
+                what=f"`{param.name}` of df.{self.call.name}",
+                detail=error.detail.removeprefix("not JSON: "),
+            )
             raise _Reported from None
         return known.json if known else None
 

@@ -43,9 +43,9 @@ def problem(expression: str) -> BadCron | None:
     for field, place in zip(_FIELDS, found, strict=True):
         at = place.start()
         for item in place.group().lower().split(","):
-            detail = _bad_item(field, item)
-            if detail is not None:
-                return BadCron(detail, at, at + len(item))
+            wrong = _bad_item(field, item)
+            if wrong is not None:
+                return BadCron(wrong, at, at + len(item))
             at += len(item) + 1
     return None
 

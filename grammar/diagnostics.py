@@ -278,7 +278,7 @@ CATALOGUE: dict[str, Rule] = {
         Rule(
             "PW028",
             "double-quotes",
-            _W,
+            _E,
             "Double quotes hold a name, not text",
             "read as the name of a column",
             "Text stands in single quotes: '{text}'.",
@@ -297,7 +297,7 @@ CATALOGUE: dict[str, Rule] = {
             _W,
             "This allow allows nothing",
             "{what}",
-            "Remove it, or move it: at the end of a line it speaks of that line, on a line of its own of the next.",
+            "Remove it, or move it: at the end of a line it speaks of that line, on a line of its own of the next one.",
         ),
         Rule(
             "PW101",
@@ -320,7 +320,7 @@ CATALOGUE: dict[str, Rule] = {
             "else-if-chain",
             _E,
             "The second test takes the whole first if as its condition",
-            "everything to the left of this `?>` is its condition",
+            "all of this is the condition of the second `?>`",
             "Put what follows the first `!>` into parentheses: `!> ({rest})`.",
         ),
         Rule(
@@ -463,7 +463,7 @@ CATALOGUE: dict[str, Rule] = {
             _E,
             "This step is never reached",
             "nothing gets past {what}",
-            "Remove it, or give the {kind} an end.",
+            "{help}",
         ),
         Rule(
             "PW304",
@@ -510,7 +510,7 @@ CATALOGUE: dict[str, Rule] = {
             "PW401",
             "signal-timeout-unchecked",
             _W,
-            "When no signal comes in {seconds} seconds, the workflow goes on all the same",
+            "When no signal comes within {limit}, the workflow goes on all the same",
             "nothing asks whether the wait timed out",
             "{help}",
         ),
@@ -562,7 +562,7 @@ CATALOGUE: dict[str, Rule] = {
             "compose-time-call",
             _E,
             "This is evaluated once, when the workflow is put together",
-            "`{what}` is frozen before the first step runs",
+            "{what} is frozen before the first step runs",
             "Move it into the SQL of the step, inside the quotes.",
         ),
         Rule(

@@ -57,6 +57,27 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
         raise
 
 
+def half_built(text: Text, span: Span) -> tuple[Node, Node] | None:
+    """Condition and first branch of a half-built if that is written as its JSON; None if it is none. BadStep as ensure."""
+    try:
+        json = parse_json(text)
+    except BadJson:
+        return None
+    mark, parts = json.get("_partial_if"), [json.get("condition"), json.get("then_branch")]
+    if mark is None or not (mark.value is True or (isinstance(mark.value, Text) and mark.value.value == "true")):
+        return None
+    found = []
+    for part in parts:
+        if part is None or part.value is None:
+            return None
+        found.append(_Reader(span).read(part, 0) if part.is_object else ensure(_as_text(part), part.span))
+    return found[0], found[1]
+
+
+def _as_text(json: Json) -> Text:
+    return json.value if isinstance(json.value, Text) else render_jsonb(json)
+
+
 _ANSWERS = frozenset({"OK", "pending", "running", "completed", "failed", "cancelled"})
 _ANSWER = re.compile("Instance [0-9a-f]{8} (?:cancelled:|is already) |Triggered run for ")
 _INSTANCE = re.compile("[0-9a-f]{8}")
@@ -67,7 +88,10 @@ def _answer(text: str) -> tuple[str, str] | None:
     """What a text is that df.start, df.status and their like have given, and what to do; None for a statement."""
     start = text.lstrip(" \t\n\r")[:60]
     if text in _ANSWERS or _ANSWER.match(start):
-        return "the answer of a df function, not a statement", "Call that function before df.start, or in the SQL of a step."
+        return (
+            "the answer of a df function, not a statement",
+            "Call that function before df.start, or in the SQL of a step.",
+        )
     if _INSTANCE.fullmatch(start):
         return "the id of an instance, not a statement", f"Wait for that instance with df.await_instance('{start}')."
     return None

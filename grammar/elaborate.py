@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pgweave.grammar import fold, nodes, syntax
 from pgweave.grammar.calls import Report, as_step, bind, bind_name, build, dangling
 from pgweave.grammar.diagnostics import Edit, Fix, Note
+from pgweave.grammar.durofut import BadStep, half_built
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.lexer import DSL_OPERATORS, KNOWN_OPERATORS, QUOTED, WORD
 from pgweave.grammar.nodes import Definition, Text, Variable
@@ -47,7 +48,9 @@ _SQL_TEXT = re.compile(r"\s*(?:select|insert|update|delete|with|call|values|merg
 _DSL_CHARACTERS = frozenset("".join(DSL_OPERATORS))
 # Operators of PostgreSQL that have no meaning between two bare texts, and what people mean who write them there.
 _SLIPS = {"&&": "&", "->": "~>", "->>": "~>", ">>": "~>", "|>": "~>", "=>>": "~>"}
-_NONE_FOR_TEXT = frozenset({"&&", "->", "->>", ">>", "<<", "#>", "#>>", "#", "?", "?|", "?&", "@>", "<@", "@?", "&<", "&>"})
+_NONE_FOR_TEXT = frozenset(
+    {"&&", "->", "->>", ">>", "<<", "#>", "#>>", "#", "?", "?|", "?&", "@>", "<@", "@?", "&<", "&>"}
+)
 _FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one program
 
 
@@ -289,6 +292,7 @@ class Elaborator:
         if len(expr.parts) == 1 and name.kind == QUOTED and (not self._embedded or _SQL_TEXT.match(name.value)):
             shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."
             self.report.add("PW028", expr.span, text=shown)
+            return BrokenValue(span=expr.span)
         return self._opaque(expr)
 
     def _chained(self, expr: syntax.Chained) -> Value:
@@ -319,7 +323,7 @@ class Elaborator:
         if isinstance(value, StepValue) and expr.type in ("text", "varchar"):
             return StepValue(span=expr.span, node=value.node)
         if expr.type.startswith("df.") and expr.start < expr.inner.start and isinstance(expr.inner, syntax.Literal):
-            found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL a literal of a type called df.start
+            found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL, of a type called df.start
             help_ = "The arguments of a call stand in parentheses."
             self.report.add("PW001", expr.inner.span, expected='"("', found=found, help=help_)
             return BrokenValue(span=expr.span)
@@ -427,7 +431,9 @@ class Elaborator:
                 named = bind_name(node, right.text, expr.span, expr.operator.span, expr.left.span, self.report)
                 return BrokenValue(span=expr.span) if named is None else StepValue(span=expr.span, node=named)
             case OpaqueValue() if self._is_bare_name(expr.right):
-                fix = Fix("Put it in quotes", (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),), safe=True)
+                fix = Fix(
+                    "Put it in quotes", (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),), safe=True
+                )
                 what, expected = "The name of a result", "a text in quotes"
                 actual = "the name of a column"
                 self.report.add("PW019", right.span, what=what, expected=expected, actual=actual, fix=fix)
@@ -442,9 +448,7 @@ class Elaborator:
 
     def _is_bare_name(self, expr: syntax.Expr) -> bool:
         """`'SELECT 1' |=> one`, in a program, where no column can be meant."""
-        return (
-            not self._embedded and isinstance(expr, syntax.Column) and [part.kind for part in expr.parts] == [WORD]
-        )
+        return not self._embedded and isinstance(expr, syntax.Column) and [part.kind for part in expr.parts] == [WORD]
 
     def _half_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
         if isinstance(left, PartialIf):
@@ -457,6 +461,8 @@ class Elaborator:
 
     def _whole_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
         else_branch = as_step(right, self.report)
+        if isinstance(left, TextValue):
+            left = self._written_half(left, expr.operator) or left
         if isinstance(left, PartialIf) and left.taken is not None and else_branch is not None:
             start, end = left.then_branch.outer.start, expr.left.end
             edits = (Edit(Span(start, start), "("), Edit(Span(end, end), ")"))
@@ -481,6 +487,16 @@ class Elaborator:
         help_ = "Write `condition ?> step !> other step`, with parentheses around each that holds an operator."
         self.report.add("PW020", expr.operator.span, title=title, label="", help=help_, notes=(note,))
         return BrokenValue(span=expr.span)
+
+    def _written_half(self, value: TextValue, operator: Token) -> Value | None:
+        """What `?>` gives, written as the JSON that it is."""
+        try:
+            parts = half_built(value.text, value.span)
+        except BadStep:
+            return None
+        if parts is None:
+            return None
+        return PartialIf(span=value.span, condition=parts[0], then_branch=parts[1], operator=operator.span)
 
     def _call(self, expr: syntax.CallExpr) -> Value:
         name = expr.df_name

@@ -53,11 +53,11 @@ def form_of(name: str) -> Form:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One df call in a text of SQL. tokens: of the call alone; diagnostics: what was wrong with their letters;
-    within: the stretch that they stand in.
+    """One df call in a text of SQL.
 
-    certain: whether it stands where SQL must stand; in any other string it may be talk about df, and counts only if
-    nothing is wrong with it.
+    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the stretch that it stands in.
+    certain: whether SQL must stand there; in any other string it may be talk about df, and counts only if nothing is
+    wrong with it.
     """
 
     tokens: list[Token]

@@ -164,9 +164,14 @@ def place_at(module: Module, start: int, end: int | None = None) -> Place | None
     wanted = Span(start, start + 1 if end is None else end)
     found: Place | None = None
     for place in places(module):
-        if wanted in place.outer and (found is None or place.outer in found.outer):
+        span = place.node.outer if _in_json(place) else place.outer
+        if wanted in span and (found is None or span in found.outer):
             found = place
     return found
+
+
+def _in_json(place: Place) -> bool:
+    return place.parent is not None and place.text.startswith("{", place.parent.node.span.start)
 
 
 def without_parentheses(text: str, span: Span) -> Span:

@@ -166,7 +166,11 @@ def describe(value: Value) -> str:
             return "text"
         case NumberValue():
             if not isinstance(value.number, int):
-                return "a number of type numeric" if value.number == value.number.to_integral_value() else "a number with decimals"
+                return (
+                    "a number of type numeric"
+                    if value.number == value.number.to_integral_value()
+                    else "a number with decimals"
+                )
             return "a whole number of type bigint" if value.bits > 32 else "a whole number"
         case BooleanValue():
             return "true or false"

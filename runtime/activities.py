@@ -43,7 +43,7 @@ def wait_row(todo: Todo, variables: Mapping[str, str], now: datetime | None) -> 
                 return row | {"due_at": next_tick(str(todo.row.config()["cron_expr"]), now).isoformat()}
             case "SIGNAL":
                 config = todo.row.config()
-                return row | {"signal_name": config["signal_name"], "seconds": config.get("timeout_seconds")}
+                return row | {"signal_name": _name(config), "seconds": _timeout(config)}
             case "AWAIT_INSTANCE":
                 return row | _awaited(todo, variables)
             case other:
@@ -52,10 +52,29 @@ def wait_row(todo: Todo, variables: Mapping[str, str], now: datetime | None) -> 
         raise StepProblem(f"Invalid {todo.row.node_type} config: {error}") from error
 
 
-def _seconds(text: str) -> int:
-    if not text.isdigit():
+FOREVER = 1e12  # seconds; the database takes any such time for infinity. Rows may be written by hand
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal():
         raise StepProblem(f"Invalid sleep duration: {text}")
-    return int(text)
+    return min(int(text), FOREVER)
+
+
+def _timeout(config: Mapping[str, object]) -> float | None:
+    value = config.get("timeout_seconds")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"timeout_seconds is {value!r}, not a positive number")
+    return min(value, FOREVER)
+
+
+def _name(config: Mapping[str, object]) -> str:
+    name = config["signal_name"]
+    if not isinstance(name, str):
+        raise ValueError(f"signal_name is {name!r}, not a text")
+    return name
 
 
 def _awaited(todo: Todo, variables: Mapping[str, str]) -> dict[str, object]:
@@ -69,7 +88,8 @@ def _awaited(todo: Todo, variables: Mapping[str, str]) -> dict[str, object]:
         raise StepProblem(str(problem)) from problem
     if not instance_id:
         raise StepProblem("AWAIT_INSTANCE resolved to an empty instance_id")
-    return {"awaited_id": instance_id, "seconds": config.get("timeout_seconds")}
+    # PostgreSQL has no NUL in texts, and no instance has an id with one.
+    return {"awaited_id": instance_id.replace("\0", "�"), "seconds": _timeout(config)}
 
 
 def execute(

@@ -25,7 +25,7 @@ from pgweave.grammar.template import statement_count
 from pgweave.runtime.advance import Run
 from pgweave.runtime.errors import LeaseLost, StepInterrupted
 from pgweave.runtime.queries import QUERIES
-from pgweave.runtime.store import ALREADY_RUN, fenced
+from pgweave.runtime.store import ALREADY_RUN, LEASE_LOST, TO_BE_CANCELLED, fenced
 from pgweave.runtime.values import Rendered, ValueProblem, render_sql
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 5
 # Serialization failure, deadlock, lock not available, administrator's shutdown, crash, too many connections, no
-# connection: none of them says anything about the step.
-PASSING = ("40001", "40P01", "55P03", "57P", "53", "08")
+# connection, a server that is being failed over: none of them says anything about the step.
+PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
 # "cannot run inside a transaction block" and "invalid transaction termination". Nothing has happened yet when they come.
 REFUSES_TRANSACTIONS = ("25001", "2D000")
 CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
@@ -218,12 +218,25 @@ def _translated(step: Step) -> Iterator[None]:
     from psycopg_pool import PoolTimeout
 
     try:
-        with fenced():
-            yield
+        yield
     except PoolTimeout as error:
         raise _Again({"message": _no_session(step, error)}) from error
     except psycopg.Error as error:
-        raise _meaning(error, step.rendered) from error
+        if not _is_refusal(error):
+            raise _meaning(error, step.rendered) from error
+        with fenced():
+            raise
+
+
+def _is_refusal(error: psycopg.Error) -> bool:
+    """Whether the schema refuses us. The SQL of a step may raise the same codes; it cannot have functions in schema df."""
+    if error.sqlstate not in {LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED}:
+        return False
+    if not (error.diag.context or "").startswith("PL/pgSQL function df."):
+        return False
+    if error.sqlstate == ALREADY_RUN:
+        raise _AlreadyRun from error
+    return True
 
 
 def _no_session(step: Step, error: Exception) -> str:
@@ -235,8 +248,6 @@ def _meaning(error: psycopg.Error, rendered: Rendered) -> Exception:
     import psycopg
 
     state = error.sqlstate
-    if state == ALREADY_RUN:
-        return _AlreadyRun()
     if state in REFUSES_TRANSACTIONS:
         return _RefusesTransactions()
     described = describe(error, rendered)

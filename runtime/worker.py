@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgweave.worker")
 
+MIN_POLL_SECONDS = 0.01  # between two looks of which the first found nothing, however often somebody rings
+
 PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
 
 
@@ -149,8 +151,10 @@ class Worker:
         import psycopg
 
         pending: set[Future[None]] = set()
-        pause = self.settings.poll_seconds
+        pause, looked_at = self.settings.poll_seconds, 0.0
         while not self.stopping:
+            # A flood of rings must not become a flood of polls. After a pause of its own nothing is waited for.
+            self._stop.wait(max(0.0, looked_at + MIN_POLL_SECONDS - monotonic()))
             self._bell.clear()
             pending = {future for future in pending if not future.done()}
             free = self.settings.concurrency - len(pending)
@@ -161,6 +165,8 @@ class Worker:
             except psycopg.Error as error:
                 log.warning("cannot claim: %s", type(error).__name__)
                 leases, pause = [], min(pause * 2, 30.0)
+            # As long as there is work, the next look is at once.
+            looked_at = 0.0 if leases else monotonic()
             if leases:
                 failpoint("after_claim")
             for lease in leases:

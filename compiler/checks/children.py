@@ -101,8 +101,7 @@ def awaits_itself(subject: Subject) -> Iterator[Diagnostic]:
 
 def child_result_path(subject: Subject) -> Iterator[Diagnostic]:
     """PW607. `$c.result.rows`, `$c.rows` or another column of the child's: all of it is JSON under `result`."""
-    for read in subject.facts.flow.reads:
-        results = subject.facts.bound(read) or ()
+    for read, results in subject.facts.readings:
         if not results or not all(isinstance(one.step.node, nodes.CallChild | nodes.AwaitInstance) for one in results):
             continue
         reference, placeholder = read.reference, read.reference.placeholder
@@ -132,7 +131,9 @@ def timeout_too_short(subject: Subject) -> Iterator[Diagnostic]:
         node = step.node
         assert isinstance(node, nodes.CallChild)
         option, child = node.option("timeout_seconds"), subject.facts.waiting(step.children[0])
-        if option is None or type(option.value) is not int or child is None or child.best <= option.value:
+        if option is None or not isinstance(option.value, int) or _problem(option) or child is None:
+            continue
+        if child.best <= option.value:
             continue
         yield finding("PW608", option.value_span, child=int(child.best), limit=option.value)
 

@@ -38,7 +38,8 @@ def non_query_condition(subject: Subject) -> Iterator[Diagnostic]:
             continue
         expression = text.value.strip()
         better = f"SELECT ({expression})::boolean"
-        fix = subject.rewrite("Select its value", text, 0, len(text.value), better, safe=True)
+        commented = "--" in expression  # would swallow the bracket
+        fix = None if commented else subject.rewrite("Select its value", text, 0, len(text.value), better, safe=True)
         shown = better if len(better) < 60 else "SELECT (..)::boolean"
         yield finding("PW306", text.span_of(0, len(text.value)), help=f"`{shown}`", fix=fix)
 

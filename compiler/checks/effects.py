@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pgweave.compiler import sqltree
+from pgweave.compiler.subject import verb
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
 from pgweave.grammar.lexer import STRING, WORD, lex
@@ -63,8 +64,7 @@ def _not_repeatable(statement: Statement) -> str | None:
 def _first_word(step: Step) -> Span:
     node = step.node
     assert isinstance(node, nodes.Sql)
-    word = re.compile(r"\s*(\w+)").match(node.query.value)
-    return node.query.span_of(word.start(1), word.end(1)) if word else node.query.span
+    return verb(node.query)
 
 
 def session_state(subject: Subject) -> Iterator[Diagnostic]:
@@ -148,7 +148,7 @@ def compose_time_call(subject: Subject) -> Iterator[Diagnostic]:
             continue
         looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
         late = looped or subject.facts.preceded(step) is not None
-        what = "a sub-select" if words[0] == "select" else words[0]
+        what = "the sub-select" if words[0] == "select" else f"`{words[0]}`"
         found = finding("PW503", node.span, what=what)
         yield found if late else rated(found, Severity.WARNING)
 
@@ -158,15 +158,17 @@ def quote_hell(subject: Subject) -> Iterator[Diagnostic]:
     for step in subject.facts.of(nodes.Sql):
         node = step.node
         assert isinstance(node, nodes.Sql)
-        if "''" not in node.query.value:
-            continue
-        literal = subject.written(node.query.span)
-        if not literal.startswith("'") or "''''" not in literal[1:-1]:
-            continue
-        tokens = lex(literal).tokens
-        if len(tokens) != 1 or tokens[0].kind != STRING or tokens[0].value != node.query.value:
+        literal = subject.written(node.query.span) if "''" in node.query.value else ""
+        tokens = lex(literal).tokens if literal.startswith("'") else []
+        if len(tokens) != 1 or tokens[0].value != node.query.value or not _holds_quoted_quotes(node.query.value):
             continue
         better = quote(node.query.value)
         tag = better[: better.index("$", 1) + 1] if better.startswith("$") else "$q1$"
         fix = Fix(f"Write {tag} .. {tag}", (Edit(node.query.span, better),), safe=True)
         yield finding("PW506", node.query.span, levels="two", tag=tag, fix=fix)
+
+
+def _holds_quoted_quotes(value: str) -> bool:
+    """Whether a string in the SQL holds a quote itself; an empty string does not."""
+    strings = [value[token.start : token.end] for token in lex(value).tokens if token.kind == STRING]
+    return any(string.startswith("'") and "''" in string[1:-1] for string in strings)

@@ -34,7 +34,7 @@ def mixed_operators(subject: Subject) -> Iterator[Diagnostic]:
     Not where a more telling finding speaks of it: a loop that repeats too little, an else-if chain.
     """
     for row in subject.facts.operator_rows:
-        if row.plain or _swallowing(subject.facts, row) or _else_ifs(row):
+        if _swallowing(subject.facts, row) or _else_ifs(row):
             continue
         actual, likely = _smallest(written.actual(row), written.documented(row))
         if actual == likely:
@@ -65,7 +65,7 @@ def else_if_chain(subject: Subject) -> Iterator[Diagnostic]:
         end = row.operands[places[-1] + 3].span.end
         opening = [Edit(Span(start, start), "(") for start in starts]
         fix = Fix("Nest the tests", (*opening, Edit(Span(end, end), ")" * len(opening))))
-        yield finding("PW103", Span(starts[0], end), rest=subject.brief(Span(starts[0], end)), fix=fix)
+        yield finding("PW103", row.left_span(places[0] + 1), rest=subject.brief(Span(starts[0], end)), fix=fix)
 
 
 def composite_condition(subject: Subject) -> Iterator[Diagnostic]:
@@ -211,11 +211,9 @@ def _in_words(subject: Subject, row: Row, actual: Tree, likely: Tree) -> tuple[s
     found = _text(actual, words), _text(likely, words)
     if sum(map(len, found)) <= _LONGEST:
         return found
-    places = sorted(set(_places(actual)) | set(_places(likely)))
-    letters = {at: chr(ord("a") + number % 26) for number, at in enumerate(places)}
-    short = [
-        letters.get(at, word) if not word.startswith("'") or len(word) > 8 else word for at, word in enumerate(words)
-    ]
+    long = [at for at in sorted({*_places(actual), *_places(likely)}) if row.operands[at].step is not None]
+    letters = {at: chr(ord("a") + number % 26) for number, at in enumerate(long)}
+    short = [letters.get(at, word) for at, word in enumerate(words)]
     return _text(actual, short), _text(likely, short)
 
 

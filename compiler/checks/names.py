@@ -67,7 +67,7 @@ def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
     other paths never get here.
     """
     for read in subject.facts.flow.reads:
-        binders = [binder for binder in read.binders if binder is not None]
+        binders = subject.facts.binders(read)
         if None not in read.binders or not binders or any(isinstance(one.node, nodes.Opaque) for one in binders):
             continue
         first_turn = read.first == frozenset({None})
@@ -82,7 +82,7 @@ def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
             label=label,
             notes=tuple(
                 Note(binding.span, f"`{name}` is bound here")
-                for step in sorted(binders, key=lambda step: step.node.span)[:3]
+                for step in binders[:3]
                 if (binding := step.node.binding) is not None
             ),
         )
@@ -107,7 +107,7 @@ def _guarded(facts: Facts, step: Step) -> bool:
 def _missing(subject: Subject, read: Read) -> str:
     """When the name is missing, told by what stands around the step that binds it."""
     here = {read.step, *subject.facts.around(read.step)}
-    for binder in sorted((step for step in read.binders if step), key=lambda step: step.node.span):
+    for binder in subject.facts.binders(read):
         for outer in subject.facts.around(binder):
             if outer in here:
                 break
@@ -203,12 +203,9 @@ def unused_result(subject: Subject) -> Iterator[Diagnostic]:
     a finding of its own. A step inside a loop counts as later than itself: the next turn may read it.
     """
     facts = subject.facts
-    if any(True for _ in facts.of(nodes.Opaque)):
-        return
-    wanted = {read.reference.name for read in facts.flow.reads if read.undefined}
+    if any(read.undefined for read in facts.flow.reads) or any(True for _ in facts.of(nodes.Opaque)):
+        return  # who knows whom they were to read
     for name, bound in facts.bindings.items():
-        if name in wanted:
-            continue
         for binding, step in bound:
             if facts.readers.get(step) or not facts.followed(step) or step in facts.flow.endless:
                 continue

@@ -37,11 +37,10 @@ def unknown_column(subject: Subject) -> Iterator[Diagnostic]:
     With a `?` a missing column is NULL, so one that only some of several results have is a choice, not a slip. Signals
     and children have findings of their own.
     """
-    for read in subject.facts.flow.reads:
+    for read, results in subject.facts.readings:
         placeholder = read.reference.placeholder
         if placeholder is None or placeholder.column is None:
             continue
-        results = subject.facts.bound(read) or ()
         lacking = [result for result in results if _lacks(result, placeholder.column)]
         if not lacking or (placeholder.nullable and len(lacking) < len(results)):
             continue
@@ -65,6 +64,8 @@ def _unknown(subject: Subject, reference: Reference, result: Result, column: str
         advice = f"Counts are no columns. Count the rows: `count(*)` of `${reference.name}.*`."
     elif not names:
         advice = "Add RETURNING to its statement."
+    elif not near and result.form is Form.OBJECT:
+        advice = "Use one of these; what a server sent is in `body`."
     elif near:
         advice = f"Did you mean `${reference.name}.{near[0]}`?"
         fix = subject.replace(column_span(reference), column, near[0])
@@ -92,12 +93,11 @@ def _named(step: Step) -> Span:
 
 def nested_path(subject: Subject) -> Iterator[Diagnostic]:
     """PW204. `$x.a.b` or `$x.rows[0]` in SQL: only one column is taken, the rest stays behind the value."""
-    for read in subject.facts.flow.reads:
+    for read, results in subject.facts.readings:
         placeholder = read.reference.placeholder
         rest = path_behind(read.reference)
         if placeholder is None or rest is None:
             continue
-        results = subject.facts.bound(read) or ()
         if results and all(isinstance(result.step.node, _ENVELOPES) for result in results):
             continue
         keys = ",".join(part for part in re.split(r"[.\[\]]+", rest) if part)
@@ -196,6 +196,8 @@ def empty_or_null(subject: Subject) -> Iterator[Diagnostic]:
         reference, placeholder = read.reference, read.reference.placeholder
         if placeholder is None or placeholder.nullable or _known_to_have_rows(facts, read):
             continue
+        if placeholder.column is not None and _lacks(result, placeholder.column):
+            continue
         reason = _why_empty(facts, result, placeholder.column)
         if reason is None and _tested_too_late(facts, read):
             reason = "the result is empty, which df.if_rows tests elsewhere"
@@ -236,7 +238,7 @@ def _why_empty(facts: Facts, result: Result, column: str | None) -> str | None:
     rows = facts.rows(result)
     statement = facts.statement(result.step)
     if rows is Rows.NONE and statement is not None:
-        return "its statement returns no rows, as this one"
+        return "its statement has no RETURNING, as here"
     if statement is not None and "skip" in statement.text.lower() and sqltree.skips_locked(statement):
         return "all rows are taken or locked"
     columns = result.columns or ()
@@ -247,12 +249,12 @@ def _why_empty(facts: Facts, result: Result, column: str | None) -> str | None:
 def _scalars(facts: Facts) -> Iterator[tuple[Read, Result]]:
     """Each reading of one value of a SQL result, with the first result it may stand for: once a step and name."""
     seen: set[tuple[Step, str]] = set()
-    for read in facts.flow.reads:
+    for read, results in facts.readings:
         placeholder = read.reference.placeholder
         if placeholder is None or placeholder.star:
             continue
         key = (read.step, read.reference.name)
-        for result in facts.bound(read) or ():
+        for result in results:
             if result.form is Form.ROWS and key not in seen:
                 seen.add(key)
                 yield read, result
@@ -291,9 +293,8 @@ def _compared(subject: Subject, step: Step, statement: Statement, expression: ob
 
 def join_result_access(subject: Subject) -> Iterator[Diagnostic]:
     """PW216. A JOIN results in an array: it has no columns, no rows, and two elements for `a & b & c`."""
-    for read in subject.facts.flow.reads:
+    for read, results in subject.facts.readings:
         placeholder = read.reference.placeholder
-        results = subject.facts.bound(read) or ()
         if placeholder is None or not results or any(result.form is not Form.ARRAY for result in results):
             continue
         name, join = read.reference.name, results[0].step

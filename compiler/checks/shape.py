@@ -99,11 +99,11 @@ def unreachable(subject: Subject) -> Iterator[Diagnostic]:
     """PW303. A step behind one that never ends. Not where `@>` has swallowed too little: that has its own finding."""
     facts = subject.facts
     swallowed = {loop for row in facts.operator_rows for loop in grouping.swallowing(facts, row)}
-    for step in sorted(facts.unreached, key=lambda step: step.node.span):
-        before, what, kind = _blocking(facts, step)
+    for step in sorted(facts.unreached, key=facts.order.__getitem__):
+        before, what, advice = _blocking(facts, step)
         if before is None or any(outer in facts.unreached for outer in facts.around(step)) or before in swallowed:
             continue
-        yield finding("PW303", step.node.outer, what=what, kind=kind)
+        yield finding("PW303", step.node.outer, what=what, help=advice)
 
 
 def _blocking(facts: Facts, step: Step) -> tuple[Step | None, str, str]:
@@ -117,13 +117,13 @@ def _blocking(facts: Facts, step: Step) -> tuple[Step | None, str, str]:
                     return None, "", ""
                 before = second
             case nodes.Loop():
-                return before, "the loop before it, which has no end", "loop"
+                return before, "the loop before it, which has no end", "Remove it, or give the loop an end."
             case nodes.Break():
-                return before, "df.break", "branch"
+                return before, "df.break", "Remove it, or move it in front of df.break."
             case nodes.Join():
-                return before, "a branch that never ends", "branch"
+                return before, "a branch that never ends", "Remove it, or give that branch an end."
             case _:
-                return before, "what stands before it", "step before it"
+                return before, "what stands before it", "Remove it, or give the steps before it an end."
     return None, "", ""
 
 
@@ -194,9 +194,14 @@ def race_error_wins(subject: Subject) -> Iterator[Diagnostic]:
         if len(writes) == 2:
             label = "what the other has written by then stays"
             advice = "Let the branches only read or wait, and write once the race is decided."
-        elif requests or not writes:
+        elif requests:
             label = "an error of the faster one hides an answer of the other"
-            advice = "Try the second only when the first has answered badly: 'SELECT NOT $first.ok' ?> (second) !> .."
+            advice = (
+                "Try the second only when the first has answered badly: 'SELECT $first.ok' ?> (use it) !> (the second)."
+            )
+        elif not writes:
+            label = "an error of the faster one hides an answer of the other"
+            advice = "Race work against a wait (df.sleep, df.wait_for_signal), or run one after the other."
         else:
             label = "an error of the faster one hides an answer of the other, and what was written stays"
             advice = "Let the branches only read or wait, and write once the race is decided."

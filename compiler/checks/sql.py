@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler import sqltree
 from pgweave.compiler.checks.conditions import is_expression, tests
+from pgweave.compiler.subject import verb
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
 
@@ -83,9 +84,7 @@ def several_statements(subject: Subject) -> Iterator[Diagnostic]:
     """PW511. More than one statement in a step; a semicolon at the end is none."""
     for _, text, statement in _statements(subject):
         if statement.count > 1 and statement.certain:
-            start = max(0, statement.second)
-            token = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(\w*)", re.DOTALL).match(text.value, start)
-            span = text.span_of(token.start(1), token.end(1)) if token and token[1] else text.span
+            span = verb(text, max(0, statement.second))
             yield finding("PW511", span, count=statement.count)
 
 
@@ -94,8 +93,7 @@ def runs_alone(subject: Subject) -> Iterator[Diagnostic]:
     for _, text, statement in _statements(subject):
         what = outside_transactions(statement)
         if what is not None:
-            word = re.compile(r"\s*(\w+)").match(text.value)
-            yield finding("PW512", text.span_of(word.start(1), word.end(1)) if word else text.span, what=what)
+            yield finding("PW512", verb(text), what=what)
 
 
 def outside_transactions(statement: Statement) -> str | None:
@@ -131,8 +129,7 @@ def copy_to_client(subject: Subject) -> Iterator[Diagnostic]:
     for _, text, statement in _statements(subject):
         if statement.kind != "copy_stmt" or statement.body.filename or statement.body.is_program:
             continue
-        word = re.compile(r"\s*(\w+)").match(text.value)
-        span = text.span_of(word.start(1), word.end(1)) if word else text.span
+        span = verb(text)
         if statement.body.is_from:
             advice = "INSERT the rows, or load the file by psql before the workflow starts."
             yield finding("PW514", span, verb="send", direction="FROM", end="STDIN", help=advice)

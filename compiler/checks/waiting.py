@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pgweave.compiler import words
 from pgweave.compiler.checks.results import column_span, path_behind
 from pgweave.compiler.facts import SIGNAL
 from pgweave.compiler.reads import Slot
@@ -40,7 +41,8 @@ def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
         naming = "" if node.binding else f"Name it (`|=> '{name}'`), and test "
         advice = f"{naming}'SELECT ${name}.timed_out' ?> (no signal) !> (signal)."
         advice = advice if naming else f"Test it: {advice}"
-        yield finding("PW401", subject.call_name(node), seconds=node.timeout_seconds, help=advice)
+        limit = words.duration(node.timeout_seconds)
+        yield finding("PW401", subject.call_name(node), limit=limit, help=advice)
 
 
 _KEY = re.compile(r"\)*\s*(?:::\s*jsonb?\s*\)*\s*)?(?P<operator>->>?|#>>?)\s*'(?P<brace>\{?)\s*(?P<key>[^',}]*)")
@@ -48,8 +50,7 @@ _KEY = re.compile(r"\)*\s*(?:::\s*jsonb?\s*\)*\s*)?(?P<operator>->>?|#>>?)\s*'(?
 
 def signal_payload(subject: Subject) -> Iterator[Diagnostic]:
     """PW402. `$s::jsonb->>'k'`, `$s.k` or `$s.data.k` of a signal: what was sent is the JSON under `data`."""
-    for read in subject.facts.flow.reads:
-        results = subject.facts.bound(read) or ()
+    for read, results in subject.facts.readings:
         if not results or not all(isinstance(result.step.node, nodes.Signal) for result in results):
             continue
         found = _payload(subject, read)
@@ -96,8 +97,8 @@ def _whole_envelope(subject: Subject, read: Read, text: Text, end: int) -> Diagn
             else None
         )
     else:
-        fix = subject.rewrite("Look under data", text, key.start("operator"), key.start("operator"), "->'data'")
-    advice = f"Write `${read.reference.name}::jsonb->'data'->>'{key['key']}'`."
+        fix = subject.rewrite("Look under data", text, key.start("operator"), key.start("operator"), "-> 'data' ")
+    advice = f"Write `${read.reference.name}::jsonb -> 'data' ->> '{key['key']}'`."
     span = read.reference.span | text.span_of(key.start("key"), key.end("key"))
     return finding("PW402", span, label=f"`{key['key']}` is always NULL here", help=advice, fix=fix)
 

@@ -27,7 +27,7 @@ _TOKENS = {
 }
 
 
-class PgweaveLexer(Lexer):
+class PgweaveLexer(Lexer):  # type: ignore[misc]
     """Workflows as `.df` files hold them."""
 
     name = "pgweave"

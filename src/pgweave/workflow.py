@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 Emit: TypeAlias = Literal["tree", "rows", "sql", "graph", "dot", "mermaid", "ascii"]
 Format: TypeAlias = Literal["svg", "png", "pdf", "dot", "mmd"]
-Style: TypeAlias = Literal["rows", "start"]
+Style: TypeAlias = Literal["json", "table", "rows", "start"]
 Target: TypeAlias = Literal["pgweave", "pg_durable"]
 EMITS: tuple[Emit, ...] = get_args(Emit)
 FORMATS: tuple[Format, ...] = get_args(Format)
-STYLES: tuple[Style, ...] = get_args(Style)
+STYLES: dict[Emit, tuple[Style, ...]] = {"rows": ("json", "table"), "sql": ("rows", "start")}
+"""What has more than one form; the first is the usual one."""
 
 COMPUTED = "PW509"  # says that rows cannot be had, which is no fault of the program
 
@@ -105,23 +106,27 @@ class Workflow:
 
         return any(finding.code == COMPUTED for finding in lower.refusals(self.definition))
 
-    def compile(self, emit: Emit, *, style: Style = "rows") -> str:
+    def compile(self, emit: Emit, *, style: Style | None = None) -> str:
         """Compile to text. ProgramError when the workflow holds what only the database can evaluate.
 
-        style: of the script that `sql` gives: `rows` inserts the node rows, `start` calls df.start.
+        style: of `sql`, a script that inserts the node `rows`, or one that calls df.start; of `rows`, `json` or `table`.
         """
-        from pgweave.compiler import graph, lower, mermaid, outline, picture, script
+        from pgweave.compiler import graph, lower, mermaid, outline, picture, script, table
+
+        if style is not None and style not in STYLES.get(emit, ()):
+            raise ValueError(f"{emit} has no style {style!r}")
 
         try:
             match emit:
                 case "tree":
                     return lower.tree(self.definition)
                 case "rows":
-                    return json.dumps(
-                        [asdict(row) for row in lower.rows(self.definition).rows], indent=2, ensure_ascii=False
-                    )
+                    rows = lower.rows(self.definition)
+                    if style == "table":
+                        return table.table(rows)
+                    return json.dumps([asdict(row) for row in rows.rows], indent=2, ensure_ascii=False)
                 case "sql":
-                    return script.script(self.module, self.definition, style)
+                    return script.script(self.module, self.definition, "start" if style == "start" else "rows")
                 case "graph":
                     return graph.to_json(self.graph)
                 case "dot":

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,7 +120,7 @@ def test_what_cannot_be_compared_says_why(pgweave: Command, case: str) -> None:
 
 
 def test_without_git_a_revision_says_what_to_do(pgweave: Command) -> None:
-    done = pgweave("diff", "HEAD:clean.df", PATH=os.path.dirname(sys.executable))
+    done = pgweave("diff", "HEAD:clean.df", PATH=str(Path(sys.executable).parent))
     assert done.code == 2
     assert "there is no git on PATH" in done.err
     assert "compare the files" in done.err

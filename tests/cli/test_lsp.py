@@ -40,6 +40,7 @@ class Editor:
         self.uri = (command.folder / "flow.df").as_uri()
         self.root = command.folder.as_uri()
         self.notified: list[dict[str, Any]] = []
+        self.shown: list[str] = []
         self.count = 0
 
     def send(self, message: dict[str, Any]) -> None:
@@ -56,6 +57,8 @@ class Editor:
             if name.lower() == b"content-length":
                 length = int(value)
         message: dict[str, Any] = json.loads(self.process.stdout.read(length))
+        if message.get("method") == "window/showMessage":
+            self.shown.append(message["params"]["message"])
         return message
 
     def ask(self, method: str, **params: object) -> Any:  # noqa: ANN401 - whatever the method answers
@@ -130,7 +133,15 @@ def test_a_session_from_hello_to_goodbye(editor: Editor) -> None:
     """Everything an editor asks for in one sitting; standard output holds the protocol and nothing else."""
     found = editor.start()
     capabilities = found["capabilities"]
-    for ability in ("hover", "completion", "definition", "references", "rename", "documentFormatting", "documentSymbol"):
+    for ability in (
+        "hover",
+        "completion",
+        "definition",
+        "references",
+        "rename",
+        "documentFormatting",
+        "documentSymbol",
+    ):
         assert capabilities[f"{ability}Provider"]
     assert found["serverInfo"]["name"] == "pgweave"
     assert [one for one in editor.open(PROGRAM) if one["severity"] == 1] == []
@@ -176,7 +187,7 @@ def test_findings_come_with_every_change_and_go_with_the_mistake(editor: Editor)
     (found,) = [one for one in editor.open("'SELECT $nobody'") if one["severity"] == 1]
     assert (found["code"], found["source"]) == ("PW201", "pgweave")
     assert found["range"]["start"] == {"line": 0, "character": 8}
-    assert [one["code"] for one in editor.change("'SELECT 1' ~>") if one["severity"] == 1][0].startswith("PW0")
+    assert next(one["code"] for one in editor.change("'SELECT 1' ~>") if one["severity"] == 1).startswith("PW0")
     assert [one for one in editor.change("'SELECT 1'") if one["severity"] == 1] == []
 
 
@@ -220,7 +231,7 @@ def test_a_mistake_in_the_configuration_is_shown(pgweave: Command, editor: Edito
     pgweave.write("pyproject.toml", '[tool.pgweave]\nselct = ["PW2"]\n')
     editor.start()
     editor.open("'SELECT 1'")
-    editor.ask("textDocument/documentSymbol", textDocument={"uri": editor.uri})
+    assert "has no key 'selct'" in editor.shown[0]
     assert editor.stop() == 0
 
 

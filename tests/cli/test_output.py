@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+import typer.main
+
+from pgweave.cli.app import app
 
 if TYPE_CHECKING:
     from cli.conftest import Command
@@ -73,7 +78,8 @@ def test_a_target_finds_what_would_differ_there(pgweave: Command) -> None:
 
 def test_pyproject_is_obeyed_and_the_command_line_goes_first(pgweave: Command) -> None:
     pgweave.write(
-        "pyproject.toml", '[tool.pgweave]\nselect = ["PW2"]\noutput-format = "json"\nexclude = ["latin.df", "broken.df"]\n'
+        "pyproject.toml",
+        '[tool.pgweave]\nselect = ["PW2"]\noutput-format = "json"\nexclude = ["latin.df", "broken.df"]\n',
     )
     assert {one["code"] for one in json.loads(pgweave("check", ".").out)} == {"PW201"}
     done = pgweave("check", "remark.df", "--select", "PW6", "--output-format", "text")
@@ -120,7 +126,17 @@ def test_a_script_is_emitted_in_both_styles(pgweave: Command) -> None:
     assert "INSERT INTO df.nodes" in rows.out
     assert "SELECT df.start(" in start.out
     assert all(done.out.rstrip().endswith("COMMIT;") for done in (rows, start))
-    assert pgweave("compile", "clean.df", "--emit", "sql", "--style", "x").code == 2
+    assert "'x' is not one of rows, start" in pgweave("compile", "clean.df", "--emit", "sql", "--style", "x").err
+    assert "'start' means nothing here" in pgweave("compile", "clean.df", "--emit", "dot", "--style", "start").err
+
+
+def test_rows_as_a_table(pgweave: Command) -> None:
+    assert pgweave("compile", "clean.df", "--style", "table").out == (
+        "id        node_type  left_node  right_node  result_name  query\n"
+        "00000001  THEN       00000002   00000003    -            -\n"
+        "00000002  SQL        -          -           first        SELECT 1 AS one\n"
+        "00000003  SQL        -          -           -            SELECT $first + 1 AS two\n"
+    )
 
 
 def test_one_artefact_for_every_workflow(pgweave: Command) -> None:
@@ -186,3 +202,49 @@ def test_a_large_picture_is_folded_and_says_so(pgweave: Command) -> None:
     assert "folded, --depth 99 shows all of it" in done.err
     assert "198 more steps" in (pgweave.folder / "out.dot").read_text(encoding="utf-8")
     assert "folded" not in pgweave("render", "long.df", "-o", "out.dot", "--depth", "99").err
+
+
+# What projects copy
+
+ROOT = Path(__file__).parents[2]
+
+
+def hooks() -> dict[str, list[str]]:
+    """Entries of .pre-commit-hooks.yaml by id; read line by line, for that is all that the file has."""
+    text = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    return dict(
+        zip(
+            re.findall(r"^- id: (\S+)$", text, re.MULTILINE),
+            map(shlex.split, re.findall(r"^  entry: (.+)$", text, re.MULTILINE)),
+            strict=True,
+        )
+    )
+
+
+def test_the_hooks_are_those_that_are_promised() -> None:
+    assert list(hooks()) == ["pgweave-check", "pgweave-fmt", "pgweave-diagrams"]
+
+
+@pytest.mark.parametrize("hook", hooks())
+def test_a_hook_passes_what_is_in_order_and_fails_what_is_not(pgweave: Command, hook: str) -> None:
+    name, *entry = hooks()[hook]
+    assert name == "pgweave"
+    pgweave.write("flows/good.df", "'SELECT 1'\n")
+    pgweave("compile", "flows/good.df", "--emit", "mermaid", "-o", "{dir}/{name}.mmd")
+    good = pgweave(*entry, "flows/good.df")
+    assert (good.code, good.out) == (0, ""), good.err
+    pgweave.write("flows/bad.df", "'SELECT 1'   ~>  'SELECT $nobody'")
+    bad = pgweave(*entry, "flows/good.df", "flows/bad.df")
+    changed = (pgweave.folder / "flows/bad.df").read_text(encoding="utf-8") != "'SELECT 1'   ~>  'SELECT $nobody'"
+    assert bad.code == 1 or changed, "pre-commit fails a hook that changes a file"
+
+
+def test_every_command_of_the_example_workflow_exists() -> None:
+    root = typer.main.get_command(app)
+    text = (ROOT / "docs" / "examples" / "github-workflow.yml").read_text(encoding="utf-8")
+    lines = re.findall(r"run: pgweave (.+)$", text, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        command = root.commands[line.split()[0]]  # type: ignore[attr-defined]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= known, line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,12 @@ from pgweave.compiler.assist import Assistant, CannotRename
 from pgweave.compiler.checks.children import CHOICES, SUPPORTED
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START
-from pgweave.grammar.nodes import Definition
 from pgweave.grammar.parser import parse
 from pgweave.grammar.printer import print_definition
 from pgweave.grammar.span import Source
+
+if TYPE_CHECKING:
+    from pgweave.grammar.nodes import Definition
 
 ORDER = """df.start(
     ('SELECT 7 AS id, 2 AS total' |=> 'order')

@@ -28,16 +28,16 @@ def codes(node: Node) -> list[str]:
 
 
 def test_a_break_without_a_loop_is_reported_wherever_it_hides() -> None:
-    branch = ast.if_(ast.sql("c"), ast.break_(), ast.join(ast.sql("a"), ast.break_()))
+    branch = ast.if_(ast.sql("SELECT c()"), ast.break_(), ast.join(ast.sql("SELECT a()"), ast.break_()))
     assert codes(branch) == ["PW304", "PW304"]
     assert codes(ast.loop(branch)) == []
-    assert codes(ast.loop(ast.sql("a"), ast.break_())) == []
-    assert codes(ast.then(ast.loop(ast.sql("a"), ast.sql("c")), ast.break_())) == ["PW304"]
+    assert codes(ast.loop(ast.sql("SELECT a()"), ast.break_())) == []
+    assert codes(ast.then(ast.loop(ast.sql("SELECT a()"), ast.sql("SELECT c()")), ast.break_())) == ["PW304"]
 
 
 def test_a_child_cannot_leave_its_parents_loop() -> None:
-    assert codes(ast.loop(ast.call(ast.break_(), timeout_seconds=1))) == ["PW304"]
-    assert codes(ast.call(ast.loop(ast.break_()), timeout_seconds=1)) == []
+    assert codes(ast.loop(ast.call(ast.break_(), "child", timeout_seconds=1))) == ["PW304"]
+    assert codes(ast.call(ast.loop(ast.break_()), "child", timeout_seconds=1)) == []
 
 
 def test_what_an_unknown_expression_does_with_a_break_is_not_judged() -> None:
@@ -45,15 +45,17 @@ def test_what_an_unknown_expression_does_with_a_break_is_not_judged() -> None:
 
 
 def test_a_wait_without_a_timeout_is_worth_a_remark() -> None:
-    for node in (ast.await_instance("a1b2c3d4"), ast.call(ast.sleep(1)), ast.call(ast.sleep(1), database="d")):
+    bound = ast.sql("SELECT df.start('SELECT 1', 'report') AS id", "report")
+    waits = (ast.then(bound, ast.await_instance("$report.id")), ast.call(ast.sleep(1), "c"), ast.call(ast.sleep(1), "c", database="d"))
+    for node in waits:
         (finding,) = check(node)
         assert (finding.code, finding.severity) == ("PW601", Severity.INFO)
-    assert codes(ast.await_instance("a1b2c3d4", 60)) == []
-    assert codes(ast.call(ast.sleep(1), timeout_seconds=60)) == []
+    assert codes(ast.then(bound, ast.await_instance("$report.id", 60))) == []
+    assert codes(ast.call(ast.sleep(1), "child", timeout_seconds=60)) == []
 
 
 def test_a_misspelt_timeout_is_one_finding_and_not_two() -> None:
-    assert codes(ast.call(ast.sleep(1), timeout=60)) == ["PW602"]
+    assert codes(ast.call(ast.sleep(1), "child", timeout=60)) == ["PW602"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_misspelt_timeout_is_one_finding_and_not_two() -> None:
     ],
 )
 def test_an_unknown_option_is_refused_in_the_words_of_the_reference_with_what_was_meant(name: str, meant: str) -> None:
-    call = ast.call(ast.sleep(1), **{"timeout_seconds": 1, name: 1})
+    call = ast.call(ast.sleep(1), "child", **{"timeout_seconds": 1, name: 1})
     (finding,) = check(call)
     assert finding.title == (
         f"df.call_child: unsupported option '{name}'. Supported options: timeout_seconds, database, on_failure, on_timeout, on_cancel"
@@ -78,7 +80,7 @@ def test_an_unknown_option_is_refused_in_the_words_of_the_reference_with_what_wa
 
 
 def test_an_option_that_is_like_no_other_is_to_be_removed() -> None:
-    (finding,) = check(ast.call(ast.sleep(1), timeout_seconds=1, retries=3))
+    (finding,) = check(ast.call(ast.sleep(1), "child", timeout_seconds=1, retries=3))
     assert finding.help.startswith("Remove it")
     assert finding.fix is None
 
@@ -87,7 +89,7 @@ def test_an_option_that_is_like_no_other_is_to_be_removed() -> None:
 def test_a_fix_keeps_the_quotes_that_stand_there(quote: str) -> None:
     text = f"x{quote}timeout{quote}x"
     option = Option("timeout", 1, Span(1, len(text) - 1), Span(0, 1))
-    call = CallChild(child=ast.sleep(1), options=(option,), span=Span(0, 1))
+    call = CallChild(child=ast.sleep(1), label=ast.text("child"), options=(option,), span=Span(0, 1))
     definition = Definition(node=call, name="d", span=Span(0, 1))
     (finding,) = passes.check(Module(source=Source("d", text), definitions=(definition,)))
     assert finding.fix is not None
@@ -110,7 +112,7 @@ BAD_VALUES: tuple[tuple[str, tuple[object, ...], str], ...] = (
     ("name", "value", "title"), [(name, value, title) for name, values, title in BAD_VALUES for value in values]
 )
 def test_a_bad_value_is_refused_in_the_words_of_the_reference(name: str, value: object, title: str) -> None:
-    call = ast.call(ast.sleep(1), **{"timeout_seconds": 1, name: value})
+    call = ast.call(ast.sleep(1), "child", **{"timeout_seconds": 1, name: value})
     (finding,) = check(call)
     option = call.option(name)
     assert option is not None
@@ -119,12 +121,12 @@ def test_a_bad_value_is_refused_in_the_words_of_the_reference(name: str, value: 
 
 @pytest.mark.parametrize("options", [{"timeout_seconds": 2147483647}, {"on_failure": "raise"}, {"database": "d"}])
 def test_good_values_pass(options: dict[str, object]) -> None:
-    assert codes(ast.call(ast.sleep(1), **{"timeout_seconds": 1, **options})) == []
+    assert codes(ast.call(ast.sleep(1), "child", **{"timeout_seconds": 1, **options})) == []
 
 
 def test_of_equal_keys_the_last_counts() -> None:
-    first, last = (ast.call(ast.sleep(1), timeout_seconds=value).options or () for value in ("30", 30))
-    call = CallChild(child=ast.sleep(1), options=(*first, *last), span=ast.span())
+    first, last = (ast.call(ast.sleep(1), "child", timeout_seconds=value).options or () for value in ("30", 30))
+    call = CallChild(child=ast.sleep(1), label=ast.text("child"), options=(*first, *last), span=ast.span())
     assert codes(call) == []
 
 

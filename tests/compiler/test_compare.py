@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +11,12 @@ from support import ast
 from support.programs import definitions
 
 from pgweave.compiler import compare, folding, graph, mermaid, picture
-from pgweave.compiler.compare import Compared
 from pgweave.grammar.nodes import Definition, Module, Node
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
+
+if TYPE_CHECKING:
+    from pgweave.compiler.compare import Compared
 
 
 def module(text: str, name: str = "test.df") -> Module:
@@ -169,7 +172,9 @@ def test_a_program_does_not_differ_from_itself(definition: Definition) -> None:
 
 def test_long_programs_are_compared_in_time() -> None:
     """Equal stretches cost nothing, and a stretch that differs everywhere is paired in order."""
-    old = Module(source=Source("", ""), definitions=(ast.definition(ast.then(*(ast.sql(f"SELECT {n}") for n in range(3000)))),))
+    old = Module(
+        source=Source("", ""), definitions=(ast.definition(ast.then(*(ast.sql(f"SELECT {n}") for n in range(3000)))),)
+    )
     new = Module(source=Source("", ""), definitions=(ast.definition(ast.then(*(ast.sleep(n) for n in range(3000)))),))
     (one,) = compare.compare(old, new)
     assert len(list(chain(one.changes))) == 6000

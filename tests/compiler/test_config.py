@@ -46,7 +46,14 @@ def test_every_key_can_be_set() -> None:
     )
     config = load()
     assert config == Config(
-        ("PW1", "PW2"), ("PW201",), "pg_durable", ("*.df", "*.sql"), ("legacy",), "github", strict=True, root=config.root
+        ("PW1", "PW2"),
+        ("PW201",),
+        "pg_durable",
+        ("*.df", "*.sql"),
+        ("legacy",),
+        "github",
+        strict=True,
+        root=config.root,
     )
     assert config.root == Path.cwd()
 
@@ -85,7 +92,7 @@ def test_a_mistake_in_the_table_is_said_with_what_to_do(text: str, said: str, ad
 
 
 def test_a_file_that_is_named_must_be_there() -> None:
-    with pytest.raises(PgweaveError, match="Cannot read other.toml"):
+    with pytest.raises(PgweaveError, match=r"Cannot read other\.toml"):
         load(Path("other.toml"))
 
 
@@ -112,7 +119,16 @@ def found(**settings: tuple[str, ...]) -> list[str]:
 
 
 def test_a_folder_is_walked_in_order_without_what_nobody_wrote() -> None:
-    for path in ("b.df", "a/z.df", "a/b.sql", ".hidden/c.df", "node_modules/d.df", "env/pyvenv.cfg", "env/e.df", "x.dfx"):
+    for path in (
+        "b.df",
+        "a/z.df",
+        "a/b.sql",
+        ".hidden/c.df",
+        "node_modules/d.df",
+        "env/pyvenv.cfg",
+        "env/e.df",
+        "x.dfx",
+    ):
         write(path)
     assert found() == ["b.df", "a/z.df"]
     assert found(include=("*.df", "*.sql")) == ["b.df", "a/b.sql", "a/z.df"]

@@ -24,7 +24,7 @@ from pgweave.workflow import EMITS, STYLES
 
 if TYPE_CHECKING:
     from pgweave.compiler.graph import Graph
-    from pgweave.grammar.nodes import Definition
+    from pgweave.grammar.nodes import Definition, Node
 
 GALLERY = Path(__file__).parents[1] / "golden" / "gallery"
 PROGRAMS = sorted(GALLERY.glob("*.df"))
@@ -67,7 +67,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.df")):
         digest.update(write(checked, format, Style()).encode())
     for workflow in load_all(path):
         for emit in EMITS:
-            for style in STYLES:
+            for style in STYLES.get(emit, (None,)):
                 try:
                     digest.update(workflow.compile(emit, style=style).encode())
                 except ProgramError as error:
@@ -95,7 +95,7 @@ def test_everything_is_the_same_whatever_the_hash_seed() -> None:
         )
         digests.add(done.stdout)
     assert len(digests) == 1
-    assert len(EMITS) * len(STYLES) == 14
+    assert {"rows", "sql"} == STYLES.keys() < set(EMITS)
 
 
 # Folding
@@ -104,7 +104,7 @@ def test_everything_is_the_same_whatever_the_hash_seed() -> None:
 def large(steps: int = 3) -> Graph:
     """Some two hundred boxes: phases of parallel branches, each with a choice, and a loop behind each."""
 
-    def branch(phase: int, number: int) -> ast.Node:
+    def branch(phase: int, number: int) -> Node:
         work = [ast.sql(f"SELECT phase_{phase}_{number}_{step}()") for step in range(steps)]
         choice = ast.if_(ast.sql("SELECT ok()"), ast.then(ast.sql("SELECT a()"), ast.sql("SELECT b()")), ast.sleep(5))
         return ast.then(*work, choice)
@@ -157,7 +157,7 @@ def test_a_folded_block_says_what_is_in_it_and_keeps_its_lines() -> None:
     box = folded.nodes["n4_fold"]
     assert (box["verb"], box["detail"], box["names"]) == ("loop: while the test holds", "3 steps", ("y",))
     assert box["full"] == "SQL: $x\nsleep: 1 min\nSQL: more"
-    assert {(source, target, role) for source, target, role in folded.edges(data="role")} == {
+    assert {(source, target, about["role"]) for source, target, about in folded.edges(data=True)} == {
         ("start", "n3", "then"),
         ("n3", "n4_fold", "then"),
         ("n3", "n4_fold", "data"),
@@ -191,7 +191,9 @@ def test_any_program_can_be_folded_and_drawn(definition: Definition) -> None:
         assert picture.dot(folded)
         assert mermaid.mermaid(folded)
         blocks = folded.graph["blocks"]
-        assert all(attributes["block"] is None or attributes["block"] in blocks for _, attributes in folded.nodes(data=True))
+        assert all(
+            attributes["block"] is None or attributes["block"] in blocks for _, attributes in folded.nodes(data=True)
+        )
     assert set(folding.fold(drawn, 300)) == set(drawn)
 
 

@@ -29,7 +29,9 @@ def found(code: str, severity: Severity, start: int, end: int, title: str = "Tit
 
 
 FILES = (
-    Checked(Source("a b/ü,%:x.df", TEXT), (found("PW201", E, 22, 29), found("PW101", W, 0, 30), found("PW601", I, 48, 50))),
+    Checked(
+        Source("a b/ü,%:x.df", TEXT), (found("PW201", E, 22, 29), found("PW101", W, 0, 30), found("PW601", I, 48, 50))
+    ),
     Checked(Source("clean.df", "'SELECT 1'"), ()),
     Checked(
         Source("/abs/odd.df", TEXT),

@@ -112,6 +112,14 @@ def test_a_start_and_a_child_say_it_in_their_own_words(call: str, beginning: str
     assert titles[1] == f"{beginning}Malformed Durofut JSON with node_type 'SQL': query must be a string"
 
 
+def test_a_half_built_if_written_as_json_can_be_completed() -> None:
+    half = (
+        """'{"_partial_if":true,"condition":"c","then_branch":"{\\"node_type\\":\\"SLEEP\\",\\"query\\":\\"5\\"}"}'"""
+    )
+    assert shape(step(f"{half} !> 'e'")) == "if(c, sleep(), e)"
+    assert codes("""'{"_partial_if":true,"condition":"c"}' !> 'e'""") == ["PW020"]
+
+
 def test_a_half_built_if_is_refused_in_every_spelling() -> None:
     assert codes("""'{"_partial_if":true,"condition":"a","then_branch":"b"}' ~> 'c'""") == ["PW104"]
     assert codes("df.start('a' ?> 'b')") == ["PW104"]

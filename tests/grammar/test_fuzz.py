@@ -101,8 +101,8 @@ def read(text: str) -> None:
                 assert 0 <= edit.span.start <= edit.span.end <= len(text), found
         for definition in parsed.module.definitions:
             assert 0 <= definition.span.start < definition.span.end <= len(text)
-    for found in (*scan_sql(text), *scan_raw(text)):
-        assert 0 <= found.span.start < found.span.end <= len(text)
+    for placeholder in (*scan_sql(text), *scan_raw(text)):
+        assert 0 <= placeholder.span.start < placeholder.span.end <= len(text)
     statement_count(text)
 
 

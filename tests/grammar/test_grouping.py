@@ -176,7 +176,9 @@ def ours(expr: syntax.Expr, text: str) -> str | None:
             name, parts = operator.value.upper(), [expr.operand]
         case syntax.Cast():
             name, parts = "::", [expr.inner]
-        case syntax.Unknown(parts=(inner,)) if (suffix := SUFFIXES.get(text[inner.end : expr.end].split(maxsplit=1)[0])) is not None:
+        case syntax.Unknown(parts=(inner,)) if (
+            suffix := SUFFIXES.get(text[inner.end : expr.end].split(maxsplit=1)[0])
+        ) is not None:
             name, parts = suffix, [inner]
         case _:
             return "o"

@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from support.programs import definitions
 
 from pgweave.grammar.highlight import CLASSES, OTHERWISE, STATES, WORDS, tokenise
-from pgweave.grammar.nodes import Definition
 from pgweave.grammar.printer import print_definition
 from pgweave.notebooks import codemirror
 from pgweave.pygments_lexer import _TOKENS, PgweaveLexer
+
+if TYPE_CHECKING:
+    from pgweave.grammar.nodes import Definition
 
 ROOT = Path(__file__).parents[2]
 NODE = shutil.which("node")
@@ -68,7 +71,9 @@ def test_pygments_finds_the_lexer_where_the_package_says() -> None:
 
 
 def test_the_mode_is_the_one_that_the_table_makes() -> None:
-    assert codemirror.TARGET.read_text(encoding="utf-8") == codemirror.mode(), "run python -m pgweave.notebooks.codemirror"
+    assert codemirror.TARGET.read_text(encoding="utf-8") == codemirror.mode(), (
+        "run python -m pgweave.notebooks.codemirror"
+    )
 
 
 _HARNESS = """

@@ -4,7 +4,7 @@ The code is the runtime's own (`Drive`, `steps`, the functions df.worker_*), the
 every rule the checker looks at the database; at the end everybody works on undisturbed, and then every instance has to
 have told a story that the reference interpreter can tell from the same record.
 
-PGWEAVE_STORIES sets how many stories are told (default 100).
+PGWEAVE_STORIES sets how many stories are told (default 60).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, product
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
     from pgweave.runtime.advance import Key
 
-STORIES = int(os.environ.get("PGWEAVE_STORIES", "100"))
+STORIES = int(os.environ.get("PGWEAVE_STORIES", "60"))
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(lease_seconds=15.0, poll_seconds=1.0, max_attempts=1000, loop_seconds=0.0)
 
@@ -314,6 +314,9 @@ class Workers(RuleBasedStateMachine):
     # The end of the story.
 
     def teardown(self) -> None:
+        for which, name in product(range(len(self.told)), ("go", "stop")):
+            self.work_off(50)
+            self.signal(which, name)  # what still waits for one is to go on
         if not self.work_off(300):
             for instance in self.told:  # a loop without an end
                 self.connection.execute(QUERIES["cancel"], [instance, "enough"])

@@ -133,6 +133,8 @@ parts = st.sampled_from(
         """'[{"name":"f","data_b64":"QQ=="}]'""",
         "jsonb_build_array(jsonb_build_object('name', 'f'))",
         "'[]'",
+        "'[1]'",
+        "'[{}, []]'",
         "'{}'",
         "NULL",
     ]

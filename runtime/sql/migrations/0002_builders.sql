@@ -13,18 +13,19 @@ create function df.durofut(
     p_node_type text, p_left text default null, p_right text default null, p_condition text default null,
     p_extra text[] default null, p_query text default null, p_result_name text default null
 ) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select '{"node_type":' || to_json(p_node_type)::text
+begin
+    return '{"node_type":' || to_json(p_node_type)::text
         || coalesce(',"left_node":' || p_left, '')
         || coalesce(',"right_node":' || p_right, '')
         || coalesce(',"condition_node":' || p_condition, '')
         || coalesce(',"extra_nodes":[' || nullif(array_to_string(p_extra, ','), '') || ']', '')
         || coalesce(',"query":' || to_json(p_query)::text, '')
         || coalesce(',"result_name":' || to_json(p_result_name)::text, '')
-        || '}'
-$$;
+        || '}';
+end $$;
 comment on function df.durofut(text, text, text, text, text[], text, text) is
     'Writes one node as compact JSON; absent parts are left out.';
 
@@ -132,15 +133,21 @@ comment on function df.ensure_durofut(text, boolean) is
     'A graph as it is; any other text as a SQL step. Half-built ifs, unknown node types and answers of df functions are refused.';
 
 create function df.sql(query text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
-as $$ select df.durofut('SQL', p_query => query) $$;
+as $$
+begin
+    return df.durofut('SQL', p_query => query);
+end $$;
 comment on function df.sql(text) is 'A step that runs one SQL statement.';
 
 create function df.seq(a text, b text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
-as $$ select df.durofut('THEN', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
+as $$
+begin
+    return df.durofut('THEN', df.ensure_durofut(a), df.ensure_durofut(b));
+end $$;
 comment on function df.seq(text, text) is 'First a, then b. Written a ~> b.';
 
 create function df."as"(fut text, name text) returns text
@@ -259,49 +266,61 @@ comment on function df.loop(text, text) is
     'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body.';
 
 create function df."break"(value text default null) returns text
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
-as $$ select df.durofut('BREAK', p_query => '{"break_value":' || coalesce(to_json(value)::text, 'null') || '}') $$;
+as $$
+begin
+    return df.durofut('BREAK', p_query => '{"break_value":' || coalesce(to_json(value)::text, 'null') || '}');
+end $$;
 comment on function df."break"(text) is 'Leaves the nearest loop; the value becomes the result of the loop.';
 
 create function df."if"(condition text, then_branch text, else_branch text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
-    select df.durofut('IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch), df.ensure_durofut(condition))
-$$;
+begin
+    return df.durofut('IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch), df.ensure_durofut(condition));
+end $$;
 comment on function df."if"(text, text, text) is
     'Runs one of two branches by the truth of the condition''s result. Written condition ?> then !> else.';
 
 create function df.if_rows(result_name text, then_branch text, else_branch text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
-    select df.durofut(
+begin
+    return df.durofut(
         'IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch),
         p_query => '{"condition_type":"result_has_rows","result_name":' || to_json(result_name)::text || '}'
-    )
-$$;
+    );
+end $$;
 comment on function df.if_rows(text, text, text) is 'Runs one of two branches: has the named result any rows?';
 
 create function df."join"(a text, b text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
-as $$ select df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
+as $$
+begin
+    return df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b));
+end $$;
 comment on function df."join"(text, text) is 'Runs both side by side and waits for both. Written a & b.';
 
 create function df.join3(a text, b text, c text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
-    select df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b), p_extra => array[df.ensure_durofut(c)])
-$$;
+begin
+    return df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b), p_extra => array[df.ensure_durofut(c)]);
+end $$;
 comment on function df.join3(text, text, text) is 'Runs three steps side by side and waits for all.';
 
 create function df.race(a text, b text) returns text
-language sql strict
+language plpgsql strict
 set search_path = pg_catalog, pg_temp
-as $$ select df.durofut('RACE', df.ensure_durofut(a), df.ensure_durofut(b)) $$;
+as $$
+begin
+    return df.durofut('RACE', df.ensure_durofut(a), df.ensure_durofut(b));
+end $$;
 comment on function df.race(text, text) is 'Runs both side by side; the first to finish wins. Written a | b.';
 
 create function df.wait_for_signal(name text, timeout_seconds integer default null) returns text
@@ -339,10 +358,11 @@ comment on function df.await_instance(text, integer) is
     'Waits until another instance has ended; the result is {instance_id, status, result}. It fails unless that one completed.';
 
 create function df.http_problem(p_url text, p_method text, p_timeout_seconds integer, p_methods text[]) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
+begin
+    return case
         -- A URL that begins with a placeholder is only known when the step runs, and checked there.
         when p_url !~ '[{$]' and lower(split_part(p_url, '://', 1)) not in ('http', 'https')
             then format('Blocked: unsupported URL scheme ''%s''. Only http and https are allowed.', split_part(p_url, '://', 1))
@@ -352,8 +372,8 @@ as $$
                     then 'Invalid HTTP method: %s. Must be GET, POST, PUT, DELETE, or PATCH'
                     else 'Invalid HTTP method for multipart: %s. Must be POST, PUT, or PATCH' end, p_method)
         when p_timeout_seconds <= 0 then 'Timeout must be positive'
-    end
-$$;
+    end;
+end $$;
 comment on function df.http_problem(text, text, integer, text[]) is
     'What is wrong with the fixed parts of an HTTP request; null if nothing.';
 
@@ -395,7 +415,8 @@ begin
     end if;
     v_problem := coalesce(v_problem, case
         when parts is null then 'parts is required and cannot be NULL'
-        when jsonb_typeof(parts) <> 'array' then 'parts must be a JSON array of part objects'
+        when jsonb_typeof(parts) <> 'array' or jsonb_path_exists(parts, 'strict $[*] ? (@.type() <> "object")')
+            then 'parts must be a JSON array of part objects'
         when parts = '[]' then 'parts must contain at least one part'
     end);
     if v_problem is not null then
@@ -515,17 +536,24 @@ comment on function df.call_child(text, text, jsonb) is
 
 -- What the operators call. Immutable, as people expect of an operator on constants.
 create function df.as_op(fut text, name text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$ select df."as"(fut, name) $$;
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return df."as"(fut, name);
+end $$;
 
 create function df.loop_prefix_op(body text) returns text
-language sql immutable strict set search_path = pg_catalog, pg_temp as $$ select df.loop(body) $$;
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+begin
+    return df.loop(body);
+end $$;
 
 create function df.if_then_op(condition text, then_branch text) returns text
-language sql immutable strict set search_path = pg_catalog, pg_temp
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
 as $$
-    select '{"_partial_if":true,"condition":' || to_json(df.ensure_durofut(condition))::text
-        || ',"then_branch":' || to_json(df.ensure_durofut(then_branch))::text || '}'
-$$;
+begin
+    return '{"_partial_if":true,"condition":' || to_json(df.ensure_durofut(condition))::text
+        || ',"then_branch":' || to_json(df.ensure_durofut(then_branch))::text || '}';
+end $$;
 
 create function df.if_else_op(partial_if text, else_branch text) returns text
 language plpgsql immutable strict

@@ -4,47 +4,51 @@ create function df.walk(p_graph jsonb) returns table (
     "position" integer, path text, depth integer, node jsonb, left_position integer, right_position integer,
     condition_position integer, extra_positions integer[]
 )
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Pre-order: a path of branch numbers sorts before every longer path that it begins.
-    with recursive walked (key, path, depth, node) as (
-        select array[]::integer[], 'root', 0, p_graph
-        union all
-        select w.key || c.branch, w.path || c.step, w.depth + 1, c.child
-        from walked as w
-        cross join lateral (
-            select 1, '.left', w.node -> 'left_node'
-            union all select 2, '.right', w.node -> 'right_node'
-            union all select 3, '.condition_node', w.node -> 'condition_node'
+#variable_conflict use_column
+begin
+    return query
+        -- Pre-order: a path of branch numbers sorts before every longer path that it begins.
+        with recursive walked (key, path, depth, node) as (
+            select array[]::integer[], 'root', 0, p_graph
             union all
-            select 3 + e.place::integer, format('.extra_nodes[%s]', e.place - 1), e.value
-            from jsonb_array_elements(
-                case when jsonb_typeof(w.node -> 'extra_nodes') = 'array' then w.node -> 'extra_nodes' else '[]' end
-            ) with ordinality as e (value, place)
-        ) as c (branch, step, child)
-        -- One level more than is allowed, so that the excess can be reported.
-        where c.child is not null and c.child <> 'null' and w.depth <= 256
-    ),
-    numbered as (
-        select *, row_number() over (order by key)::integer - 1 as place from walked
-    ),
-    extras as (
-        select key[:cardinality(key) - 1] as parent_key, array_agg(place order by key) as places
-        from numbered where key[cardinality(key)] > 3 group by 1
-    )
-    select n.place, n.path, n.depth, n.node, l.place, r.place, c.place, coalesce(x.places, '{}')
-    from numbered as n
-    left join numbered as l on l.key = n.key || 1
-    left join numbered as r on r.key = n.key || 2
-    left join numbered as c on c.key = n.key || 3
-    left join extras as x on x.parent_key = n.key
-$$;
+            select w.key || c.branch, w.path || c.step, w.depth + 1, c.child
+            from walked as w
+            cross join lateral (
+                select 1, '.left', w.node -> 'left_node'
+                union all select 2, '.right', w.node -> 'right_node'
+                union all select 3, '.condition_node', w.node -> 'condition_node'
+                union all
+                select 3 + e.place::integer, format('.extra_nodes[%s]', e.place - 1), e.value
+                from jsonb_array_elements(
+                    case when jsonb_typeof(w.node -> 'extra_nodes') = 'array' then w.node -> 'extra_nodes' else '[]' end
+                ) with ordinality as e (value, place)
+            ) as c (branch, step, child)
+            -- One level more than is allowed, so that the excess can be reported.
+            where c.child is not null and c.child <> 'null' and w.depth <= 256
+        ),
+        numbered as (
+            select *, row_number() over (order by key)::integer - 1 as place from walked
+        ),
+        extras as (
+            select key[:cardinality(key) - 1] as parent_key, array_agg(place order by key) as places
+            from numbered where key[cardinality(key)] > 3 group by 1
+        )
+        select n.place, n.path, n.depth, n.node, l.place, r.place, c.place, coalesce(x.places, '{}')
+        from numbered as n
+        left join numbered as l on l.key = n.key || 1
+        left join numbered as r on r.key = n.key || 2
+        left join numbered as c on c.key = n.key || 3
+        left join extras as x on x.parent_key = n.key;
+end $$;
 comment on function df.walk(jsonb) is 'The nodes of a graph in pre-order, with the positions of their children.';
 
 create function df.graph_problem(p_graph text) returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_node record;
@@ -98,16 +102,16 @@ comment on function df.graph_problem(text) is 'What keeps a graph from being sta
 
 create function df.node_id(p_base bigint, p_position integer) returns text
 language sql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select lpad(to_hex((p_base + p_position) & 4294967295), 8, '0') $$;
+return lpad(to_hex((p_base + p_position) & 4294967295), 8, '0');
 comment on function df.node_id(bigint, integer) is 'The id of the node at a position in pre-order, counted up from a base.';
 
 create function df.row_query(p_query text, p_condition text, p_extra text[]) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- Configurations are compact JSON, as the compiler writes them; jsonb would add spaces.
-    select case
+    return case
         when p_condition is null and p_extra = '{}' then p_query
         else '{' || array_to_string(
             array(select to_json(key)::text || ':' || value::text from json_each(coalesce(p_query, '{}')::json))
@@ -117,8 +121,8 @@ as $$
                         else '{}' end,
             ','
         ) || '}'
-    end
-$$;
+    end;
+end $$;
 comment on function df.row_query(text, text, text[]) is
     'Text of a row''s query column: the ids of condition and further branches join the configuration.';
 
@@ -163,6 +167,7 @@ create function df.start(
 ) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_graph text;

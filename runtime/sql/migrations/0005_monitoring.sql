@@ -74,7 +74,7 @@ as $$
 declare
     v_parts text[];
 begin
-    if p_cursor ~ '^([0-9a-f][0-9a-f]){1,256}$' then
+    if length(p_cursor) <= 512 and p_cursor ~ '^([0-9a-f][0-9a-f])+$' then
         v_parts := regexp_match(
             convert_from(decode(p_cursor, 'hex'), 'UTF8'),
             '^v1\|(\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00)\|([0-9a-f]{8})$'
@@ -96,6 +96,7 @@ returns table (
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     perform df.check_limit(limit_count);
@@ -114,6 +115,7 @@ returns table (
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_after record;
@@ -152,6 +154,7 @@ create function df.instance_info(instance_id text) returns table (
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select i.id, i.label, 'df.start', i.format::text, df.turn_of(i), df.status_of(i), df.output_of(i)
     from df.instances as i where i.id = $1
@@ -163,6 +166,7 @@ create function df.instance_executions(instance_id text, limit_count integer def
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     if coalesce(limit_count, 0) < 1 then
@@ -185,6 +189,7 @@ create function df.metrics() returns table (
 )
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select
         count(*), count(*) filter (where i.status = 'running'), count(*) filter (where i.status = 'completed'),
@@ -202,6 +207,7 @@ create function df.node_states(p_instance_id text) returns table (
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     with recursive node as materialized (
         select n.id, n.node_type, n.status, n.updated_at, n.status_details -> 'iteration' as shown, e.parent_id,
@@ -301,6 +307,7 @@ create function df.instance_nodes(instance_id_param text) returns table (
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select
         n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node, n.status, n.result::text,
@@ -320,6 +327,7 @@ create function df.instance_nodes(instance_id_param text, _last_n_executions int
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select
         1, n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node, n.status, n.result::text, n.updated_at
@@ -335,6 +343,7 @@ create function df.instance_runs(instance_id text) returns table (
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select
         r.node_id, n.node_type, n.result_name, r.iteration, r.status, r.started_at, r.finished_at,
@@ -358,6 +367,7 @@ create function df.instance_family(instance_id text) returns table (
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     with recursive family (id, generation) as (
         select i.id, 0 from df.instances as i where i.id = $1
@@ -377,6 +387,7 @@ create function df.waiting(instance_id text default null) returns table (
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     with recursive wait as materialized (
         select r.instance_id, r.node_id, r.signal_name, r.awaited_id, r.started_at, nullif(r.due_at, 'infinity') as due_at,
@@ -518,6 +529,7 @@ comment on function df.sections(jsonb) is 'What a node holds, in the order in wh
 create function df.outline(p_graph jsonb) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     -- connector: as given to a later step of a sequence, or what the place asks for. inner: what the node's own
     -- children begin with. A THEN has no line; its steps take its place.
@@ -573,45 +585,56 @@ comment on function df.outline(jsonb) is 'Draws a graph. Nodes may carry a "mark
 create function df.live_graph(p_instance_id text) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_node record;
-    v_built jsonb := '{}';
-    v_graph jsonb;
+    v_json text[];
+    v_extra text[];
 begin
-    -- Children come later in the order than what holds them, so they are built first.
+    -- Children come later in the order than what holds them, so they are written first.
     for v_node in
-        select n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node, n.ordinal,
+        with held as materialized (
+            select e.parent_id, array_agg(d.ordinal + 1 order by e.branch) as places,
+                   array_agg(e.branch order by e.branch) as branches
+            from df.edges as e join df.nodes as d on d.instance_id = e.instance_id and d.id = e.child_id
+            where e.instance_id = p_instance_id group by e.parent_id
+        )
+        select n.ordinal + 1 as place, n.node_type, n.query, n.result_name,
                case s.inferred_status when 'completed' then '✓' when 'failed' then '✗' when 'running' then '⏳'
                                       when 'skipped' then '⊘' else '○' end as marker,
-               (select e.child_id from df.edges as e
-                where e.instance_id = n.instance_id and e.parent_id = n.id and e.branch = 3) as condition_node,
-               array(select e.child_id::text from df.edges as e
-                     where e.instance_id = n.instance_id and e.parent_id = n.id and e.branch > 3 order by e.branch) as extra_nodes
-        from df.nodes as n left join df.node_states(p_instance_id) as s on s.node_id = n.id
+               h.places, h.branches
+        from df.nodes as n
+        left join df.node_states(p_instance_id) as s on s.node_id = n.id
+        left join held as h on h.parent_id = n.id
         where n.instance_id = p_instance_id order by n.ordinal desc
     loop
-        v_graph := jsonb_strip_nulls(jsonb_build_object(
-            'node_type', v_node.node_type, 'query', v_node.query, 'result_name', v_node.result_name,
-            'marker', v_node.marker, 'left_node', v_built -> v_node.left_node, 'right_node', v_built -> v_node.right_node,
-            'condition_node', v_built -> v_node.condition_node
-        ));
-        if v_node.extra_nodes <> '{}' then
-            v_graph := v_graph || jsonb_build_object('extra_nodes', (
-                select jsonb_agg(v_built -> x.id order by x.rank)
-                from unnest(v_node.extra_nodes) with ordinality as x (id, rank)
-            ));
+        if v_json is null then
+            v_json := array_fill(null::text, array[v_node.place]);
         end if;
-        v_built := v_built - (array[v_node.left_node, v_node.right_node, v_node.condition_node]::text[] || v_node.extra_nodes)
-            || jsonb_build_object(v_node.id, v_graph);
+        -- Element by element: a query over the array would copy all of it, for every node.
+        v_extra := '{}';
+        for v_branch in 3..coalesce(cardinality(v_node.places), 0) loop
+            if v_node.branches[v_branch] > 3 then
+                v_extra := v_extra || v_json[v_node.places[v_branch]];
+            end if;
+        end loop;
+        v_json[v_node.place] := left(df.durofut(
+            v_node.node_type,
+            v_json[v_node.places[array_position(v_node.branches, 1)]],
+            v_json[v_node.places[array_position(v_node.branches, 2)]],
+            v_json[v_node.places[array_position(v_node.branches, 3)]],
+            v_extra, v_node.query, v_node.result_name
+        ), -1) || ',"marker":"' || v_node.marker || '"}';
     end loop;
-    return v_graph;
+    return v_json[1]::jsonb;
 end $$;
 comment on function df.live_graph(text) is 'The graph of an instance as one tree, with markers of what each node is now.';
 
 create function df.explain_instance(p_instance_id text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_instance df.instances;
@@ -635,6 +658,7 @@ comment on function df.explain_instance(text) is 'df.explain of an instance.';
 create function df.explain_graph(p_text text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_problem text;

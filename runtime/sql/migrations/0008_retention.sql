@@ -3,6 +3,7 @@
 create function df.prune(p_limit integer default 100) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     v_before timestamptz := df.clock() - make_interval(days => df.setting('retention_days')::integer);

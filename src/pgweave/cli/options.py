@@ -40,7 +40,8 @@ def say(text: str) -> None:
 def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
     """Refuse a value that is not one of `choices`, as a mistake in the command line."""
     if value not in choices:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}.", param_hint=option)
+        known = f"is not one of {', '.join(choices)}" if choices else "means nothing here"
+        raise typer.BadParameter(f"{value!r} {known}.", param_hint=option)
     return value
 
 

@@ -32,8 +32,12 @@ def compile_(
     files: Annotated[list[str], typer.Argument(metavar="FILE..", help="Programs, or - for standard input.")],
     emit: Annotated[str, typer.Option(help="tree, rows, sql, graph, dot, mermaid or ascii.")] = "rows",
     style: Annotated[
-        str, typer.Option(help="Of --emit sql: rows inserts the node rows; start calls df.start, on pg_durable too.")
-    ] = "rows",
+        str | None,
+        typer.Option(
+            help="Of --emit sql: rows inserts the node rows, start calls df.start, on pg_durable too."
+            " Of --emit rows: json or table."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write here. {dir}, {stem} and {name} make a file for each workflow."),
@@ -47,7 +51,8 @@ def compile_(
     from pgweave.workflow import EMITS, STYLES
 
     emit = choice("--emit", emit, EMITS)
-    style = choice("--style", style, STYLES)
+    if style is not None:
+        style = choice("--style", style, STYLES.get(emit, ()))  # type: ignore[call-overload]
     if stale and output is None:
         raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
     artefacts: dict[Path | None, bytes] = {}

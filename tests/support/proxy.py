@@ -1,0 +1,119 @@
+"""A network that fails on purpose: stands between a worker and the server and cuts connections where a test says.
+
+    with Proxy(dsn, plan) as proxy:      # the worker gets proxy.dsn
+        ...
+
+The plan is asked about every message of a client and says what is to become of it.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Self
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+class Cut(Enum):
+    """What becomes of a message."""
+
+    NOT = "it arrives, and so does its answer"
+    BEFORE = "it is lost"
+    HALF = "half of it arrives"
+    AFTER = "it arrives and is carried out, but the answer is lost"
+    HALF_ANSWER = "half of the answer comes back"
+
+
+class Proxy:
+    """Listens on a socket of its own and passes on what comes, as planned."""
+
+    def __init__(self, dsn: str, plan: Callable[[bytes], Cut]) -> None:
+        parts = conninfo_to_dict(dsn)
+        name = f".s.PGSQL.{parts.get('port', 5432)}"
+        self._server = str(Path(str(parts["host"])) / name)
+        self._plan = plan
+        self._folder = tempfile.TemporaryDirectory(prefix="pgweave-proxy-")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(Path(self._folder.name) / name))
+        self._listener.listen()
+        self._open: list[socket.socket] = []
+        self.dsn = make_conninfo(dsn, host=self._folder.name)
+        Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the listener is closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                self._open += [client, server]
+                _Line(client, server, self._plan)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for end in self._open:
+            _hang_up(end)
+            end.close()
+        self._folder.cleanup()
+
+
+class _Line:
+    """One connection: two directions, two threads."""
+
+    def __init__(self, client: socket.socket, server: socket.socket, plan: Callable[[bytes], Cut]) -> None:
+        self.client, self.server, self.plan = client, server, plan
+        self.answer = Cut.NOT
+        for direction in (self._there, self._back):
+            Thread(target=direction, daemon=True).start()
+
+    def _there(self) -> None:
+        with suppress(OSError):
+            while message := self.client.recv(1 << 20):
+                match self.plan(message):
+                    case Cut.BEFORE:
+                        break
+                    case Cut.HALF:
+                        self.server.sendall(message[: len(message) // 2])
+                        break
+                    case cut:
+                        self.answer = cut
+                        self.server.sendall(message)
+        self._cut()
+
+    def _back(self) -> None:
+        with suppress(OSError):
+            while answer := self.server.recv(1 << 20):
+                match self.answer:
+                    case Cut.AFTER:
+                        break
+                    case Cut.HALF_ANSWER:
+                        self.client.sendall(answer[: len(answer) // 2])
+                        break
+                    case _:
+                        self.client.sendall(answer)
+        self._cut()
+
+    def _cut(self) -> None:
+        _hang_up(self.client)
+        _hang_up(self.server)
+
+
+def _hang_up(end: socket.socket) -> None:
+    # A bare close would leave the thread that reads from it where it is.
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)

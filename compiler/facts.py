@@ -321,9 +321,10 @@ class Facts:
     @cached_property
     def readings(self) -> tuple[tuple[Read, tuple[Result, ...]], ...]:
         """Every reading of a name, with what it may stand for; nothing where that is not known on all its paths."""
-        return tuple((read, self._bound(read)) for read in self.flow.reads)
+        return tuple((read, self.bound(read)) for read in self.flow.reads)
 
-    def _bound(self, read: Read) -> tuple[Result, ...]:
+    def bound(self, read: Read) -> tuple[Result, ...]:
+        """What one reading may stand for; nothing where that is not known on all its paths."""
         found: list[Result] = []
         for binder in self.binders(read):
             results = self.results(binder)

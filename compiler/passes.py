@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from pgweave.compiler import suppress
+from pgweave.compiler import sqltext, suppress
 from pgweave.compiler.checks import (
     children,
     conditions,
@@ -112,6 +112,20 @@ _FOUND_ELSEWHERE = frozenset({"PW104", "PW106", "PW504", "PW509", "PW513", "PW61
 """Codes of the parser, the lowering and the database: no check here finds them, so none can be missing here."""
 
 
+_NEEDS_PARSER = frozenset(
+    {
+        "PW203", "PW206", "PW207", "PW208", "PW209", "PW301", "PW306", "PW307", "PW501", "PW502", "PW505", "PW510",
+        "PW511", "PW512", "PW514", "PW605",
+    }
+)  # fmt: skip
+"""Codes that find less, or nothing, without PostgreSQL's parser."""
+
+
+def is_unreadable(code: str) -> bool:
+    """Whether findings of this code say that a text, or part of it, cannot be read at all."""
+    return code.startswith("PW0") and code not in ("PW030", "PW031")
+
+
 def check(module: Module, *, target: Target = "pgweave", parser: bool = True) -> tuple[Diagnostic, ...]:
     """Run every check on every definition. Findings in the order of the text, then of their codes.
 
@@ -122,9 +136,12 @@ def check(module: Module, *, target: Target = "pgweave", parser: bool = True) ->
         subject = Subject(module, Facts(definition, parser=parser), target)
         found += [diagnostic for run in PASSES for diagnostic in run(subject)]
 
-    def judged(code: str) -> bool:
-        known = PORTABILITY | _WIDER_THERE if target == "pgweave" else frozenset()
-        return code not in known | _FOUND_ELSEWHERE
-
-    kept = suppress.apply(found, module, judged)
+    kept = suppress.apply(found, module, lambda code: code not in _unjudged(target, parser=parser))
     return tuple(sorted(kept, key=lambda diagnostic: (diagnostic.span, diagnostic.code, diagnostic.title)))
+
+
+def _unjudged(target: Target, *, parser: bool) -> frozenset[str]:
+    """Codes that may be missing because nobody looked for them, or not for all of them."""
+    there = PORTABILITY | _WIDER_THERE if target == "pgweave" else frozenset()
+    read = frozenset() if parser and sqltext.available() else _NEEDS_PARSER
+    return there | read | _FOUND_ELSEWHERE

@@ -151,7 +151,14 @@ class _Picture:
                 self.node(picture, identifier, self.graph.nodes[identifier])
         foot = self.feet.get(block or "")
         if foot:
-            picture.node(foot, shape="point", width="0.06", color=self.colours.line, tooltip="again", **{"id": f"pw_{foot}", "class": "pw_node pw_LOOP pw_part_foot"})
+            picture.node(
+                foot,
+                shape="point",
+                width="0.06",
+                color=self.colours.line,
+                tooltip="again",
+                **{"id": f"pw_{foot}", "class": "pw_node pw_LOOP pw_part_foot"},
+            )
         for inner in self.frames.blocks[block]:
             with picture.subgraph(name=f"cluster_{inner}") as cluster:
                 self.frame_line(cluster, inner, self.blocks[inner])

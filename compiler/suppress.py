@@ -52,13 +52,23 @@ def apply(
     remaining: list[Diagnostic] = []
     used: set[tuple[_Allow, str]] = set()
     for diagnostic in found:
-        by = [allow for allow in allows if diagnostic.code in allow.codes and _covers(allow, diagnostic, module)]
+        by = _by(diagnostic, allows, module)
         used.update((allow, diagnostic.code) for allow in by)
         if not by:
             remaining.append(diagnostic)
     for allow in allows:
         remaining += _complaints(allow, {code for one, code in used if one is allow}, judged, source)
     return remaining
+
+
+def allowed(found: Iterable[Diagnostic], module: Module) -> list[Diagnostic]:
+    """Leave out what is allowed, and say nothing about the comments: for findings that come later than the checks'."""
+    allows = list(_allows(module.source)) if "pgweave:" in module.source.text else []
+    return [diagnostic for diagnostic in found if not _by(diagnostic, allows, module)]
+
+
+def _by(diagnostic: Diagnostic, allows: Iterable[_Allow], module: Module) -> list[_Allow]:
+    return [allow for allow in allows if diagnostic.code in allow.codes and _covers(allow, diagnostic, module)]
 
 
 def _allows(source: Source) -> Iterable[_Allow]:

@@ -24,7 +24,17 @@ from pgweave.grammar.kinds import Type
 from pgweave.grammar.lexer import lex
 from pgweave.grammar.nodes import Binding, Option, Text
 from pgweave.grammar.patch import EditError, Edits, apply, proved
-from pgweave.grammar.places import LEFT, Place, is_program, place_at, place_of, places, with_field, without_parentheses
+from pgweave.grammar.places import (
+    LEFT,
+    Place,
+    is_program,
+    place_at,
+    place_of,
+    places,
+    step_place,
+    with_field,
+    without_parentheses,
+)
 from pgweave.grammar.printer import options_text, print_node, print_operand, quote
 from pgweave.grammar.renaming import rename
 from pgweave.grammar.span import Span
@@ -34,7 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EditError", "Edits", "Place", "apply", "delete", "duplicate", "insert_after", "insert_before", "parenthesise",
-    "place_at", "place_of", "places", "rename", "replace_step", "set_argument", "set_name", "set_option", "unwrap",
+    "place_at", "place_of", "places", "rename", "replace_step", "set_argument", "set_name", "set_option",
+    "step_place", "unwrap",
     "wrap_in_child", "wrap_in_if", "wrap_in_join", "wrap_in_loop", "wrap_in_race", "wrap_in_timeout",
 ]  # fmt: skip
 

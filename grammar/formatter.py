@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from pgweave.grammar import syntax
 from pgweave.grammar.diagnostics import finding
-from pgweave.grammar.embedded import Form, form_of
+from pgweave.grammar.embedded import Form, calls, form_of, lex_text
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.layout import FRESH, HARD, LINE, SOFT, Align, Doc, Group, Indent, Suffix, concat, join, render
 from pgweave.grammar.lexemes import CLOSERS, OPENERS, OPERATORS, Comment, Lexeme, above, read_statements
 from pgweave.grammar.lexer import PUNCT, Lexed, lex
-from pgweave.grammar.nodes import Module, Opaque, children, same
+from pgweave.grammar.markdown import PROGRAM_LANGUAGES, SQL_LANGUAGES, blocks
+from pgweave.grammar.nodes import Module, Opaque, Text, children, same
 from pgweave.grammar.parser import parse, parse_as
 from pgweave.grammar.places import opaque_span
 from pgweave.grammar.span import Source, Span
@@ -105,29 +106,50 @@ def _program(text: str, module: Module) -> str:
 
 
 def _embedded(source: Source, module: Module) -> str:
-    """A text with other things around its workflows: each df.start(..) is laid out where it stands."""
+    """A text with other things around its workflows: each is laid out where it stands."""
     text, out, place = source.text, [], 0
+    forms = _forms(source)
     for definition in sorted(module.definitions, key=lambda definition: definition.span):
-        if definition.span.start >= place:
+        form = forms.get(definition.span.start)
+        if definition.span.start >= place and form is not None:
             out.append(text[place : definition.span.start])
-            out.append(_in_place(source, definition))
+            out.append(_in_place(source, definition, form))
             place = definition.span.end
     return "".join([*out, text[place:]])
 
 
-def _in_place(source: Source, definition: Definition) -> str:
+def _forms(source: Source) -> dict[int, Form]:
+    """Where workflows begin that are code, and in what they stand. In any other string they are data, and not ours."""
+    whole = Text(source.text, Span(0, len(source.text)), ((0, 0),))
+    if form_of(source.name) is Form.SQL:
+        return dict.fromkeys(_code(whole), Form.SQL)
+    forms: dict[int, Form] = {}
+    for block in blocks(source.text):
+        if block.language in PROGRAM_LANGUAGES:
+            forms |= dict.fromkeys((token.start for token in lex_text(block.text).tokens), Form.PROGRAM)
+        elif block.language in SQL_LANGUAGES:
+            forms |= dict.fromkeys(_code(block.text), Form.SQL)
+    return forms
+
+
+def _code(text: Text) -> Iterator[int]:
+    return (found.tokens[0].start for found in calls(lex_text(text, psql=True), text) if found.certain)
+
+
+def _in_place(source: Source, definition: Definition, form: Form) -> str:
     """One workflow, indented like the line it begins on; as it is where its text is not just that, as inside of quotes."""
     text = definition.span.of(source.text)
-    alone = parse_as(Source(source.name, text), Form.SQL)
+    alone = parse_as(Source(source.name, text), form)
     if not alone.ok or not same(tuple(each.node for each in alone.module.definitions), (definition.node,)):
         return text
     ((statement,), _) = read_statements(text, _frozen(alone.module), requote=False)
     start = definition.span.start
     line = source.text[source.text.rfind("\n", 0, start) + 1 : start]
-    margin = line[: len(line) - len(line.lstrip(" \t"))]
+    marks = " \t>" if form_of(source.name) is Form.MARKDOWN else " \t"  # a quoted fence has a mark on every line
+    margin = line[: len(line) - len(line.lstrip(marks))]
     newline = "\r\n" if "\r\n" in source.text else "\n"
     laid_out = render(_Statement(statement).doc(), width=WIDTH, newline=newline, margin=margin, column=len(line))
-    _prove(text, laid_out)
+    _prove(text, laid_out.replace(newline + margin, newline) if ">" in margin else laid_out)
     return laid_out
 
 

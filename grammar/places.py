@@ -6,7 +6,7 @@ where it stands in the text. edits.py changes programs at such places.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from pgweave.grammar import nodes
@@ -34,11 +34,13 @@ _SYMBOLS: dict[type, str] = {nodes.Then: "~>", nodes.Join: "&", nodes.Race: "|",
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One step of one workflow of a module."""
+    """One step of one workflow of a module. index: of the workflow; path: from its root; parent: the step above."""
 
-    module: Module
-    index: int  # of the workflow
-    path: Path = ()
+    module: Module = field(compare=False, repr=False)
+    index: int
+    path: Path
+    node: Node = field(compare=False, repr=False)
+    parent: Place | None = field(default=None, compare=False, repr=False)
 
     @property
     def definition(self) -> Definition:
@@ -50,27 +52,17 @@ class Place:
         """The whole text."""
         return self.module.source.text
 
-    @property
-    def node(self) -> Node:
-        """The step."""
-        node = self.definition.node
-        for number in self.path:
-            node = children(node)[number]
-        return node
-
-    @property
-    def parent(self) -> Place | None:
-        """The step that holds this one; None for the root."""
-        return replace(self, path=self.path[:-1]) if self.path else None
-
     def child(self, number: int) -> Place:
-        """A step below this one."""
-        return replace(self, path=(*self.path, number))
+        """A step just below this one."""
+        return Place(self.module, self.index, (*self.path, number), children(self.node)[number], self)
 
     @property
     def children(self) -> tuple[Place, ...]:
         """The steps just below this one."""
-        return tuple(self.child(number) for number in range(len(children(self.node))))
+        return tuple(
+            Place(self.module, self.index, (*self.path, number), node, self)
+            for number, node in enumerate(children(self.node))
+        )
 
     @property
     def outer(self) -> Span:
@@ -141,10 +133,23 @@ class Place:
         return "?>" if isinstance(parent.node, nodes.If) else parent.unnamed_shape
 
 
+def root_place(module: Module, index: int = 0) -> Place:
+    """The first step of all of one workflow."""
+    return Place(module, index, (), module.definitions[index].node)
+
+
+def step_place(module: Module, index: int, path: Path) -> Place:
+    """The step that this path leads to. IndexError if it leads nowhere."""
+    place = root_place(module, index)
+    for number in path:
+        place = place.child(number)
+    return place
+
+
 def places(module: Module) -> Iterator[Place]:
     """Every step of a module, each before the steps below it."""
     for index in range(len(module.definitions)):
-        pending = [Place(module, index)]
+        pending = [root_place(module, index)]
         while pending:
             place = pending.pop()
             yield place

@@ -211,7 +211,7 @@ class Worker:
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._bell.set()
             except (psycopg.Error, ConnectionFailed):
-                self._closed.wait(self.settings.poll_seconds)
+                self._closed.wait(min(self.settings.poll_seconds, 1.0))
 
     def _renew(self) -> None:
         """Keep the leases of everything in hand, show long steps as running, say that we are alive, tidy up."""

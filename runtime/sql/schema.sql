@@ -607,9 +607,8 @@ values (1, '0001_tables', 'a0ae9b4281741cad5aebddd68d813c43c940b671e67179a8a258a
 
 create function df.node_types() returns text[]
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP',
-                   'HTTP_MULTIPART', 'SIGNAL', 'AWAIT_INSTANCE'] $$;
+return array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP', 'HTTP_MULTIPART',
+             'SIGNAL', 'AWAIT_INSTANCE'];
 comment on function df.node_types() is 'Every legal node_type, in the order in which messages list them.';
 
 create function df.durofut(
@@ -1201,7 +1200,7 @@ comment on operator !> (text, text) is 'condition ?> then !> else: the second ha
 comment on operator @> (none, text) is '@> body: for ever again, until a df.break.';
 
 insert into df.migrations (number, name, checksum)
-values (2, '0002_builders', 'a4062173c158257848453916fc0fd6a5e71a7f86e471ccc2a9a3f675d8da763c');
+values (2, '0002_builders', '15e66fc3bbdee87cbd09b54b3d6d127a8b35b69ecf4045480a0001e3d18e7520');
 
 
 -- 0003_control ------------------------------------------------------------------------------------------------------

@@ -41,7 +41,14 @@ class Config:
     root: Path = field(default_factory=Path)
 
     def selects(self, code: str) -> bool:
-        """Whether findings of this code are wanted. The longer beginning wins; of equal ones, `ignore`."""
+        """Whether findings of this code are wanted. The longer beginning wins; of equal ones, `ignore`.
+
+        Why a text cannot be read is always wanted: a filter must not let it pass.
+        """
+        from pgweave.compiler.passes import is_unreadable
+
+        if is_unreadable(code):
+            return True
         chosen = max((len(start) for start in self.select or ("",) if code.startswith(start)), default=-1)
         dropped = max((len(start) for start in self.ignore if code.startswith(start)), default=-1)
         return chosen > dropped

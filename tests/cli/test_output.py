@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 from pgweave.cli.app import app
+from pgweave.workflow import EMITS, STYLES
 
 if TYPE_CHECKING:
     from cli.conftest import Command
@@ -128,6 +129,12 @@ def test_a_script_is_emitted_in_both_styles(pgweave: Command) -> None:
     assert all(done.out.rstrip().endswith("COMMIT;") for done in (rows, start))
     assert "'x' is not one of rows, start" in pgweave("compile", "clean.df", "--emit", "sql", "--style", "x").err
     assert "'start' means nothing here" in pgweave("compile", "clean.df", "--emit", "dot", "--style", "start").err
+
+
+def test_the_help_names_every_form_that_the_python_interface_has(pgweave: Command) -> None:
+    helped = pgweave("compile", "--help").out
+    assert re.findall(r"tree, .* or ascii", " ".join(helped.split()))[0].replace(" or", ",").split(", ") == [*EMITS]
+    assert all(style in helped for styles in STYLES.values() for style in styles)
 
 
 def test_rows_as_a_table(pgweave: Command) -> None:
@@ -248,3 +255,38 @@ def test_every_command_of_the_example_workflow_exists() -> None:
         command = root.commands[line.split()[0]]  # type: ignore[attr-defined]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= known, line
+
+
+# Fixes and the database's opinion
+
+MISSPELT = """df.call_child('SELECT 1', 'c', '{"timeout_second": 5}')\n"""
+
+
+def test_fix_mends_a_file_and_reports_what_is_left(pgweave: Command) -> None:
+    pgweave.write("typo.df", MISSPELT)
+    assert pgweave("check", "typo.df").code == 1
+    done = pgweave("check", "typo.df", "--fix", "--unsafe-fixes")
+    assert "timeout_seconds" in (pgweave.folder / "typo.df").read_text(encoding="utf-8")
+    assert (done.code, "PW602" in done.out) == (0, False)
+    assert done.err.startswith("typo.df: ")
+
+
+def test_without_fix_nothing_is_written(pgweave: Command) -> None:
+    pgweave.write("typo.df", MISSPELT)
+    pgweave("check", "typo.df", "--unsafe-fixes")
+    assert (pgweave.folder / "typo.df").read_text(encoding="utf-8") == MISSPELT
+
+
+def test_a_piped_program_comes_back_mended(pgweave: Command) -> None:
+    done = pgweave("check", "-", "--fix", "--unsafe-fixes", stdin=MISSPELT.encode())
+    assert done.out == MISSPELT.replace("timeout_second", "timeout_seconds")
+
+
+def test_a_database_is_asked_for_its_opinion(pgweave: Command, database: str) -> None:
+    """Its own words, at the place in the file; the companion set-up makes the tables first."""
+    pgweave.write("there.df", "'SELECT amount FROM bills' ~> 'SELECT amout FROM bills'")
+    pgweave.write("there.setup.sql", "CREATE TABLE bills (amount numeric);")
+    done = pgweave("check", "there.df", "--dsn", database, "--output-format", "json")
+    (found,) = [one for one in json.loads(done.out) if one["severity"] == "error"]
+    assert found["start"] == {"offset": 38, "line": 1, "column": 39}
+    assert done.code == 1

@@ -16,7 +16,7 @@ from support.programs import programs
 
 from pgweave.compiler import reads
 from pgweave.grammar import edits, nodes, renaming
-from pgweave.grammar.edits import EditError, Place, apply, place_at, place_of, places
+from pgweave.grammar.edits import EditError, Place, apply, place_at, place_of, places, step_place
 from pgweave.grammar.formatter import format_source
 from pgweave.grammar.nodes import children, same
 from pgweave.grammar.parser import parse
@@ -352,6 +352,7 @@ def test_a_step_is_found_by_its_place() -> None:
         "'d'",
     ]
     assert [place_of(found, place.node) == place for place in places(found)] == [True] * 6
+    assert [step_place(found, place.index, place.path) == place for place in places(found)] == [True] * 6
     at = place_at(found, text.index("c"))
     assert at is not None
     assert at.path == (1, 1)

@@ -12,18 +12,22 @@ import os
 import re
 import signal
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import cycle
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from support.checker import check
+from support.database import TemplateDatabases, prepare
 from support.proxy import Cut, Proxy
 from support.work import Desk, desk, worker_process
 
+from pgweave.runtime import embedded
+from pgweave.runtime.client import Client
 from pgweave.runtime.failpoints import POINTS
-from pgweave.runtime.worker import Settings
+from pgweave.runtime.worker import MIN_POLL_SECONDS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,14 +116,16 @@ def test_workers_killed_again_and_again_lose_and_repeat_nothing(quiet: Desk) -> 
                     )
                 )
             held = f"from df.queue where split_part(worker, ':', 2)::int = any (array{list(workers)})"
-            quiet.until(f"exists (select {held})")
+            # Not before something has been done: who is shot ten times in a row without progress counts as poisoned.
+            quiet.until(f"(select count(*) from fx) >= {4 * len(starts) - 40} and exists (select {held})")
             for (pid,) in quiet.sql(f"select split_part(worker, ':', 2)::int {held} limit 1"):
                 workers.pop(pid).kill()
                 fresh = hire()
                 workers[fresh.process.pid] = fresh
                 kills += 1
         for parent in starts:
-            assert quiet.ended(parent).status == "completed"
+            ended = quiet.ended(parent)
+            assert ended.status == "completed", ended.error
     assert kills >= CHAOS_SECONDS / 4
     assert quiet.sql("select count(*) from fx") == [(5 * len(starts),)]
     check(quiet.dsn)
@@ -207,3 +213,251 @@ def test_cuts_of_the_workers_own_session_cost_a_lease_and_no_more(quiet: Desk) -
             assert quiet.ended(parent).status == "completed"
     assert len(done) == 2 * len(queries), pending
     check(quiet.dsn)
+
+
+# The server. These need one of their own: others must not notice.
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[embedded.Server]:
+    with embedded.temporary() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mortal_databases(mortal: embedded.Server) -> TemplateDatabases:
+    return TemplateDatabases(mortal.dsn, prepare)
+
+
+@pytest.fixture
+def doomed(mortal_databases: TemplateDatabases) -> Iterator[Desk]:
+    """A desk whose server may go away. No worker."""
+    place = Desk(mortal_databases.create())
+    place.sql("create table fx (step text)")
+    yield place
+    place.client.close()
+    mortal_databases.drop(place.dsn)
+
+
+def load(place: Desk, instances: int = 6, steps: int = 20) -> list[str]:
+    """Something to do: chains of steps, each with an effect of its own, with a branch and a wait in the middle."""
+    starts = []
+    for n in range(instances):
+        chain = [effect(f"{n}-{step}") for step in range(steps)]
+        half = len(chain) // 2
+        middle = f"({effect(f'{n}-x')} & df.sleep(0))"
+        starts.append(place.start(" ~> ".join([*chain[:half], middle, *chain[half:]])))
+    return starts
+
+
+def all_done(place: Desk, starts: list[str], steps: int = 20) -> None:
+    place.client.close()
+    place.client = Client(place.dsn)  # the old session died with the server
+    for parent in starts:
+        assert place.ended(parent).status == "completed"
+    assert place.sql("select count(*) from fx") == [((steps + 1) * len(starts),)]
+    check(place.dsn)
+
+
+def test_a_backend_killed_under_the_server_costs_nothing(mortal: embedded.Server, doomed: Desk) -> None:
+    """SIGKILL of one backend makes PostgreSQL end all sessions and recover."""
+    with desk(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
+        starts = load(doomed)
+        for done in (10, 40, 80):
+            doomed.until(f"(select count(*) from fx) >= {done}")
+            (pid,) = doomed.sql("select pid from pg_stat_activity where application_name = 'pgweave step' limit 1")[0]
+            os.kill(pid, signal.SIGKILL)
+            recovered(mortal)
+        all_done(doomed, starts)
+
+
+def test_an_immediate_shutdown_costs_nothing(mortal: embedded.Server, doomed: Desk) -> None:
+    cluster = mortal._cluster
+    with desk(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
+        starts = load(doomed)
+        for done in (20, 70):
+            doomed.until(f"(select count(*) from fx) >= {done}")
+            assert cluster.run("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w").returncode == 0
+            cluster.start()
+            recovered(mortal)
+        all_done(doomed, starts)
+
+
+def recovered(server: embedded.Server) -> None:
+    """Wait until the server takes connections again; libpq retries nothing by itself."""
+    for _ in range(2000):
+        with suppress(psycopg.OperationalError), psycopg.connect(server.dsn) as connection:
+            connection.execute("select 1")
+            return
+    raise AssertionError("the server does not come back")
+
+
+def test_a_server_without_free_connections_is_waited_for(mortal: embedded.Server, doomed: Desk) -> None:
+    """Nobody's step fails because others have taken all connections, and nobody has to do anything afterwards."""
+    doomed.sql("alter system set max_connections = 20")
+    cluster = mortal._cluster
+    assert cluster.run("pg_ctl", "restart", "-D", "data", "-m", "fast", "-w", "-l", "data/server.log").returncode == 0
+    try:
+        with (
+            desk(doomed.dsn, Settings(concurrency=2, lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)),
+            ExitStack() as hogs,
+        ):
+            doomed.client.close()
+            doomed.client = Client(doomed.dsn)
+            starts = load(doomed, 2, 4)
+            taken = 0
+            with suppress(psycopg.OperationalError):
+                while taken < 30:
+                    hogs.enter_context(psycopg.connect(mortal.dsn))
+                    taken += 1
+            assert taken < 30, "there is always another connection"
+            hogs.close()
+            all_done(doomed, starts, 4)
+    finally:
+        doomed.sql("alter system reset max_connections")
+        doomed.client.close()
+        assert (
+            cluster.run("pg_ctl", "restart", "-D", "data", "-m", "fast", "-w", "-l", "data/server.log").returncode == 0
+        )
+        doomed.client = Client(doomed.dsn)
+
+
+# The database says no for a while.
+
+
+def end_all_sessions(place: Desk) -> None:
+    place.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+        " and starts_with(application_name, 'pgweave ') and application_name <> 'pgweave client'"
+    )
+
+
+def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Desk) -> None:
+    """As after a failover to a standby that is still to be promoted."""
+    with worker_process(quiet.dsn, "--lease-seconds", "1") as worker:
+        worker.wait_for("is ready")
+        name = quiet.sql("select current_database()")[0][0]
+        quiet.sql(f"alter database {name} set default_transaction_read_only = on")
+        end_all_sessions(quiet)
+        with psycopg.connect(quiet.dsn, autocommit=True, options="-c default_transaction_read_only=off") as connection:
+            row = connection.execute(f"select df.start({effect('a')} ~> {effect('b')})").fetchone()
+            assert row is not None
+            worker.wait_for("cannot claim: ReadOnlySqlTransaction")
+            connection.execute(f"alter database {name} reset default_transaction_read_only")
+        end_all_sessions(quiet)
+        assert quiet.ended(row[0]).status == "completed"
+    assert quiet.sql("select step from fx") == [("a",), ("b",)]
+    check(quiet.dsn)
+
+
+def test_short_timeouts_and_the_locks_of_an_administrator_lose_nothing(quiet: Desk) -> None:
+    """Timeouts that people set for the database hit the worker's own statements while somebody locks its tables."""
+    name = quiet.sql("select current_database()")[0][0]
+    for setting in ("statement_timeout", "lock_timeout"):
+        quiet.sql(f"alter database {name} set {setting} = '100ms'")
+    with worker_process(quiet.dsn, "--lease-seconds", "1") as worker:
+        starts = load(quiet, 3, 6)
+        for table in ("df.queue", "df.runs", "df.instances"):
+            worker.wait_for("checkpointed")
+            with psycopg.connect(quiet.dsn, options="-c statement_timeout=0 -c lock_timeout=0") as holder:
+                holder.execute(f"lock table {table} in access exclusive mode")
+                worker.wait_for("cannot claim|cannot renew|database trouble")
+        all_done(quiet, starts, 6)
+
+
+def test_a_deadlock_between_two_steps_is_nobodys_failure(place: Desk) -> None:
+    place.sql("create table account (id int primary key, n int)")
+    place.sql("insert into account values (1, 0), (2, 0)")
+    place.sql("create sequence met")
+    place.sql(
+        "create function move(a int, b int) returns void language plpgsql as $f$ begin"
+        " update account set n = n + 1 where id = a; perform nextval('met');"
+        " while (select last_value from met) < 2 loop perform pg_sleep(0.01); end loop;"
+        " update account set n = n + 1 where id = b; end $f$"
+    )
+    parent = place.finish("'SELECT move(1, 2)' & 'SELECT move(2, 1)'")
+    assert parent.status == "completed", parent.error
+    assert place.sql("select n from account") == [(2,), (2,)]
+    assert sorted(node.attempts or 0 for node in place.client.nodes(parent.id) if node.node_type == "SQL") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "state", ["serialization_failure", "lock_not_available", "too_many_connections", "read_only_sql_transaction"]
+)
+def test_an_error_that_passes_is_tried_again(place: Desk, state: str) -> None:
+    place.sql("create sequence tries")
+    place.sql(
+        "create function shaky() returns int language plpgsql as $f$ begin"
+        f" if nextval('tries') < 3 then raise exception 'not now' using errcode = '{state}'; end if; return 1; end $f$"
+    )
+    parent = place.finish("'INSERT INTO fx SELECT shaky()'")
+    assert parent.status == "completed", parent.error
+    (step,) = place.client.nodes(parent.id)
+    assert step.attempts == 3
+    assert place.sql("select count(*) from fx") == [(1,)]
+
+
+def test_an_error_that_does_not_pass_is_given_up_after_five_attempts(place: Desk) -> None:
+    place.sql("create sequence tries")
+    place.sql(
+        "create function never() returns int language plpgsql as $f$ begin perform nextval('tries');"
+        " raise exception 'busy' using errcode = 'serialization_failure'; end $f$"
+    )
+    assert place.error("'SELECT never()'") == "SQL execution failed: error returned from database: busy"
+    assert place.sql("select last_value from tries") == [(5,)]
+
+
+# Notifications.
+
+
+SILENCE = """
+do $$ declare f text; begin
+    for f in select replace(pg_get_functiondef(p.oid), 'pg_notify(''pgweave''', 'concat(''nothing''')
+             from pg_proc as p where p.pronamespace = 'df'::regnamespace and p.prosrc like '%pg_notify(%' loop
+        execute f;
+    end loop;
+end $$
+"""
+
+
+def test_without_any_notification_everything_is_found_by_polling(quiet: Desk) -> None:
+    quiet.sql(SILENCE)
+    with desk(quiet.dsn, Settings(poll_seconds=0.05)) as working:
+        working.until("exists (select from pg_stat_activity where application_name = 'pgweave listener')")
+        waiting = quiet.start("df.wait_for_signal('go') ~> df.call_child('SELECT 1')")
+        working.events.wait_for("parked", waiting)
+        quiet.client.signal(waiting, "go")
+        assert quiet.ended(waiting).status == "completed"
+        cancelled = quiet.start("df.sleep(3600)")
+        working.events.wait_for("parked", cancelled)
+        quiet.client.cancel(cancelled)
+        assert quiet.ended(cancelled).status == "cancelled"
+    check(quiet.dsn)
+
+
+def test_a_listener_that_loses_its_connection_listens_again(quiet: Desk) -> None:
+    """With a poll interval of an hour only notifications can have brought the work."""
+    with desk(quiet.dsn, Settings(poll_seconds=3600.0)):
+        listening = "exists (select from pg_stat_activity where application_name = 'pgweave listener' and datname = current_database() and pid <> {})"
+        quiet.until(listening.format(0))
+        (pid,) = quiet.sql(
+            "select pid from pg_stat_activity where application_name = 'pgweave listener' and datname = current_database()"
+        )[0]
+        quiet.sql(f"select pg_terminate_backend({pid})")
+        quiet.until(listening.format(pid))
+        assert quiet.finish("'SELECT 1'").status == "completed"
+
+
+def test_a_flood_of_notifications_is_not_a_flood_of_polls(quiet: Desk) -> None:
+    """Anybody may NOTIFY. The worker looks at most once per MIN_POLL_SECONDS, and still gets its work done."""
+    looks = []
+    with desk(quiet.dsn) as working:
+        quiet.finish("'SELECT 1'")
+        claim = working.worker.store.claim
+        working.worker.store.claim = lambda *given: looks.append(monotonic()) or claim(*given)  # type: ignore[method-assign, func-returns-value]
+        with psycopg.connect(quiet.dsn, autocommit=True) as noisy:
+            for _ in range(3000):
+                noisy.execute("notify pgweave")
+            assert quiet.finish("'SELECT 1'").status == "completed"
+    assert len(looks) > 3
+    assert len(looks) <= (looks[-1] - looks[0]) / MIN_POLL_SECONDS + 10

@@ -4,9 +4,8 @@
 
 create function df.node_types() returns text[]
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP',
-                   'HTTP_MULTIPART', 'SIGNAL', 'AWAIT_INSTANCE'] $$;
+return array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP', 'HTTP_MULTIPART',
+             'SIGNAL', 'AWAIT_INSTANCE'];
 comment on function df.node_types() is 'Every legal node_type, in the order in which messages list them.';
 
 create function df.durofut(

@@ -1,19 +1,24 @@
-"""`check`: findings for people, scripts and CI. No database unless one is named."""
+"""`check`: findings for people, scripts and CI, and fixes. No database unless one is named."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgweave.cli.options import FINDINGS, ConfigFile, ForceExclude, StdinFilename, choice, say
-from pgweave.cli.output import write
+from pgweave.cli.output import replace_file, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     from pgweave.config import Config
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.span import Source
 
 Codes = Annotated[list[str] | None, typer.Option(metavar="PW..", help="Codes or beginnings of codes, with commas.")]
 
@@ -39,6 +44,16 @@ def check(
     target: Annotated[
         str | None, typer.Option(help="pgweave, or pg_durable: say what would differ there.", show_default="pgweave")
     ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended without changing what a program means.")
+    ] = False,
+    unsafe_fixes: Annotated[
+        bool, typer.Option("--unsafe-fixes", help="With --fix: also mend what may change what a program means.")
+    ] = False,
+    dsn: Annotated[
+        str | None, typer.Option("--dsn", help="Have this database prepare every step; nothing is executed.")
+    ] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="The same, with the embedded server.")] = False,
     stdin_filename: StdinFilename = None,
     config_file: ConfigFile = None,
     force_exclude: ForceExclude = False,
@@ -52,17 +67,78 @@ def check(
     from pgweave.workflow import findings
 
     config = _configured(config_file, output_format, target, select, ignore, strict=strict)
-    checked = [
-        Checked(source, tuple(found for found in findings(source, config.target) if config.selects(found.code)))
-        for source in sources(paths, config, stdin_name=stdin_filename, force=force_exclude)
-    ]
+    found = sources(paths, config, stdin_name=stdin_filename, force=force_exclude)
+
+    def find(source: Source) -> list[Diagnostic]:
+        return _wanted(config, findings(source, config.target))
+
+    if fix:
+        piped = (stdin_filename or "<stdin>") if "-" in paths else None
+        found = [_mended(source, find, piped=source.name == piped, unsafe=unsafe_fixes) for source in found]
+    with _database(dsn, embedded=embedded) as ask:
+        checked = [
+            Checked(source, tuple(_in_order([*find(source), *_wanted(config, ask(source))]))) for source in found
+        ]
     failing = frozenset({Severity.ERROR, Severity.WARNING} if config.strict else {Severity.ERROR})
     style = Style(failing, colour=output is None and sys.stdout.isatty(), version=__version__)
-    write(written(checked, config.output_format, style).encode(errors="surrogatepass"), output)
+    report = written(checked, config.output_format, style)
+    if fix and "-" in paths and output is None:
+        say(report.rstrip())  # standard output holds the program
+    else:
+        write(report.encode(errors="surrogatepass"), output)
     if config.output_format == "text":
         say(summary(checked))
     if any(finding.severity in failing for file in checked for finding in file.findings):
         raise typer.Exit(FINDINGS)
+
+
+def _in_order(found: list[Diagnostic]) -> list[Diagnostic]:
+    return sorted(found, key=lambda one: (one.span, one.code))
+
+
+def _mended(source: Source, find: Callable[[Source], list[Diagnostic]], *, piped: bool, unsafe: bool) -> Source:
+    """Mend one text and put it where it came from."""
+    from pgweave.compiler import fixes
+
+    fixed = fixes.fix(source, find, unsafe=unsafe)
+    if piped:
+        typer.echo(fixed.source.text.encode(), nl=False)
+    elif fixed.source.text != source.text:
+        replace_file(Path(source.name), fixed.source.text.encode())
+    for title in fixed.fixes:
+        say(f"{source.name}: {title}")
+    return fixed.source
+
+
+@contextmanager
+def _database(dsn: str | None, *, embedded: bool) -> Iterator[Callable[[Source], Sequence[Diagnostic]]]:
+    """What to ask for the database's opinion about a text: nothing, without a database."""
+    if dsn is None and not embedded:
+        yield lambda _: ()
+        return
+    from pgweave.dbcheck import check as checked
+    from pgweave.grammar.parser import parse
+    from pgweave.runtime.connect import connect
+    from pgweave.runtime.place import prepared
+    from pgweave.workflow import read
+
+    with prepared(dsn, say) as place, connect(place) as connection:
+
+        def ask(source: Source) -> Sequence[Diagnostic]:
+            companion = Path(source.name).with_suffix(".setup.sql")
+            outcome = checked(parse(source).module, connection, read(companion) if companion.is_file() else None)
+            for note in outcome.notes:
+                say(f"{source.name}: {note}")
+            return outcome.findings
+
+        yield ask
+
+
+def _wanted(config: Config, findings: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """What was asked for, and always why a text cannot be read: a filter must not let it pass."""
+    from pgweave.compiler.passes import is_unreadable
+
+    return [found for found in findings if is_unreadable(found.code) or config.selects(found.code)]
 
 
 def _configured(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from difflib import unified_diff
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgweave.cli.options import FINDINGS, TROUBLE, ConfigFile, ForceExclude, StdinFilename, say
+from pgweave.cli.output import replace_file
 
 if TYPE_CHECKING:
     from pgweave.grammar.span import Source
@@ -83,7 +82,7 @@ class _Run:
         elif self.writing and piped:
             typer.echo(text.encode(), nl=False)
         elif self.writing and text != source.text:
-            _replace(Path(source.name), text.encode())
+            replace_file(Path(source.name), text.encode())
         elif text != source.text and not self.writing:
             say(f"{source.name} would be laid out")
 
@@ -107,25 +106,3 @@ def _diff(source: Source, text: str) -> str:
         f"{source.name} laid out",
     )
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put `data` in the place of a file, at once: whoever reads it meanwhile gets the old text or the new one."""
-    from pgweave.runtime.errors import PgweaveError
-
-    target = path.resolve()  # a link stays a link
-    temporary: str | None = None
-    try:
-        with NamedTemporaryFile(dir=target.parent, prefix=".pgweave-", delete=False) as file:
-            temporary = file.name
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(target.stat().st_mode)
-        Path(temporary).replace(target)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise PgweaveError(
-            f"Cannot write {path}: {error.strerror}.", "Check the rights of the file and its folder."
-        ) from error

@@ -44,3 +44,28 @@ def placed(pattern: Path, file: str, name: str) -> Path:
     for word, value in words.items():
         text = text.replace(word, value)
     return Path(text)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` in the place of a file, at once: whoever reads it meanwhile gets the old text or the new one."""
+    import os
+    from tempfile import NamedTemporaryFile
+
+    from pgweave.runtime.errors import PgweaveError
+
+    target = path.resolve()  # a link stays a link
+    temporary: str | None = None
+    try:
+        with NamedTemporaryFile(dir=target.parent, prefix=".pgweave-", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(target.stat().st_mode)
+        Path(temporary).replace(target)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise PgweaveError(
+            f"Cannot write {path}: {error.strerror}.", "Check the rights of the file and its folder."
+        ) from error

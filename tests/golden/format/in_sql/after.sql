@@ -21,3 +21,11 @@ INSERT INTO log   SELECT df.start(
     df.sleep( :pause )
     ~> 'b'
 ) , 1|2;
+INSERT INTO documents VALUES ($$ SELECT df.start('a'~>'b') $$);
+CREATE OR REPLACE FUNCTION again() RETURNS text LANGUAGE sql AS $$
+    SELECT df.start(
+        ('a' ~> 'b')
+        & 'c',
+        'in a function'
+    )
+$$;

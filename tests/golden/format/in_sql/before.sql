@@ -9,3 +9,7 @@ END $body$;
 CREATE FUNCTION again() RETURNS text LANGUAGE sql AS 'SELECT   df.start(''a''   ~>   ''b'')';
 select   df.start('a'~>'b', :'label', database=>current_database()) \gset
 INSERT INTO log   SELECT df.start(df.sleep( :pause )~>'b') , 1|2;
+INSERT INTO documents VALUES ($$ SELECT df.start('a'~>'b') $$);
+CREATE OR REPLACE FUNCTION again() RETURNS text LANGUAGE sql AS $$
+    SELECT df.start('a'~>'b' & 'c', 'in a function')
+$$;

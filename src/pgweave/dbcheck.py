@@ -1,0 +1,292 @@
+"""What only a database knows: whether the tables, columns and types that a step names exist.
+
+In: a program and a connection. Out: findings with the server's own words, at their place in the file. Every step is
+prepared in the order in which it runs, and nothing is executed but DDL, so that later steps find what earlier ones
+make; a companion NAME.setup.sql comes first. All of it in one transaction that is always rolled back.
+
+    facts ── who runs when ──> texts with parameters ── Parse, Describe ──> columns and their types ──> later steps
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from pgweave.compiler import reads, suppress
+from pgweave.compiler.facts import Facts
+from pgweave.compiler.subject import verb
+from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.template import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from pgweave.compiler.flow import Step
+    from pgweave.compiler.sqltext import Statement
+    from pgweave.dbtexts import Described, Sent
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Definition, Module
+    from pgweave.grammar.span import Source
+
+_PLANNED = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
+_DDL = frozenset(
+    {
+        "create_stmt", "create_table_as_stmt", "view_stmt", "index_stmt", "create_function_stmt", "create_schema_stmt",
+        "create_enum_stmt", "composite_type_stmt", "create_domain_stmt", "create_range_stmt", "create_seq_stmt",
+        "alter_table_stmt", "alter_enum_stmt", "alter_domain_stmt", "rename_stmt", "alter_object_schema_stmt",
+        "create_trig_stmt", "rule_stmt", "drop_stmt",
+    }
+)  # fmt: skip
+_MISSING = ("42P01", "42703", "42883", "42704", "3F000")
+"""Something is not there: of no weight once a step that may have made it could not be run here."""
+
+_MISFITS = ("42883", "42804", "42846", "42725", "42P18")
+"""A type does not fit: worth another try, for a literal fits where a parameter of its type may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a database said. notes: what could not be looked at, for people. prepared: how many steps were sent."""
+
+    findings: tuple[Diagnostic, ...] = ()
+    notes: tuple[str, ...] = ()
+    prepared: int = 0
+
+
+def check(module: Module, connection: psycopg.Connection[Any], setup: Source | None = None) -> Outcome:
+    """Have the database prepare every step of a program. connection: autocommit. setup: NAME.setup.sql, if there is one.
+
+    Trouble with the connection itself is psycopg's OperationalError, and the caller's business.
+    """
+    run = _Run(module, connection)
+    with connection.transaction(force_rollback=True):
+        run.begin(setup)
+        for definition in module.definitions:
+            # Each begins with what the set-up left: workflows do not run one after the other.
+            with connection.transaction(force_rollback=True):
+                run.definition(definition)
+    found = sorted(suppress.allowed(run.findings, module), key=lambda one: (one.span, one.code))
+    return Outcome(tuple(found), tuple(run.notes), run.prepared)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One program on its way through a database. complete: whether everything that earlier steps make is there."""
+
+    module: Module
+    connection: psycopg.Connection[Any]
+    findings: list[Diagnostic] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    prepared: int = 0
+    complete: bool = True
+    knows_df: bool = True
+    database: str = ""
+
+    def begin(self, setup: Source | None) -> None:
+        """What comes before the first workflow."""
+        import psycopg
+
+        self.connection.execute(_queries()["limits"])
+        row = self.connection.execute(_queries()["where_we_are"]).fetchone()
+        self.knows_df, self.database = row or (True, "")
+        try:
+            with self.connection.transaction():
+                self.connection.execute(_queries()["make_replay"])
+        except psycopg.errors.InsufficientPrivilege as error:
+            self.complete = False
+            self.note(f"steps that make tables are not looked at: {error.diag.message_primary}")
+            return
+        if setup is not None and (refusal := self.replay(setup.text)) is not None:
+            self.complete = False
+            position = _internal_position(refusal, setup.text)
+            where = "" if position is None else f":{setup.location(position).line}"
+            self.note(f"{setup.name}{where}: the set-up failed: {refusal.diag.message_primary}")
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def definition(self, definition: Definition) -> None:
+        """Every step of one workflow, in the order in which they run."""
+        if definition.database is not None and definition.database.value != self.database:
+            self.note(f"{definition.name} runs in the database {definition.database.value}: not looked at")
+            return
+        facts, complete = Facts(definition), self.complete
+        if not facts.parser:
+            self.note("postgast is not installed, so no step is prepared: pip install postgast")
+            return
+        texts = Texts(self.module, facts)
+        for step, certain in _in_order(facts.root):
+            if isinstance(step.node, nodes.Sql):
+                self.step(texts, step, certain=certain)
+        self.complete = complete
+
+    def step(self, texts: Texts, step: Step, *, certain: bool) -> None:
+        """One SQL step. certain: it runs once, whatever happens."""
+        statement = texts.facts.statement(step)
+        if statement is None or statement.tree is None or statement.count != 1:
+            self.complete = False
+        elif not self.knows_df and re.search(r"\bdf\s*\.", statement.text, re.IGNORECASE):
+            self.note("the df schema is not in this database; steps that call it are not looked at")
+        elif statement.kind in _DDL:
+            self.make(texts, step, statement, certain=certain)
+        elif statement.kind == "select_stmt" and statement.body.HasField("into_clause"):
+            self.complete = False
+        elif statement.kind in _PLANNED:
+            self.prepare(texts, step, statement)
+
+    def make(self, texts: Texts, step: Step, statement: Statement, *, certain: bool) -> None:
+        """Run a DDL step. Left alone: what may be dropped or not, and what cannot run in a transaction."""
+        if statement.kind in ("index_stmt", "drop_stmt") and (statement.body.concurrent or not certain):
+            return
+        sent = texts.with_variables(statement)
+        if sent is None:
+            self.complete = False
+            return
+        text = sent.rendered.text
+        error = self.replay(_without_data(text) if statement.kind == "create_table_as_stmt" else text)
+        if error is not None:
+            self.complete = False
+            position = _internal_position(error, text)
+            self.refused(step, statement, error, None if position is None else sent.rendered.origin(position))
+
+    def replay(self, text: str) -> psycopg.DatabaseError | None:
+        """Run a text within the transaction; None when that worked."""
+        import psycopg
+
+        try:
+            with self.connection.transaction():
+                self.connection.execute(_queries()["replay"], [text])
+        except psycopg.DatabaseError as error:
+            if self.connection.closed:
+                raise
+            return error
+        return None
+
+    def prepare(self, texts: Texts, step: Step, statement: Statement) -> None:
+        """Prepare a planned step; where a type does not fit, again with what its literal could be."""
+        first: tuple[psycopg.DatabaseError, Sent] | None = None
+        tried: set[tuple[int, ...]] = set()
+        for soften in (as_it_is, as_integer, as_text):
+            sent = texts.with_parameters(step, statement, soften)
+            if sent is None or sent.types in tried:
+                continue
+            tried.add(sent.types)
+            answer = self.parse(sent)
+            if isinstance(answer, tuple):
+                self.prepared += 1
+                texts.columns[step] = answer
+                self.columns(texts, step)
+                return
+            first = first or (answer, sent)
+            if answer.sqlstate not in _MISFITS:
+                break
+        if first is not None:
+            self.prepared += 1
+            error, sent = first
+            position = error.diag.statement_position
+            origin = None if position is None else sent.rendered.origin(int(position) - 1)
+            if self.means_something(error, statement, origin):
+                self.refused(step, statement, error, origin)
+
+    def parse(self, sent: Sent) -> Described | psycopg.DatabaseError:
+        """Parse and describe: the columns of the result, or why there are none. Nothing is executed."""
+        import psycopg
+
+        protocol = self.connection.pgconn
+        with self.connection.transaction(force_rollback=True):
+            answer = protocol.prepare(b"", sent.rendered.text.encode(), sent.types)
+            if answer.status != psycopg.pq.ExecStatus.COMMAND_OK:
+                refusal = psycopg.errors.error_from_result(answer)
+                assert isinstance(refusal, psycopg.DatabaseError)
+                return refusal
+            described = protocol.describe_prepared(b"")
+            return tuple(
+                ((described.fname(at) or b"").decode(), described.ftype(at)) for at in range(described.nfields)
+            )
+
+    def means_something(self, error: psycopg.DatabaseError, statement: Statement, offset: int | None) -> bool:
+        """Whether a refusal is the step's own fault, and not that of what stands in for its values."""
+        state = error.sqlstate or ""
+        if state == "42P18" or (state in _MISSING and not self.complete):
+            return False
+        if state == "42601" and any(place.span.start == offset for place in statement.placeholders):
+            return False  # a literal is fine there, and a parameter is not: date $x
+        places = reads.placeholders(statement.text)
+        filled = [place for place in places if place.context is not Context.CODE or place.brace]
+        return not (state.startswith("22") and filled)
+
+    def columns(self, texts: Texts, step: Step) -> None:
+        """Whether the columns that a step reads are there, now that the database has told them."""
+        for read in texts.facts.reads_of(step):
+            place = read.reference.placeholder
+            if place is None or place.column is None or place.nullable:
+                continue
+            for result in texts.facts.bound(read):
+                names = [name for name, _ in texts.columns.get(result.step, ())]
+                if result.columns is None and names and place.column not in names:
+                    has = f"it has {', '.join(names)}"
+                    advice = f"Add it to its query: `AS {place.column}`."
+                    found = finding(
+                        "PW203", read.reference.span, name=place.name, column=place.column, label=has, help=advice
+                    )
+                    self.findings.append(found)
+                    break
+
+    def refused(self, step: Step, statement: Statement, error: psycopg.DatabaseError, offset: int | None) -> None:
+        """Say in the server's words what is wrong. offset: where, in the step's text."""
+        node = step.node
+        assert isinstance(node, nodes.Sql)
+        span = verb(node.query)
+        if offset is not None and offset < len(statement.text):
+            word = re.compile(r'[\w.$"]+|\S').match(statement.text, offset)
+            span = node.query.span_of(offset, word.end() if word else offset + 1)
+        message = error.diag.message_primary or str(error)
+        advice = error.diag.message_hint or "Correct it; the step would fail when it is reached."
+        detail = error.diag.message_detail or ""
+        self.findings.append(finding("PW513", span, title=message[:1].upper() + message[1:], label=detail, help=advice))
+
+
+def _in_order(step: Step, *, certain: bool = True) -> Iterator[tuple[Step, bool]]:
+    """Steps in the order in which they run. certain: whether the step runs exactly once."""
+    yield step, certain
+    match step.node:
+        case nodes.If():
+            yes, no, condition = step.children
+            yield from _in_order(condition, certain=certain)
+            for branch in (yes, no):
+                yield from _in_order(branch, certain=False)
+        case nodes.Then() | nodes.Join() | nodes.CallChild():
+            for child in step.children:
+                yield from _in_order(child, certain=certain)
+        case _:
+            for child in step.children:
+                yield from _in_order(child, certain=False)
+
+
+def _without_data(text: str) -> str:
+    """CREATE TABLE AS without running its query."""
+    ending = re.compile(r"\s*\bwith\s+(?:no\s+)?data\s*;?\s*\Z|\s*;?\s*\Z", re.IGNORECASE)
+    return f"{ending.sub('', text, count=1)}\nWITH NO DATA"
+
+
+def _internal_position(error: psycopg.DatabaseError, text: str) -> int | None:
+    """Offset in a text that was run by EXECUTE; None when the error points somewhere else."""
+    position, query = error.diag.internal_position, error.diag.internal_query
+    return int(position) - 1 if position is not None and query is not None and query.startswith(text[:50]) else None
+
+
+@cache
+def _queries() -> dict[str, bytes]:
+    """The statements of dbcheck.sql by their names."""
+    text = resources.files("pgweave").joinpath("dbcheck.sql").read_text(encoding="utf-8")
+    parts = re.split(r"^-- ([a-z_]+) --\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,0 +1,22 @@
+-- What `pgweave check --dsn` sends besides the steps themselves. Everything happens in one transaction that is rolled back.
+
+-- limits --
+-- Nobody is kept waiting by a check, and a check waits for nobody: short limits, for this transaction only.
+select set_config('lock_timeout', '2s', true), set_config('statement_timeout', '30s', true)
+
+-- make_replay --
+-- Runs the text of a DDL step, or of a set-up file. Inside of it COMMIT and ROLLBACK are refused, so the end stays ours.
+create function pg_temp.pgweave_replay(p_text text) returns void
+language plpgsql
+as $$
+begin
+    execute p_text;
+end $$
+
+-- replay --
+-- Run one of them.
+select pg_temp.pgweave_replay(%s)
+
+-- where_we_are --
+-- Is the df schema here? Steps that call it cannot be judged where it is not.
+select to_regnamespace('df') is not null, current_database()

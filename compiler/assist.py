@@ -15,7 +15,6 @@ from pgweave.compiler import flow, reads, words
 from pgweave.compiler.facts import Facts
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS, Entry
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.kinds import CALLS
 from pgweave.grammar.lexer import OP, STRING, WORD, lex
 from pgweave.grammar.parser import parse
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pgweave.compiler.flow import Step
+    from pgweave.grammar.diagnostics import Edit
     from pgweave.grammar.lexer import Token
-    from pgweave.grammar.nodes import Definition
+    from pgweave.grammar.nodes import Module
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROBE = "pgweave_probe"
 _COLUMN = re.compile(r"\$([A-Za-z_]\w*)\.(\w*)\Z", re.ASCII)
 _DOLLAR = re.compile(r"\$(\w*)\Z", re.ASCII)
@@ -94,14 +93,14 @@ class Assistant:
         self.source = source
 
     @cached_property
-    def definitions(self) -> tuple[Definition, ...]:
-        """The workflows that can be read."""
-        return parse(self.source).module.definitions
+    def module(self) -> Module:
+        """What can be read of the text."""
+        return parse(self.source).module
 
     @cached_property
     def facts(self) -> tuple[Facts, ...]:
         """What is known about each of them."""
-        return tuple(map(Facts, self.definitions))
+        return tuple(map(Facts, self.module.definitions))
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
@@ -136,23 +135,23 @@ class Assistant:
         if found is None:
             return ()
         facts, wanted = found
-        same = {use.span for use in uses(facts.root) if (use.name, use.scope) == (wanted.name, wanted.scope)}
-        return tuple(sorted(same))
+        return tuple(sorted({use.span for use in uses(facts.root) if _same(use, wanted)}))
 
     def rename(self, offset: int, name: str) -> tuple[Edit, ...]:
         """Edits that give the name at a place another name, wherever it is bound and read. CannotRename when not."""
+        from pgweave.grammar import edits
+
         found = self.use_at(offset)
         if found is None:
             raise CannotRename("There is no name here: put the cursor on `$name` or on the name behind `|=>`.")
-        if not NAME.fullmatch(name):
-            raise CannotRename(f"{name!r} cannot be a name: letters, digits and _ only, no digit first.")
         facts, wanted = found
-        if any(use.name == name and use.scope is wanted.scope for use in uses(facts.root)):
-            raise CannotRename(f"{name} is a name here already.")
-        spans = self.occurrences(offset)
-        if any(span.of(self.source.text) != wanted.name for span in spans):
-            raise CannotRename(f"{wanted.name} also stands in a text that is put together when the program is read.")
-        return tuple(Edit(span, name) for span in spans)
+        binder = next((use.step for use in uses(facts.root) if use.binds and _same(use, wanted)), None)
+        if binder is None:
+            raise CannotRename(f"No step binds {wanted.name}: there is nothing to rename.")
+        try:
+            return tuple(edits.rename(edits.place_of(self.module, binder.node), name))
+        except edits.EditError as refusal:
+            raise CannotRename(str(refusal)) from refusal
 
     def _binders(self, facts: Facts, use: _Use) -> list[Step]:
         for read in facts.flow.reads:
@@ -223,8 +222,8 @@ class Assistant:
             return list(self._names(offset, len(found[1])))
         if found := _BRACE.search(inside):
             span = Span(offset - len(found[1]), offset)
-            module = parse(self.source).module
-            return [Suggestion(name, "variable", span) for name in sorted({each.name for each in module.variables})]
+            names = {variable.name for variable in self.module.variables}
+            return [Suggestion(name, "variable", span) for name in sorted(names)]
         return []
 
     def _is_closed_before(self, token: Token, offset: int) -> bool:
@@ -361,6 +360,10 @@ def uses(root: Step) -> Iterator[_Use]:
             yield _Use(reference.name, scope, step, reference.name_span, reference.span, binds=False)
         below = isinstance(step.node, nodes.CallChild)
         pending += [(child, child if below else scope) for child in reversed(step.children)]
+
+
+def _same(one: _Use, other: _Use) -> bool:
+    return one.name == other.name and one.scope is other.scope
 
 
 def column_names(facts: Facts, binders: Iterable[Step]) -> tuple[str, ...] | None:

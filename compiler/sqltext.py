@@ -101,7 +101,8 @@ class Statement:
 
 
 @cache
-def _postgast() -> Any:  # noqa: ANN401 - its stubs cannot be read
+def parser() -> Any:  # noqa: ANN401 - its stubs cannot be read
+    """PostgreSQL's parser, if it can be had: the module postgast."""
     try:
         return import_module("postgast")
     except (ImportError, OSError):  # not installed, or no library of it for this machine
@@ -110,7 +111,7 @@ def _postgast() -> Any:  # noqa: ANN401 - its stubs cannot be read
 
 def available() -> bool:
     """Whether PostgreSQL's parser can be had."""
-    return _postgast() is not None
+    return parser() is not None
 
 
 def examine(text: str) -> Statement | None:
@@ -170,7 +171,7 @@ def parses(text: str) -> bool:
 
 def _parse(masked: str) -> tuple[Any, Problem | None]:
     """The message ParseResult, or why there is none; neither when the library cannot carry the tree."""
-    library = _postgast()
+    library = parser()
     try:
         return library.parse(masked), None
     except library.PgQueryError as error:

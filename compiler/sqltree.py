@@ -546,11 +546,9 @@ def _pinned(condition: Message) -> bool:
             return any(_pinned(item) for item in condition.bool_expr.args)
         case "a_expr":
             expression = condition.a_expr
-            sides = (expression.lexpr, expression.rexpr)
-            columns_in = [any(name == "ColumnRef" for name, _ in walk(side)) for side in sides]
-            return (
-                operator(expression) == "=" and sorted(columns_in) == [False, True] and _kind(expression) == "AEXPR_OP"
-            )
+            if operator(expression) != "=" or _kind(expression) != "AEXPR_OP":
+                return False
+            return _has_column(expression.lexpr) is not _has_column(expression.rexpr)
         case "column_ref" | "type_cast" | "func_call" | "sub_link":
             return True  # a boolean of unknown meaning; it may keep one row
         case "current_of_expr":
@@ -563,7 +561,7 @@ def _has_column(node: Message) -> bool:
     match node.WhichOneof("node"):
         case "column_ref":
             return True
-        case "param_ref" | "a_const":
+        case "param_ref" | "a_const" | "sub_link":  # a sub-select gives a value, whatever columns it has inside
             return False
         case _:
             return any(name == "ColumnRef" for name, _ in walk(node))

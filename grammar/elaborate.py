@@ -422,7 +422,7 @@ class Elaborator:
 
     def _bind(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
         if isinstance(left, PartialIf):
-            return self._taken(expr, left, isinstance(right, TextValue))
+            return self._taken(expr, left, not isinstance(right, BrokenValue))
         node = as_step(left, self.report)
         if node is None or isinstance(right, BrokenValue):
             return BrokenValue(span=expr.span)
@@ -463,7 +463,7 @@ class Elaborator:
         else_branch = as_step(right, self.report)
         if isinstance(left, TextValue):
             left = self._written_half(left, expr.operator) or left
-        if isinstance(left, PartialIf) and left.taken is not None and else_branch is not None:
+        if isinstance(left, PartialIf) and left.taken is not None:
             start, end = left.then_branch.outer.start, expr.left.end
             edits = (Edit(Span(start, start), "("), Edit(Span(end, end), ")"))
             advice = "Put the whole branch into parentheses: `condition ?> (one ~> two) !> other`."
@@ -478,9 +478,11 @@ class Elaborator:
                 operator=expr.operator.span,
             )
             return StepValue(span=expr.span, node=node)
-        if isinstance(left, PartialIf | BrokenValue) or else_branch is None:
+        if isinstance(left, PartialIf | BrokenValue):
             return BrokenValue(span=expr.span)
         if isinstance(left, OpaqueValue):  # may well be a half-built if
+            if else_branch is None:
+                return BrokenValue(span=expr.span)
             return OpaqueValue(span=expr.span, operands=(*left.operands, else_branch))
         note = Note(expr.left.span, "this is not a `?>` expression")
         title = "Invalid if-then-else: left side of !> must be a ?> expression"

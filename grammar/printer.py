@@ -93,7 +93,7 @@ def print_operand(node: Node, *, dollars: bool = True) -> str:
 
 
 def print_definition(definition: Definition, *, dollars: bool = True) -> str:
-    """Write one workflow as a statement: `SELECT df.start(.., 'label');`."""
+    """Write one workflow as a statement: `SELECT df.start(.., 'label');`. What SQL around it computes is left out."""
     printer = _Printer(dollars)
     mode = None if definition.transaction_mode == "caller" else printer.quote(definition.transaction_mode)
     arguments = (

@@ -76,6 +76,16 @@ _EDGE = re.compile(
     | (?P<placeholder>{_PLACEHOLDER.pattern}) | (?P<punct>[();])""",
     re.VERBOSE,
 )
+# A text in which every placeholder is code, as can be told at a glance: no comment, no quotes but plain ones, and those
+# without a placeholder in them. Most steps are such, and the glance takes a tenth of the time. What it does not match
+# may be anything.
+_PLAIN = re.compile(
+    rf"""(?: [^'"${{\-/A-Za-z_\x80-\U0010ffff]++ | -(?!-) | /(?!\*) | '[^'${{]*+'
+    | {LETTER}{IN_TAG}*+(?!['"$&])
+    | \$[A-Za-z_][A-Za-z0-9_]*+(?:\.\*|(?:\.[A-Za-z_][A-Za-z0-9_]*+)?\??)(?![$\x80-\U0010ffff])
+    | \{{[A-Za-z_][A-Za-z0-9_]*+\}} )*+""",
+    re.VERBOSE,
+)
 _BACKSLASH = re.compile(r"\\.", re.DOTALL)
 _SQL_LANGUAGES = frozenset({"sql", "plpgsql"})
 
@@ -93,6 +103,8 @@ class _Piece:
 
 def scan_sql(text: str) -> tuple[Placeholder, ...]:
     """Find every placeholder in a text of SQL, in the order of the text."""
+    if _PLAIN.fullmatch(text):
+        return tuple(_placeholders(text, Span(0, len(text)), Context.CODE))
     return tuple(_scan(text, Span(0, len(text)), routine_bodies=True))
 
 

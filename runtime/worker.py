@@ -115,7 +115,8 @@ class Worker:
         limit = self.settings.concurrency * 2
         with self._pool() as store, Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds) as sessions:
             self.store, self.sessions = store, sessions
-            store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
+            with suppress(psycopg.Error):  # a server that is read-only yet; said again with every renewal
+                store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
             for helper in helpers:
                 helper.start()
             try:

@@ -3478,7 +3478,8 @@ begin
     -- Skip locked: whoever is just reading the end of an instance keeps it for this time.
     select array_agg(d.id) into v_ids from (
         select i.id from df.instances as i
-        where (i.completed_at, i.id) <= (v_before, v_before_id)
+        -- The first half is for the index, which has to be told that ended instances are meant.
+        where i.completed_at <= v_before and (i.completed_at, i.id) <= (v_before, v_before_id)
           -- Somebody is about to read its result, or may still want to.
           and not exists (select from df.runs as r where r.awaited_id = i.id and r.status = 'waiting')
           and not exists (select from df.queue as q where q.instance_id = i.parent_instance_id)
@@ -3496,6 +3497,6 @@ comment on function df.prune(integer) is
 revoke execute on function df.prune(integer) from public;
 
 insert into df.migrations (number, name, checksum)
-values (8, '0008_retention', 'b5f9bd6f1b15fd83096e411b509749ab3d437a827f8d80ceeba11c915fa54631');
+values (8, '0008_retention', 'a6b353a6987dd9f96090e62e0a6f3b994a36089534ef43e32e7d158907ff76e1');
 
 commit;

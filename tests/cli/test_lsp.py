@@ -169,7 +169,7 @@ def test_a_session_from_hello_to_goodbye(editor: Editor) -> None:
     renamed = editor.ask("textDocument/rename", **editor.at(line, character + 2), newName="purchase")
     assert [one["newText"] for one in renamed["changes"][editor.uri]] == ["purchase", "purchase"]
     refused = editor.ask("textDocument/rename", **editor.at(line, character + 2), newName="1x")
-    assert "cannot be a name" in refused["message"]
+    assert "1x" in refused["message"]
 
     (formatted,) = editor.ask(
         "textDocument/formatting", textDocument={"uri": editor.uri}, options={"tabSize": 4, "insertSpaces": True}

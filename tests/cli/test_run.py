@@ -138,6 +138,8 @@ def test_an_interrupted_run_is_kept_for_the_next_worker(
         cwd=pgweave.folder,
         env=pgweave.environment(),
         text=True,
+        # A shell that runs this suite in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     before = []

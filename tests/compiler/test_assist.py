@@ -12,6 +12,7 @@ from support.programs import definitions
 from pgweave.compiler.assist import Assistant, CannotRename
 from pgweave.compiler.checks.children import CHOICES, SUPPORTED
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS
+from pgweave.grammar.edits import apply
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START
 from pgweave.grammar.parser import parse
 from pgweave.grammar.printer import print_definition
@@ -173,10 +174,7 @@ def test_occurrences_are_all_places_of_a_name_in_one_instance() -> None:
 
 def renamed(text: str, name: str) -> str:
     assistant, offset = cursor(text)
-    changed = assistant.source.text
-    for edit in sorted(assistant.rename(offset, name), key=lambda edit: edit.span, reverse=True):
-        changed = changed[: edit.span.start] + edit.text + changed[edit.span.end :]
-    return changed
+    return apply(assistant.source.text, assistant.rename(offset, name))
 
 
 def test_renaming_reaches_every_place_and_no_other() -> None:
@@ -189,10 +187,11 @@ def test_renaming_reaches_every_place_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [
-        ("('SELECT 1' |=> '^x') ~> 'SELECT $x'", "1y", "cannot be a name"),
-        ("('SELECT 1' |=> '^x') ~> ('SELECT $x' |=> 'y')", "y", "a name here already"),
+        ("('SELECT 1' |=> '^x') ~> 'SELECT $x'", "1y", "1y"),
+        ("('SELECT 1' |=> '^x') ~> ('SELECT $x' |=> 'y')", "y", "already means something"),
         ("'SELECT ^1'", "y", "There is no name here"),
-        ("('SELECT 1' |=> '^x') ~> df.sql('SELECT $' || chr(120))", "y", "put together"),
+        ("'SELECT $^x'", "y", "No step binds x"),
+        ("('SELECT 1' |=> '^x') ~> df.sql('SELECT $' || chr(120))", "y", "computed"),
     ],
 )
 def test_a_name_that_cannot_be_changed_says_why(text: str, name: str, said: str) -> None:
@@ -204,28 +203,18 @@ def test_a_name_that_cannot_be_changed_says_why(text: str, name: str, said: str)
 def test_renaming_changes_names_and_nothing_else(definition: Definition, data: st.DataObject) -> None:
     """Renamed and renamed back, a program is what it was."""
     text = print_definition(definition)
-    assistant = Assistant(Source("x.df", text))
-    offset = data.draw(st.integers(0, len(text)))
-    if assistant.use_at(offset) is None:
+    found = Assistant(Source("x.df", text)).use_at(data.draw(st.integers(0, len(text))))
+    if found is None:
         return
-    marked = text[:offset] + "\0" + text[offset:]
+    name, start = found[1].name, found[1].span.start
     try:
-        edits = assistant.rename(offset, "brand_new")
+        changed = apply(text, Assistant(Source("x.df", text)).rename(start, "brand_new"))
     except CannotRename:
         return
-    assert all(edit.span.of(text) in {"alpha", "bravo", "charlie"} for edit in edits), marked
-    changed = text
-    for edit in sorted(edits, key=lambda edit: edit.span, reverse=True):
-        changed = changed[: edit.span.start] + edit.text + changed[edit.span.end :]
-    parsed = parse(Source("x.df", changed))
-    assert parsed.ok
-    back = Assistant(Source("x.df", changed))
-    old = edits[0].span.of(text)
-    first = min(edit.span.start for edit in edits)
-    undone = changed
-    for edit in sorted(back.rename(first, old), key=lambda edit: edit.span, reverse=True):
-        undone = undone[: edit.span.start] + edit.text + undone[edit.span.end :]
-    assert undone == text
+    assert parse(Source("x.df", changed)).ok
+    assert changed != text
+    first = Assistant(Source("x.df", text)).occurrences(start)[0].start
+    assert apply(changed, Assistant(Source("x.df", changed)).rename(first, name)) == text
 
 
 @given(st.text(st.sampled_from("'$~>|=&()., df.sleep{}\"x\n"), max_size=40), st.integers(0, 40))

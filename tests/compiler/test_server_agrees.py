@@ -67,7 +67,7 @@ def theirs(text: str, connection: psycopg.Connection) -> tuple[str, str]:
         asked = isinstance(error, psycopg.errors.InvalidParameterValue)
         return "refused", (error.diag.message_primary or "") if asked else ""
     assert row is not None
-    return ("refused", "NULL") if row[0] is None else ("tree", row[0])
+    return ("refused", "") if row[0] is None else ("tree", row[0])
 
 
 @settings(

@@ -16,6 +16,7 @@ from support.programs import programs
 
 from pgweave.compiler import reads
 from pgweave.grammar import edits, nodes, renaming
+from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.edits import EditError, Place, apply, place_at, place_of, places, step_place
 from pgweave.grammar.formatter import format_source
 from pgweave.grammar.nodes import children, same
@@ -334,8 +335,8 @@ def test_a_workflow_inside_of_plain_quotes_is_not_edited() -> None:
 
 
 def test_edits_must_not_overlap() -> None:
-    first, second = edits.Edit(Span(0, 2), "x"), edits.Edit(Span(1, 3), "y")
-    assert apply("abcd", [edits.Edit(Span(2, 4), "y"), first]) == "xy"
+    first, second = Edit(Span(0, 2), "x"), Edit(Span(1, 3), "y")
+    assert apply("abcd", [Edit(Span(2, 4), "y"), first]) == "xy"
     with pytest.raises(ValueError, match="overlap"):
         apply("abcd", [first, second])
 
@@ -546,8 +547,11 @@ def test_a_renaming_changes_one_name_and_nothing_else(root: Node, how: str, seed
 
 
 def renamed(node: Node, old: str) -> Node:
-    def reword(text: nodes.Text | None) -> nodes.Text | None:
-        return None if text is None else ast.text(re.sub(rf"\${old}\b", "$zulu", text.value))
+    def reword(text: nodes.Text) -> nodes.Text:
+        return ast.text(re.sub(rf"\${old}\b", "$zulu", text.value))
+
+    def maybe(text: nodes.Text | None) -> nodes.Text | None:
+        return None if text is None else reword(text)
 
     if node.binding is not None and node.binding.name == old:
         node = replace(node, binding=ast.binding("zulu"))
@@ -557,15 +561,15 @@ def renamed(node: Node, old: str) -> Node:
         case nodes.IfRows(result_name=name) if name.value == old:
             node = replace(node, result_name=ast.text("zulu"))
         case nodes.Http():
-            node = replace(node, url=reword(node.url), body=reword(node.body), headers=reword(node.headers))
+            node = replace(node, url=reword(node.url), body=maybe(node.body), headers=maybe(node.headers))
         case nodes.HttpMultipart():
-            node = replace(node, url=reword(node.url), parts=reword(node.parts), headers=reword(node.headers))
+            node = replace(node, url=reword(node.url), parts=reword(node.parts), headers=maybe(node.headers))
         case nodes.AwaitInstance():
             node = replace(node, instance_id=reword(node.instance_id))
         case nodes.Break():
-            node = replace(node, value=reword(node.value))
+            node = replace(node, value=maybe(node.value))
         case nodes.CallChild():
-            return replace(node, label=reword(node.label))
+            return replace(node, label=maybe(node.label))
         case _:
             pass
     for number, child in enumerate(children(node)):

@@ -16,6 +16,7 @@ from time import process_time
 import pytest
 
 from pgweave.grammar.embedded import Form
+from pgweave.grammar.lexer import lex
 from pgweave.grammar.parser import parse_as
 from pgweave.grammar.render import as_json, render
 from pgweave.grammar.span import Source
@@ -99,6 +100,9 @@ def read(text: str) -> None:
             assert as_json(found, source)
             for edit in found.fix.edits if found.fix else ():
                 assert 0 <= edit.span.start <= edit.span.end <= len(text), found
+        if form is Form.PROGRAM and any(token.value != ";" for token in lex(text).tokens):
+            # df.explain of an instance's id is the one statement that declares nothing and is right all the same
+            assert parsed.diagnostics or parsed.module.definitions or parsed.module.variables or "explain" in text
         for definition in parsed.module.definitions:
             assert 0 <= definition.span.start < definition.span.end <= len(text)
     for placeholder in (*scan_sql(text), *scan_raw(text)):

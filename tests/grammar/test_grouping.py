@@ -52,6 +52,8 @@ REFUSED = {
     "c ?> t ~> z": ["PW104"],
     "c ?> t |=> x !> e": ["PW104"],
     "c ?> d ?> t !> e !> f": ["PW104"],
+    "c ?> t |=> NULL !> e": ["PW104"],
+    "c ?> t ~> u !> NULL": ["PW104", "PW021"],
     "a !> e": ["PW020"],
     "a ~> b || c": ["PW106"],
     "a ~> b -> c": ["PW106"],
@@ -59,7 +61,7 @@ REFUSED = {
 
 
 def quoted(text: str) -> str:
-    return re.sub("[a-z]", lambda found: f"'{found.group()}'", text)
+    return re.sub("\\b[a-z]\\b", lambda found: f"'{found.group()}'", text)
 
 
 @pytest.mark.parametrize(("text", "tree"), TREES.items())

@@ -8,12 +8,14 @@ its lease and backends terminated (test_crash), cron at the change of the clocks
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 from collections import Counter
 from contextlib import ExitStack, suppress
 from itertools import cycle
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ import pytest
 from support.checker import check
 from support.database import TemplateDatabases, prepare
 from support.proxy import Cut, Proxy
-from support.work import Desk, desk, worker_process
+from support.work import PATIENCE_SECONDS, Desk, desk, worker_process
 
 from pgweave.runtime import embedded
 from pgweave.runtime.client import Client
@@ -239,6 +241,9 @@ def doomed(mortal_databases: TemplateDatabases) -> Iterator[Desk]:
     mortal_databases.drop(place.dsn)
 
 
+ROUNDS = range(10, 100, max(10, int(360 / CHAOS_SECONDS)))  # effects after which the server is hit; of 126
+
+
 def load(place: Desk, instances: int = 6, steps: int = 20) -> list[str]:
     """Something to do: chains of steps, each with an effect of its own, with a branch and a wait in the middle."""
     starts = []
@@ -259,23 +264,29 @@ def all_done(place: Desk, starts: list[str], steps: int = 20) -> None:
     check(place.dsn)
 
 
+@pytest.mark.slow
 def test_a_backend_killed_under_the_server_costs_nothing(mortal: embedded.Server, doomed: Desk) -> None:
     """SIGKILL of one backend makes PostgreSQL end all sessions and recover."""
     with desk(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
         starts = load(doomed)
-        for done in (10, 40, 80):
-            doomed.until(f"(select count(*) from fx) >= {done}")
-            (pid,) = doomed.sql("select pid from pg_stat_activity where application_name = 'pgweave step' limit 1")[0]
-            os.kill(pid, signal.SIGKILL)
+        for done in ROUNDS:
+            victims = "from pg_stat_activity where application_name in ('pgweave step', 'pgweave worker')"
+            doomed.until(f"(select count(*) from fx) >= {done} and exists (select {victims})")
+            (pid,) = doomed.sql(f"select pid {victims} order by application_name limit 1")[0]
+            with psycopg.connect(doomed.dsn) as bystander:
+                os.kill(pid, signal.SIGKILL)
+                with pytest.raises(psycopg.OperationalError):
+                    bystander.execute("select pg_sleep(60)")
             recovered(mortal)
         all_done(doomed, starts)
 
 
+@pytest.mark.slow
 def test_an_immediate_shutdown_costs_nothing(mortal: embedded.Server, doomed: Desk) -> None:
     cluster = mortal._cluster
     with desk(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
         starts = load(doomed)
-        for done in (20, 70):
+        for done in ROUNDS:
             doomed.until(f"(select count(*) from fx) >= {done}")
             assert cluster.run("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w").returncode == 0
             cluster.start()
@@ -284,8 +295,9 @@ def test_an_immediate_shutdown_costs_nothing(mortal: embedded.Server, doomed: De
 
 
 def recovered(server: embedded.Server) -> None:
-    """Wait until the server takes connections again; libpq retries nothing by itself."""
-    for _ in range(2000):
+    """Wait until the server takes connections again. There is nothing to wait on: it has to be asked."""
+    until = monotonic() + PATIENCE_SECONDS
+    while monotonic() < until:
         with suppress(psycopg.OperationalError), psycopg.connect(server.dsn) as connection:
             connection.execute("select 1")
             return
@@ -461,3 +473,127 @@ def test_a_flood_of_notifications_is_not_a_flood_of_polls(quiet: Desk) -> None:
             assert quiet.finish("'SELECT 1'").status == "completed"
     assert len(looks) > 3
     assert len(looks) <= (looks[-1] - looks[0]) / MIN_POLL_SECONDS + 10
+
+
+# Size and depth.
+
+
+def wide(leaves: int) -> str:
+    """A join of so many steps, as the JSON that the compiler would make of it."""
+    step = {"node_type": "SQL", "query": "SELECT 1 AS n"}
+    extras = [step] * (leaves - 2)
+    return json.dumps({"node_type": "JOIN", "left_node": step, "right_node": step, "extra_nodes": extras})
+
+
+@pytest.mark.slow
+def test_a_very_wide_join_completes(place: Desk) -> None:
+    (parent,) = place.sql("select df.start(%s)", wide(NODES - 1))[0]
+    ended = place.ended(parent)
+    assert ended.status == "completed", ended.error
+    assert len(json.loads(ended.result or "")) == NODES - 1
+
+
+@pytest.mark.parametrize(("levels", "status"), [(255, "completed"), (256, "completed"), (257, None)])
+def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(place: Desk, levels: int, status: str | None) -> None:
+    """Levels of all kinds in turn: the walk needs a few frames of Python's stack for each."""
+    node: dict[str, object] = {"node_type": "SQL", "query": "SELECT 1 AS n"}
+    leaf = dict(node)
+    for level in range(levels):
+        match level % 4:
+            case 0:
+                node = {"node_type": "THEN", "left_node": leaf, "right_node": node}
+            case 1:
+                node = {"node_type": "JOIN", "left_node": node, "right_node": leaf}
+            case 2:
+                node = {"node_type": "IF", "left_node": node, "right_node": leaf, "condition_node": leaf}
+            case _:
+                stop = {"node_type": "SQL", "query": "SELECT false"}
+                node = {"node_type": "LOOP", "left_node": node, "condition_node": stop}
+    graph = json.dumps(node)
+    if status is None:
+        with pytest.raises(psycopg.DatabaseError, match="maximum nesting depth of 256"):
+            place.sql("select df.start(%s)", graph)
+        return
+    assert place.ended(place.sql("select df.start(%s)", graph)[0][0]).status == status
+
+
+@pytest.mark.parametrize(
+    ("query", "outcome"),
+    [
+        ("SELECT repeat('x', 900000) AS v", "completed"),
+        ("SELECT repeat('x', 1000000 - length('{\"v\":\"\"}')) AS v", "completed"),
+        ("SELECT repeat('x', 1000000) AS v", "The result is larger than 1000000 bytes"),
+        ("SELECT repeat('x', 100000000) AS v", "The result is larger than 1000000 bytes"),
+        ("SELECT FROM generate_series(1, 1000000)", "The result is larger than 1000000 bytes"),
+    ],
+)  # fmt: skip
+def test_a_large_result_is_kept_or_refused_by_name_and_never_reaches_the_worker(
+    quiet: Desk, query: str, outcome: str
+) -> None:
+    with worker_process(quiet.dsn) as worker:
+        ended = quiet.finish(f"$${query}$$")
+        said = ended.status if ended.error is None else str(ended.error["message"])
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{worker.process.pid}/status").read_text())
+    assert said.endswith(outcome)
+    assert peak is not None
+    assert int(peak[1]) < 200_000, "the worker has grown"
+
+
+# Programs that would take others down with them.
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("DO $do$ BEGIN RAISE EXCEPTION 'mine' USING errcode = 'PWR01'; END $do$", "mine"),
+        ("DO $do$ BEGIN RAISE EXCEPTION 'mine' USING errcode = 'PWR02'; END $do$", "mine"),
+        ("DO $do$ BEGIN RAISE EXCEPTION 'mine' USING errcode = 'PWR03'; END $do$", "mine"),
+        ("DO $do$ BEGIN RAISE EXCEPTION 'mine' USING errcode = 'PWR05'; END $do$", "mine"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "terminating connection due to administrator command"),
+        ("SELECT pg_cancel_backend(pg_backend_pid())", "canceling statement due to user request"),
+        ("SELECT repeat('[', 100000)::json", "stack depth limit exceeded"),
+    ],
+)  # fmt: skip
+def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(place: Desk, step: str, message: str) -> None:
+    """It may raise our own codes, or end its session again and again: it fails, soon, and the others do not notice."""
+    healthy = [place.start(effect(str(n))) for n in range(20)]
+    assert message in place.error(f"$df${step}$df$")
+    for instance in healthy:
+        assert place.ended(instance).status == "completed"
+    assert place.sql("select count(*) from fx") == [(20,)]
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"node_type": "SLEEP", "query": "soon"}, "Invalid sleep duration: soon"),
+        ({"node_type": "SIGNAL", "query": '{"signal_name":"go","timeout_seconds":"1"}'}, "timeout_seconds is '1'"),
+        ({"node_type": "SIGNAL", "query": '{"signal_name":"go","timeout_seconds":true}'}, "timeout_seconds is True"),
+        ({"node_type": "SIGNAL", "query": '{"signal_name":7}'}, "signal_name is 7"),
+        ({"node_type": "SIGNAL", "query": "{}"}, "Invalid SIGNAL config"),
+        ({"node_type": "SIGNAL", "query": "[]"}, "is not a JSON object"),
+        ({"node_type": "AWAIT_INSTANCE", "query": "{}"}, "AWAIT_INSTANCE missing instance_id"),
+        ({"node_type": "AWAIT_INSTANCE", "query": '{"instance_id":" "}'}, "resolved to an empty instance_id"),
+        ({"node_type": "AWAIT_INSTANCE", "query": '{"instance_id":"a\\u0000b"}'}, "Instance not found"),
+        ({"node_type": "WAIT_SCHEDULE", "query": '{"cron_expr":"never"}'}, "does not have five fields"),
+        ({"node_type": "WAIT_SCHEDULE", "query": "{}"}, "Invalid WAIT_SCHEDULE config"),
+        ({"node_type": "BREAK", "query": "nonsense"}, "Invalid BREAK config"),
+        ({"node_type": "IF", "query": "{}", "left_node": {"node_type": "SLEEP", "query": "0"},
+          "right_node": {"node_type": "SLEEP", "query": "0"}}, "df.if_rows: result 'None' not found"),
+    ],
+)  # fmt: skip
+def test_a_row_written_by_hand_that_makes_no_sense_fails_by_name(
+    place: Desk, node: dict[str, object], message: str
+) -> None:
+    """df.start checks the graph, not every configuration: the worker meets them, once, and says what is wrong."""
+    (instance,) = place.sql("select df.start(%s)", json.dumps(node))[0]
+    ended = place.ended(instance)
+    assert ended.status == "failed"
+    assert message in str((ended.error or {})["message"])
+
+
+def test_a_sleep_beyond_all_time_never_ends_and_can_be_cancelled(place: Desk) -> None:
+    (instance,) = place.sql("select df.start(%s)", json.dumps({"node_type": "SLEEP", "query": "9" * 400}))[0]
+    place.events.wait_for("parked", instance)
+    place.client.cancel(instance)
+    assert place.ended(instance).status == "cancelled"

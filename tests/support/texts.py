@@ -157,18 +157,21 @@ _NODES = [
 nodes = st.sampled_from(_NODES).flatmap(lambda value: st.sampled_from(_spellings(value)))
 
 
-@st.composite
-def call(draw: st.DrawFn, name: str, *params: tuple[str, st.SearchStrategy[str], bool]) -> str:
+def call(name: str, *params: tuple[str, st.SearchStrategy[str], bool]) -> st.SearchStrategy[str]:
     """A call of df.name. params: name, strategy, is it optional; some are named, some left out."""
-    positional = draw(st.integers(0, len(params)))
-    given = [draw(strategy) for _, strategy, _ in params[:positional]]
-    for param, strategy, optional in draw(st.permutations(params[positional:])):
-        if not optional or draw(st.booleans()):
-            given.append(f"{param}{draw(gaps)}{draw(st.sampled_from(['=>', ':=']))} {draw(strategy)}")
-    schema = draw(st.sampled_from(["df.", "df.", "DF . ", '"df".']))
-    return f'{schema}"{name}"{draw(gaps)}({draw(gaps)}{f"{draw(gaps)},".join(given)}{draw(gaps)})'.replace(
-        f'"{name}"', draw(st.sampled_from([name, name.upper(), f'"{name}"'])), 1
-    )
+
+    @st.composite  # in here, so that its representation does not hold those of all strategies below, again and again
+    def spelt(draw: st.DrawFn) -> str:
+        positional = draw(st.integers(0, len(params)))
+        given = [draw(strategy) for _, strategy, _ in params[:positional]]
+        for param, strategy, optional in draw(st.permutations(params[positional:])):
+            if not optional or draw(st.booleans()):
+                given.append(f"{param}{draw(gaps)}{draw(st.sampled_from(['=>', ':=']))} {draw(strategy)}")
+        schema = draw(st.sampled_from(["df.", "df.", "DF . ", '"df".']))
+        word = draw(st.sampled_from([name, name.upper(), f'"{name}"']))
+        return f"{schema}{word}{draw(gaps)}({draw(gaps)}{f'{draw(gaps)},'.join(given)}{draw(gaps)})"
+
+    return spelt()
 
 
 def _calls(step: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -215,25 +218,28 @@ leaves = st.one_of(
 )
 
 
-@st.composite
-def _combined(draw: st.DrawFn, step: st.SearchStrategy[str]) -> str:
-    operator = draw(
-        st.sampled_from(["~>", "~>", "&", "|", "|=>", "if", "@>", "OPERATOR(public.~>)", "()", "::text", "!>"])
-    )
-    first = draw(step)
-    match operator:
-        case "@>":
-            return f"@> {draw(gaps)}{first}"
-        case "()":
-            return f"({draw(gaps)}{first}{draw(gaps)})"
-        case "::text":
-            return f"({first})::text"
-        case "|=>":
-            return f"{first}{draw(gaps)}|=>{draw(gaps)}{draw(names)}"
-        case "if":
-            return f"{first} ?>{draw(gaps)}{draw(step)}{draw(gaps)} !> {draw(step)}"
-        case _:
-            return f"{first}{draw(gaps)}{operator} {draw(step)}"
+def _combined(step: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    @st.composite
+    def spelt(draw: st.DrawFn) -> str:
+        operator = draw(
+            st.sampled_from(["~>", "~>", "&", "|", "|=>", "if", "@>", "OPERATOR(public.~>)", "()", "::text", "!>"])
+        )
+        first = draw(step)
+        match operator:
+            case "@>":
+                return f"@> {draw(gaps)}{first}"
+            case "()":
+                return f"({draw(gaps)}{first}{draw(gaps)})"
+            case "::text":
+                return f"({first})::text"
+            case "|=>":
+                return f"{first}{draw(gaps)}|=>{draw(gaps)}{draw(names)}"
+            case "if":
+                return f"{first} ?>{draw(gaps)}{draw(step)}{draw(gaps)} !> {draw(step)}"
+            case _:
+                return f"{first}{draw(gaps)}{operator} {draw(step)}"
+
+    return spelt()
 
 
 programs = st.recursive(leaves, lambda step: st.one_of(_calls(step), _combined(step), _combined(step)), max_leaves=8)

@@ -357,7 +357,7 @@ begin
       and (i.submitted_by = p_run.submitted_by
            or exists (select from pg_roles as r where r.oid = p_run.submitted_by and (r.rolsuper or r.rolbypassrls)))
     for share;
-    select n.query::jsonb into v_config from df.nodes as n
+    select df.as_jsonb(n.query) into v_config from df.nodes as n
     where n.instance_id = p_run.instance_id and n.id = p_run.node_id;
     done := true;
     if v_child.id is null then
@@ -587,7 +587,7 @@ as $$
     select i.id, 'cancel', p_run.instance_id, to_json('its parent ' || p_run.instance_id || ' no longer waits'::text)
     from df.instances as i, df.nodes as n
     where i.id = p_run.awaited_id and i.parent_instance_id = p_run.instance_id and i.status in ('pending', 'running')
-      and n.instance_id = p_run.instance_id and n.id = p_run.node_id and n.query::jsonb ->> 'on_cancel' = 'cancel'
+      and n.instance_id = p_run.instance_id and n.id = p_run.node_id and df.as_jsonb(n.query) ->> 'on_cancel' = 'cancel'
 $$;
 comment on function df.cancel_awaited(df.runs) is 'Cancels the child of a wait that is given up, if its call says so.';
 

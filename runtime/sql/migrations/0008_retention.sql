@@ -22,7 +22,8 @@ begin
     -- Skip locked: whoever is just reading the end of an instance keeps it for this time.
     select array_agg(d.id) into v_ids from (
         select i.id from df.instances as i
-        where (i.completed_at, i.id) <= (v_before, v_before_id)
+        -- The first half is for the index, which has to be told that ended instances are meant.
+        where i.completed_at <= v_before and (i.completed_at, i.id) <= (v_before, v_before_id)
           -- Somebody is about to read its result, or may still want to.
           and not exists (select from df.runs as r where r.awaited_id = i.id and r.status = 'waiting')
           and not exists (select from df.queue as q where q.instance_id = i.parent_instance_id)

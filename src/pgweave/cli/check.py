@@ -135,10 +135,7 @@ def _database(dsn: str | None, *, embedded: bool) -> Iterator[Callable[[Source],
 
 
 def _wanted(config: Config, findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """What was asked for, and always why a text cannot be read: a filter must not let it pass."""
-    from pgweave.compiler.passes import is_unreadable
-
-    return [found for found in findings if is_unreadable(found.code) or config.selects(found.code)]
+    return [found for found in findings if config.selects(found.code)]
 
 
 def _configured(

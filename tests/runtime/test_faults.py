@@ -13,26 +13,29 @@ import os
 import re
 import signal
 from collections import Counter
-from contextlib import ExitStack, suppress
-from itertools import cycle
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import combinations, cycle
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from support.checker import check
+from support.checker import check, wrong
 from support.database import TemplateDatabases, prepare
+from support.lockstep import Crew, Stage
 from support.proxy import Cut, Proxy
 from support.work import PATIENCE_SECONDS, Desk, desk, worker_process
 
 from pgweave.runtime import embedded
 from pgweave.runtime.client import Client
 from pgweave.runtime.failpoints import POINTS
-from pgweave.runtime.worker import MIN_POLL_SECONDS, Settings
+from pgweave.runtime.worker import MIN_POLL_SECONDS, Settings, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from support.work import WorkerProcess
 
@@ -597,3 +600,293 @@ def test_a_sleep_beyond_all_time_never_ends_and_can_be_cancelled(place: Desk) ->
     place.events.wait_for("parked", instance)
     place.client.cancel(instance)
     assert place.ended(instance).status == "cancelled"
+
+
+# Things that happen at the same time.
+
+
+class ClientClock:
+    """A session whose time stands where it is put, and workers that live in it."""
+
+    def __init__(self, dsn: str) -> None:
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.stage = Stage(self.connection, lambda heard: None)
+
+    def set(self, now: datetime) -> None:
+        self.connection.execute("select set_config('pgweave.fake_now', %s, false)", [now.isoformat()])
+
+    def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401
+        row = self.connection.execute(query.encode(), arguments).fetchone()
+        return None if row is None else row[0]
+
+    def work_off(self) -> None:
+        with self.stage.open():
+            crew = Crew(self.stage, Settings())
+            while crew.claim(10) or crew.ready():
+                for actor in crew.ready():
+                    actor.step()
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def by_hand(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session on which the test does a worker's half itself."""
+    return psycopg.connect(dsn, application_name="by hand")
+
+
+def claimed(connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[str, object]:
+    row = connection.execute("select instance_id, token from df.worker_claim('by hand', 1, 60)").fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+@contextmanager
+def in_a_thread(work: Callable[[], object]) -> Iterator[Future[object]]:
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(work)
+
+
+def test_a_cancel_that_meets_the_end_waits_for_it_and_finds_it_ended(quiet: Desk) -> None:
+    """Committed before the end was visible: without a common lock it would say cancelled first, completed later."""
+    instance = quiet.start("'SELECT 1'")
+    with by_hand(quiet.dsn) as worker:
+        _, token = claimed(worker)
+        worker.commit()
+        worker.execute("select df.worker_finish(%s, %s, 'completed', '1', null, '[]')", [instance, token])
+        with in_a_thread(lambda: quiet.client.cancel(instance)) as cancel:
+            quiet.until(
+                "exists (select from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'pgweave client')"
+            )
+            assert quiet.sql("select df.status(%s)", instance) == [("pending",)]
+            worker.commit()
+            cancel.result(PATIENCE_SECONDS)
+    assert quiet.sql("select df.status(%s)", instance) == [("completed",)]
+    assert quiet.sql("select count(*) from df.inbox where not seen") == [(0,)]
+    check(quiet.dsn)
+
+
+def test_a_cancel_that_is_never_committed_holds_nobody_up(quiet: Desk) -> None:
+    instance = quiet.start(f"{effect('a')} ~> {effect('b')}")
+    with psycopg.connect(quiet.dsn) as undecided:
+        undecided.execute("select df.cancel(%s)", [instance])
+        with desk(quiet.dsn):
+            assert quiet.ended(instance).status == "completed"
+        undecided.rollback()
+    check(quiet.dsn)
+
+
+@pytest.mark.parametrize("other", ["end", "signal", "timeout", "step"])
+def test_a_cancel_that_races_has_exactly_one_outcome(place: Desk, other: str) -> None:
+    """Many at once: whatever comes first, the status never goes back, and afterwards nothing more happens."""
+    programs = {
+        "end": "'SELECT 1'",
+        "signal": f"df.wait_for_signal('go') ~> {effect('signal {n}')}",
+        "timeout": f"df.wait_for_signal('go', 1) ~> {effect('timeout {n}')}",
+        "step": f"'SELECT pg_sleep(0.05)' ~> {effect('step {n}')}",
+    }
+    instances = [place.start(programs[other].replace("{n}", str(n))) for n in range(40)]
+    with Client(place.dsn) as sender:
+        for instance in instances:
+            if other == "signal":
+                sender.signal(instance, "go")
+            place.client.cancel(instance)
+    for n, instance in enumerate(instances):
+        ended = place.ended(instance)
+        seen = place.sql("select count(*) from fx where step like %s", f"% {n}")[0][0]
+        assert ended.status in {"completed", "cancelled"}
+        assert seen <= 1
+        if ended.status == "completed" and other != "end":
+            assert seen == 1
+
+
+def test_a_parent_and_its_child_cancelled_together_both_end(place: Desk) -> None:
+    parents = [
+        place.start(f"""df.call_child(df.sleep(3600), 'c{n}', '{{"on_cancel": "cancel"}}')""") for n in range(10)
+    ]
+    for parent in parents:
+        place.events.wait_for("waiting", parent)
+    children = [instance.id for instance in place.client.instances() if instance.parent_instance_id]
+    with Client(place.dsn) as other, ThreadPoolExecutor(2) as threads:
+        cancels = [threads.submit(other.cancel, child) for child in children]
+        cancels += [threads.submit(place.client.cancel, parent) for parent in parents]
+        for cancel in cancels:
+            cancel.result()
+    for instance in (*parents, *children):
+        assert place.ended(instance).status in {"cancelled", "failed"}
+
+
+def test_a_long_statement_does_not_outlive_a_race_that_time_has_won(place: Desk) -> None:
+    """The sleep is noticed while the statement still runs, and the statement is interrupted."""
+    began = monotonic()
+    instance = place.finish("df.sleep(1) | $$INSERT INTO fx SELECT 'late' FROM pg_sleep(600)$$")
+    assert monotonic() - began < 60
+    assert instance.result == '{"slept": true, "seconds": 1}'
+    assert place.sql("select * from fx") == []
+
+
+def test_a_signal_is_not_lost_to_a_wait_that_has_lost_its_race(place: Desk) -> None:
+    """The second wait is there for it. The first has lost long ago, but its worker was busy in between."""
+    place.sql("create table gate (n int)")
+    instance = place.start(
+        "(df.wait_for_signal('go') | df.sleep(0)) ~> $$SELECT 1 FROM gate$$ ~> (df.wait_for_signal('go', 60) |=> 's')"
+        " ~> 'SELECT $s.timed_out AS timed_out'"
+    )
+    with psycopg.connect(place.dsn) as holder:
+        holder.execute("lock table gate in access exclusive mode")
+        place.until("exists (select from pg_locks where not granted and relation = 'gate'::regclass)")
+        place.client.signal(instance, "go", 1)
+        holder.rollback()
+    assert '"timed_out":false' in str(place.ended(instance).result)
+
+
+def test_a_signal_and_a_cancel_reach_an_instance_beside_one_that_is_flooded(quiet: Desk) -> None:
+    """Thousands of letters for an instance that a worker holds must not hide the one for another."""
+    busy, other = quiet.start("'SELECT 1'"), quiet.start("df.wait_for_signal('go')")
+    work_off(quiet.dsn)
+    busy = quiet.start("'SELECT 2'")
+    with by_hand(quiet.dsn) as worker:
+        assert claimed(worker)[0] == busy
+        worker.commit()
+        quiet.sql(
+            "insert into df.inbox (instance_id, kind, name, payload) select %s, 'signal', 'go', '1' from generate_series(1, 3000)",
+            busy,
+        )
+        quiet.client.signal(other, "go")
+        assert claimed(worker)[0] == other
+
+
+def test_letters_that_come_after_the_end_hide_nobody_elses(quiet: Desk) -> None:
+    """The sender saw the instance alive, committed after its end; the letter stays, and is nobody's business."""
+    ended, other = quiet.start("'SELECT 1'"), quiet.start("df.wait_for_signal('go')")
+    with psycopg.connect(quiet.dsn) as late:
+        for _ in range(20):
+            late.execute("select df.signal(%s, 'go')", [ended])
+        work_off(quiet.dsn)
+        late.commit()
+    quiet.client.signal(other, "go")
+    with by_hand(quiet.dsn) as worker:
+        assert claimed(worker)[0] == other
+
+
+def work_off(dsn: str) -> None:
+    Worker(dsn, Settings(poll_seconds=0.05)).run(once=True)
+
+
+def test_signals_sent_in_the_same_transaction_as_the_start_are_kept(place: Desk) -> None:
+    with psycopg.connect(place.dsn) as connection:
+        row = connection.execute("select df.start(df.wait_for_signal('go') & df.wait_for_signal('go'))").fetchone()
+        assert row is not None
+        for n in (1, 2, 3):
+            connection.execute("select df.signal(%s, 'go', %s)", [row[0], str(n)])
+    ended = place.ended(row[0])
+    assert [branch["data"] for branch in json.loads(ended.result or "")] == [1, 2]
+    assert place.sql("select payload::text from df.inbox where consumed_by is null") == [("3",)]
+
+
+def test_a_long_queue_of_signals_is_taken_in_order_and_completely(place: Desk) -> None:
+    count = 200
+    instance = place.start(
+        "df.loop((df.wait_for_signal('go') |=> 's') ~> $$INSERT INTO fx VALUES ($s.data) RETURNING step::int$$ |=> 'n',"
+        f" 'SELECT $n < {count}')"
+    )
+    place.sql("select count(df.signal(%s, 'go', n::text)) from generate_series(1, %s) as n", instance, count)
+    assert place.ended(instance).status == "completed"
+    assert place.sql(
+        "select array_agg(step::int order by ctid) = array(select generate_series(1, %s)) from fx", count
+    ) == [(True,)]
+
+
+@pytest.mark.parametrize("sent", [-1, 0, 1])
+def test_a_signal_and_its_timeout_at_the_same_moment_have_one_outcome(quiet: Desk, sent: int) -> None:
+    """Before the due time or at it, the signal is taken; after it, it is kept for another wait."""
+    beginning = datetime(2030, 1, 1, tzinfo=UTC)
+    clock = ClientClock(quiet.dsn)
+    clock.set(beginning)
+    instance = clock.value("select df.start(df.wait_for_signal('go', 60))")
+    clock.work_off()
+    clock.set(beginning + timedelta(seconds=60, microseconds=sent))
+    clock.value("select df.signal(%s, 'go', '1')", instance)
+    clock.set(beginning + timedelta(seconds=61))
+    clock.work_off()
+    envelope = json.loads(clock.value("select df.result(%s)", instance))
+    assert envelope["timed_out"] is (sent > 0)
+    assert clock.value("select count(*) from df.inbox where consumed_by is null") == (1 if sent > 0 else 0)
+    clock.close()
+    check(quiet.dsn)
+
+
+@pytest.mark.parametrize("order", ["df.sleep(20) | df.sleep(10)", "df.wait_for_signal('go', 20) | df.sleep(10)",
+                                   "df.sleep(20) | df.wait_for_signal('go')"])  # fmt: skip
+def test_a_race_is_decided_by_what_came_first_and_not_by_when_somebody_looked(quiet: Desk, order: str) -> None:
+    """Both branches have ended when a worker looks, long afterwards. Real time: the clock orders what it settles."""
+    instance = quiet.start(order)
+    work_off(quiet.dsn)
+    quiet.client.signal(instance, "other")
+    if "wait_for_signal('go')" in order:
+        quiet.client.signal(instance, "go")
+    # As if an hour had gone by: whoever was due in 10 s was due before the one in 20.
+    quiet.sql("update df.runs set due_at = due_at - interval '1 hour', started_at = started_at - interval '1 hour'")
+    quiet.sql("update df.inbox set sent_at = sent_at - interval '1 hour' where name = 'go'")
+    quiet.sql("update df.queue set ready_at = '-infinity'")
+    work_off(quiet.dsn)
+    result = quiet.client.instance(instance).result
+    assert result is not None
+    assert "20" not in result
+    assert 'timed_out":true' not in result
+    check(quiet.dsn)
+
+
+# A child's end and its parent's wait, in every order.
+
+
+@pytest.mark.parametrize("ending", ["completed", "failed", "cancelled"])
+def test_a_parent_wakes_in_whatever_order_it_waits_and_its_child_ends(quiet: Desk, ending: str) -> None:
+    """All orders of the parent's effects (its wait is written, looked at, parked) and of the child's up to its end."""
+    step = {"completed": "'SELECT 1'", "failed": "'SELECT 1/0'", "cancelled": "df.sleep(3600)"}[ending]
+    clock = ClientClock(quiet.dsn)
+    with clock.stage.open():
+        for turns_of_the_parent in combinations(range(7), 3):
+            parent, child = (Crew(clock.stage, Settings()) for _ in range(2))
+            instance = clock.value(f"select df.start(df.call_child({step}, 'child'))")
+            assert [lease.instance_id for lease in parent.claim()] == [instance]
+            while parent.actors[0].effect != "wait":
+                parent.actors[0].step()
+            (lease,) = child.claim()
+            if ending == "cancelled":
+                quiet.client.cancel(lease.instance_id)
+            for turn in range(7):
+                crew = parent if turn in turns_of_the_parent else child
+                for actor in crew.ready():
+                    actor.step()
+            assert wrong(clock.connection) == {}
+            clock.work_off()
+            expected = "completed" if ending == "completed" else "failed"
+            assert clock.value("select status from df.instances where id = %s", instance) == expected
+    clock.close()
+    check(quiet.dsn)
+
+
+def test_an_instance_that_awaits_itself_waits_until_its_time_is_up(place: Desk) -> None:
+    message = place.error("df.await_instance('{sys_instance_id}', 1)")
+    assert message.startswith("Timed out after 1s waiting for instance ")
+
+
+def test_an_instance_that_was_removed_fails_a_later_wait_and_never_while_it_is_awaited(quiet: Desk) -> None:
+    awaited, forgotten = quiet.start("'SELECT 1'"), quiet.start("'SELECT 2'")
+    work_off(quiet.dsn)
+    parent = quiet.start(f"df.wait_for_signal('go') ~> df.await_instance('{forgotten}')")
+    waiting = quiet.start(f"df.await_instance('{awaited}')")
+    with by_hand(quiet.dsn) as worker:  # a worker that has written the wait and gone no further
+        token = dict(claimed(worker) for _ in range(2))[waiting]
+        node = worker.execute("select root_node from df.instances where id = %s", [waiting]).fetchone()
+        assert node is not None
+        wait = [{"node_id": node[0], "iteration": [], "awaited_id": awaited}]
+        worker.execute("select df.worker_wait(%s, %s, %s)", [waiting, token, json.dumps(wait)])
+    quiet.sql("update df.settings set value = 0 where name in ('retention_days', 'retention_instances')")
+    assert quiet.sql("select df.prune()") == [(1,)]
+    quiet.client.signal(parent, "go")
+    quiet.sql("update df.queue set leased_until = '-infinity'")
+    work_off(quiet.dsn)
+    assert quiet.client.status(waiting) == "completed"
+    assert (quiet.client.instance(parent).error or {})["message"] == f"Instance not found: {forgotten}"

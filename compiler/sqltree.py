@@ -477,7 +477,7 @@ def _rows_unlimited(statement: Statement, select: Message) -> Rows:
     if any(name in SET_RETURNING for name in functions):
         return Rows.MANY
     if select.group_clause:
-        return Rows.MANY
+        return Rows.UNKNOWN if _pinned(select.where_clause) else Rows.MANY
     if any(name in AGGREGATES for name in functions):
         return Rows.AT_MOST_ONE if select.HasField("having_clause") else Rows.ONE
     if any(name not in _SCALAR for name in functions):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+OLDEST = 15  # major version of PostgreSQL: the first with views that keep to their reader's rights
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -94,6 +96,11 @@ def install(dsn: str, operator_schema: str = "public") -> int:
     operator_schema: where the operators `~> & |` .. are created; it has to be on people's search_path.
     """
     with connect(dsn) as connection:
+        if connection.info.server_version < OLDEST * 10_000:
+            raise PgweaveError(
+                f"This is PostgreSQL {connection.info.server_version // 10_000}; the df schema needs {OLDEST} or newer.",
+                "Upgrade the server, or use another one; without --dsn pgweave brings its own.",
+            )
         installed = _installed(connection)
         if installed is not None and installed > migrations()[-1].number:
             require(connection)

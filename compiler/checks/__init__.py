@@ -1,1 +1,1 @@
-"""One function per code: (module, flow) -> findings. `compiler.passes` lists them in order."""
+"""One function per code: what is known of one definition (`Subject`) -> findings. `compiler.passes` lists them in order."""

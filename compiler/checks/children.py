@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from math import inf
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.checks.results import path_behind
@@ -133,7 +134,7 @@ def timeout_too_short(subject: Subject) -> Iterator[Diagnostic]:
         option, child = node.option("timeout_seconds"), subject.facts.waiting(step.children[0])
         if option is None or not isinstance(option.value, int) or _problem(option) or child is None:
             continue
-        if child.best <= option.value:
+        if not option.value < child.best < inf:  # one that waits for ever is meant to be left
             continue
         yield finding("PW608", option.value_span, child=int(child.best), limit=option.value)
 

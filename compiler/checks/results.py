@@ -176,9 +176,11 @@ def _place(facts: Facts, step: Step, location: int) -> Span:
 
 
 def many_rows_scalar(subject: Subject) -> Iterator[Diagnostic]:
-    """PW207. `$x` or `$x.c`, and nothing in the query of x keeps it to one row."""
+    """PW207. `$x` or `$x.c`, and nothing in the query of x keeps it to one row. Said once, where it is first read."""
+    said: set[Step] = set()
     for read, result in _scalars(subject.facts):
-        if subject.facts.rows(result) is Rows.MANY:
+        if result.step not in said and subject.facts.rows(result) is Rows.MANY:
+            said.add(result.step)
             notes = (Note(_named(result.step), "nothing keeps this query to one row"),)
             written = subject.written(read.reference.span)
             yield finding("PW207", read.reference.span, written=written, name=read.reference.name, notes=notes)

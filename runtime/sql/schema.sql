@@ -2063,7 +2063,7 @@ begin
       and (i.submitted_by = p_run.submitted_by
            or exists (select from pg_roles as r where r.oid = p_run.submitted_by and (r.rolsuper or r.rolbypassrls)))
     for share;
-    select n.query::jsonb into v_config from df.nodes as n
+    select df.as_jsonb(n.query) into v_config from df.nodes as n
     where n.instance_id = p_run.instance_id and n.id = p_run.node_id;
     done := true;
     if v_child.id is null then
@@ -2293,7 +2293,7 @@ as $$
     select i.id, 'cancel', p_run.instance_id, to_json('its parent ' || p_run.instance_id || ' no longer waits'::text)
     from df.instances as i, df.nodes as n
     where i.id = p_run.awaited_id and i.parent_instance_id = p_run.instance_id and i.status in ('pending', 'running')
-      and n.instance_id = p_run.instance_id and n.id = p_run.node_id and n.query::jsonb ->> 'on_cancel' = 'cancel'
+      and n.instance_id = p_run.instance_id and n.id = p_run.node_id and df.as_jsonb(n.query) ->> 'on_cancel' = 'cancel'
 $$;
 comment on function df.cancel_awaited(df.runs) is 'Cancels the child of a wait that is given up, if its call says so.';
 
@@ -2442,7 +2442,7 @@ revoke execute on function
 from public;
 
 insert into df.migrations (number, name, checksum)
-values (4, '0004_worker', '4cbb3919473089e265c8c3f4e1f8731401eba2fc214bc8d6dacae00eafacd8b5');
+values (4, '0004_worker', '83bd035ae1595754754488246c54dbf37c8b942f4674e83de4d9f65e017f62ff');
 
 
 -- 0005_monitoring ---------------------------------------------------------------------------------------------------
@@ -3175,10 +3175,10 @@ begin
     return df.explain_graph(v_graph);
 end $$;
 comment on function df.explain(text) is
-    'Draws a workflow without starting it, or an instance with the state of each node: ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped.';
+    'Draws a workflow without starting it, or an instance with the state of each node: ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped. The functions of an expression are called with the rights of the caller, and what they did is undone.';
 
 insert into df.migrations (number, name, checksum)
-values (5, '0005_monitoring', '908348be48fad15ad0c9205c65eaef0711fdc712dacceb80b282403dfcb34ef0');
+values (5, '0005_monitoring', 'aae4f144368422544ccc64e63a812f61f0f82ce3b0b043632ae81f75e87cb379');
 
 
 -- 0006_privileges ---------------------------------------------------------------------------------------------------

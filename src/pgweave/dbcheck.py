@@ -47,6 +47,9 @@ _DDL = frozenset(
 _MISSING = ("42P01", "42703", "42883", "42704", "3F000")
 """Something is not there: of no weight once a step that may have made it could not be run here."""
 
+_BUSY = ("55P03", "57014")
+"""Lock and statement timeout: not the step's fault."""
+
 _MISFITS = ("42883", "42804", "42846", "42725", "42P18")
 """A type does not fit: worth another try, for a literal fits where a parameter of its type may not."""
 
@@ -147,7 +150,7 @@ class _Run:
         """Run a DDL step. Left alone: what may be dropped or not, and what cannot run in a transaction."""
         if statement.kind in ("index_stmt", "drop_stmt") and (statement.body.concurrent or not certain):
             return
-        sent = texts.with_variables(statement)
+        sent = texts.with_variables(step, statement)
         if sent is None:
             self.complete = False
             return
@@ -243,6 +246,10 @@ class _Run:
 
     def refused(self, step: Step, statement: Statement, error: psycopg.DatabaseError, offset: int | None) -> None:
         """Say in the server's words what is wrong. offset: where, in the step's text."""
+        if error.sqlstate in _BUSY:
+            self.complete = False
+            self.note(f"a table is in use, so not every step was looked at: {error.diag.message_primary}")
+            return
         node = step.node
         assert isinstance(node, nodes.Sql)
         span = verb(node.query)

@@ -95,9 +95,9 @@ class Texts:
         variables = self._variables(statement)
         return None if variables is None else Sent(_spliced(statement.text, [*found, *variables]), tuple(types))
 
-    def with_variables(self, statement: Statement) -> Sent | None:
-        """The text of a statement without values in its code; None when there are any, or an undeclared variable."""
-        if any(not place.brace for place in statement.placeholders):
+    def with_variables(self, step: Step, statement: Statement) -> Sent | None:
+        """The text of a statement that reads no results; None when it reads any, or an undeclared variable."""
+        if any(not read.undefined for read in self.facts.reads_of(step)):
             return None
         variables = self._variables(statement)
         return None if variables is None else Sent(_spliced(statement.text, variables))

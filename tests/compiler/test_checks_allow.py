@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pgweave.compiler import passes, suppress
@@ -9,10 +11,13 @@ from pgweave.grammar.diagnostics import finding
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source, Span
 
+if TYPE_CHECKING:
+    from pgweave.compiler.subject import Target
+
 MIXED = "'SELECT a()' ~> 'SELECT b()' & 'SELECT c()'"
 
 
-def codes(text: str, target: passes.Target = "pgweave", *, parser: bool = True) -> list[str]:
+def codes(text: str, target: Target = "pgweave", *, parser: bool = True) -> list[str]:
     parsed = parse(Source("allow.df", text))
     assert parsed.ok
     return [one.code for one in passes.check(parsed.module, target=target, parser=parser)]

@@ -6,6 +6,7 @@ Samples are retold, not copied; the numbers are those of the list they come from
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +15,12 @@ from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 
+if TYPE_CHECKING:
+    from pgweave.compiler.subject import Target
+
 ROOT = Path(__file__).parents[2]
 
-SAMPLES: dict[str, tuple[str, passes.Target, set[str]]] = {
+SAMPLES: dict[str, tuple[str, Target, set[str]]] = {
     "1: an approval that always rejects": (
         (
             "df.wait_for_signal('decision') |=> 'decision'"

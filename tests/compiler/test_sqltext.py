@@ -187,6 +187,7 @@ ROWS = {
         "SELECT a FROM $x.*", "WITH q AS (SELECT 1 AS a) SELECT a FROM q", "SELECT a FROM f(7)", "SELECT a FROM t WHERE is_main",
         "UPDATE t SET a = 1 WHERE id = 7 RETURNING a", "DELETE FROM t WHERE id IN (SELECT 1) RETURNING id", "SELECT a FROM t LIMIT $x.n",
         "SELECT a FROM t WHERE id = (SELECT max(id) FROM t)", "SELECT (", "CALL p()",
+        "SELECT a, sum(b) FROM t WHERE a = 7 GROUP BY a",
     ],
 }  # fmt: skip
 

@@ -345,7 +345,7 @@ def test_10000_nodes_are_accepted_and_one_more_is_refused(any_database: str) -> 
             connection.execute("select df.start(%s)", [f'{{"node_type":"LOOP","left_node":{with_a_loop}}}'])
 
 
-def test_the_cost_of_a_start_grows_with_the_nodes_and_no_faster(any_database: str) -> None:
+def test_the_cost_of_a_start_grows_with_the_nodes_and_no_faster(database: str) -> None:
     """Ten times the nodes, ten times the time: forty leave room for noise, and a quadratic start would take a hundred."""
 
     def cost(connection: psycopg.Connection[Any], leaves: int) -> float:
@@ -357,7 +357,7 @@ def test_the_cost_of_a_start_grows_with_the_nodes_and_no_faster(any_database: st
             best = min(best, time.perf_counter() - began)
         return best
 
-    with psycopg.connect(any_database) as connection:
+    with psycopg.connect(database) as connection:
         small, large = cost(connection, 500), cost(connection, 5000)
     assert large < 40 * small, (small, large)
     assert large < 10

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 _ENDED = "('completed', 'failed', 'cancelled')"
 
@@ -86,23 +86,32 @@ MUST_BE_EMPTY = {
         " and starts_with(application_name, 'pgweave ') and starts_with(state, 'idle in transaction')",
 }  # fmt: skip
 
+# Only when every worker has had its chance.
+LEFT_OVER = {
+    "work is left that nobody takes":
+        "select q.instance_id from df.queue as q where q.leased_until <= df.clock() and (q.ready_at <= df.clock()"
+        " or exists (select from df.inbox as b where b.instance_id = q.instance_id and not b.seen))",
+}  # fmt: skip
+
 EFFECTS = "select step, count(*) from fx group by step having count(*) <> 1"
 
 
-def check(dsn: str) -> None:
-    """Fail with everything that is wrong."""
+def check(dsn: str, *, worked_off: bool = False) -> None:
+    """Fail with everything that is wrong. worked_off: workers have had all the time they need."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         found = wrong(connection)
+        if worked_off:
+            found |= wrong(connection, LEFT_OVER)
         (counted,) = connection.execute("select to_regclass('fx') is not null").fetchone() or (False,)
         if counted and (twice := connection.execute(EFFECTS).fetchall()):
             found["an effect happened more than once"] = twice
     assert not found, found
 
 
-def wrong(connection: psycopg.Connection[Any], questions: Iterable[str] = MUST_BE_EMPTY) -> dict[str, list[Any]]:
+def wrong(connection: psycopg.Connection[Any], questions: Mapping[str, str] = MUST_BE_EMPTY) -> dict[str, list[Any]]:
     """What is wrong, by what it would mean; asked in one statement, so that it is one moment."""
     asked = " union all ".join(
-        f"(select %s::text, to_jsonb(found)::text from ({MUST_BE_EMPTY[question]}) as found)" for question in questions
+        f"(select %s::text, to_jsonb(found)::text from ({query}) as found)" for query in questions.values()
     )
     answer: dict[str, list[Any]] = {}
     for question, row in connection.execute(asked.encode(), list(questions)):

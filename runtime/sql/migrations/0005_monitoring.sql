@@ -726,4 +726,4 @@ begin
     return df.explain_graph(v_graph);
 end $$;
 comment on function df.explain(text) is
-    'Draws a workflow without starting it, or an instance with the state of each node: ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped.';
+    'Draws a workflow without starting it, or an instance with the state of each node: ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped. The functions of an expression are called with the rights of the caller, and what they did is undone.';

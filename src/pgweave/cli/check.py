@@ -61,6 +61,7 @@ def check(
     """Check programs. Exits with 1 when there are errors."""
     from pgweave import __version__
     from pgweave.cli.files import sources
+    from pgweave.compiler import sqltext
     from pgweave.compiler.reports.checked import Checked, Style, summary
     from pgweave.compiler.reports.checked import write as written
     from pgweave.grammar.diagnostics import Severity
@@ -75,6 +76,8 @@ def check(
     if fix:
         piped = (stdin_filename or "<stdin>") if "-" in paths else None
         found = [_mended(source, find, piped=source.name == piped, unsafe=unsafe_fixes) for source in found]
+    if not sqltext.available():
+        say("postgast is not installed, so the SQL of steps is looked at as text only: pip install postgast")
     with _database(dsn, embedded=embedded) as ask:
         checked = [
             Checked(source, tuple(_in_order([*find(source), *_wanted(config, ask(source))]))) for source in found

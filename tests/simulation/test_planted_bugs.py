@@ -1,0 +1,237 @@
+"""The checker has to see bugs: each is planted, and a story that is harmless without it must turn red.
+
+A bug is planted by changing one line of a function in the test's own database, or one method of a worker.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from support.checker import check
+from support.lockstep import Crew, Stage
+from support.work import Desk
+
+from pgweave.runtime.worker import Settings, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+SETTINGS = Settings(lease_seconds=10.0, poll_seconds=0.05, loop_seconds=0.0)
+
+
+@pytest.fixture
+def place(database: str) -> Iterator[Desk]:
+    found = Desk(database)
+    found.sql("create table fx (step text)")
+    yield found
+    found.client.close()
+
+
+def plant(place: Desk, function: str, healthy: str, sick: str) -> None:
+    """Change one line of a function."""
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        row = connection.execute("select pg_get_functiondef(%s::regproc)", [function]).fetchone()
+        assert row is not None
+        assert row[0].count(healthy) == 1, f"{function} no longer says {healthy!r}; plant the bug elsewhere"
+        connection.execute(row[0].replace(healthy, sick))
+
+
+# The stories.
+
+
+def a_worker_wakes_in_the_middle_of_a_loop(place: Desk) -> None:
+    """Paused before the first turn's step, taken over, and back when that turn is over and forgotten."""
+    place.sql("create table state (n int)")
+    place.sql("insert into state values (0)")
+    place.start(
+        "'SELECT 0 AS n' |=> 't' ~> df.loop($$INSERT INTO fx SELECT 'turn ' || $t.n RETURNING $t.n + 1 AS n$$ |=> 't',"
+        " 'SELECT $t.n < 3')"
+    )
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        stage = Stage(connection, lambda heard: None)
+        late, next_one = Crew(stage, SETTINGS), Crew(stage, SETTINGS)
+        with stage.open():
+            late.claim()
+            while late.actors[0].effect != "exec_node" or not place.sql("select 1 from df.runs"):
+                late.actors[0].step()
+            connection.execute("update df.queue set leased_until = '-infinity'")
+            next_one.claim()
+            while not place.sql("select 1 from df.runs where iteration = '{3}'"):
+                next_one.actors[0].step()
+            for crew in (late, next_one):
+                while ready := crew.ready():
+                    ready[0].step()
+    check(place.dsn)
+
+
+def a_child_ends_while_its_parent_is_being_parked(place: Desk) -> None:
+    place.start("df.call_child('SELECT 1', 'child')")
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        stage = Stage(connection, lambda heard: None)
+        parent, child = Crew(stage, SETTINGS), Crew(stage, SETTINGS)
+        with stage.open():
+            parent.claim()
+            while parent.actors[0].effect != "park":
+                parent.actors[0].step()
+            child.claim()
+            while ready := child.ready():
+                ready[0].step()
+            parent.actors[0].step()
+            check(place.dsn)
+
+
+def a_worker_dies_when_it_has_taken_a_signal(place: Desk) -> None:
+    instance = place.start("df.wait_for_signal('go') ~> 'SELECT 1'")
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        stage = Stage(connection, lambda heard: None)
+        with stage.open():
+            first, second = Crew(stage, SETTINGS), Crew(stage, SETTINGS)
+            first.claim()
+            while ready := first.ready():
+                ready[0].step()
+            place.client.signal(instance, "go")
+            second.claim()
+            while second.actors[0].effect != "exec_node":
+                second.actors[0].step()
+            second.kill()
+    check(place.dsn)
+
+
+def a_race_is_won_by_a_sleep(place: Desk) -> None:
+    place.start("(df.wait_for_signal('go') | df.sleep(0)) ~> 'SELECT 1'")
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        stage = Stage(connection, lambda heard: None)
+        with stage.open():
+            crew = Crew(stage, SETTINGS)
+            crew.claim()
+            while ready := crew.ready():
+                ready[0].step()
+                check(place.dsn)
+
+
+def a_timer_is_looked_at(place: Desk) -> None:
+    place.start("df.sleep(1000)")
+    Worker(place.dsn, SETTINGS).run(once=True)
+    check(place.dsn)
+
+
+def an_early_start_is_committed_late(place: Desk) -> None:
+    with psycopg.connect(place.dsn) as slow:
+        slow.execute("select df.start('SELECT 1')")
+        place.start("'SELECT 2'")
+        Worker(place.dsn, SETTINGS).run(once=True)
+        slow.commit()
+    Worker(place.dsn, SETTINGS).run(once=True)
+    check(place.dsn, worked_off=True)
+
+
+def a_start_whose_notification_is_lost(place: Desk, kind: type[Worker] = Worker) -> None:
+    plant(place, "df.enqueue", "perform pg_notify('pgweave', '');", "")
+    worker = kind(place.dsn, SETTINGS)
+    with ThreadPoolExecutor(1) as thread:
+        running: Future[None] = thread.submit(worker.run)
+        place.until("exists (select from pg_stat_activity where application_name = 'pgweave listener')")
+        instance = place.start("'SELECT 1'")
+        while not wait([running], timeout=0.05).done and place.client.status(instance) != "completed":
+            pass
+        worker.stop()
+    check(place.dsn, worked_off=True)
+
+
+class OnlyWhenRung(Worker):
+    """Claims when it is notified, and gives up soon when it is not."""
+
+    def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
+        while self._bell.wait(1.0):
+            self._bell.clear()
+            super()._work(instances, once=True)
+            self._bell.clear()  # its own instances ring as well
+
+
+def watermark(place: Desk) -> None:
+    """Claim only what was started after all that has been claimed before."""
+    place.sql("create table watermark (at timestamptz)")
+    place.sql("insert into watermark values ('-infinity')")
+    place.sql(
+        "create function raise_it() returns trigger language plpgsql as $f$ begin update watermark set at ="
+        " greatest(at, (select created_at from df.instances where id = new.instance_id)); return null; end $f$"
+    )
+    place.sql("create trigger raise_it after update of token on df.queue for each row execute function raise_it()")
+    plant(
+        place,
+        "df.worker_claim",
+        "where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now",
+        "where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now"
+        " and (select i.created_at from df.instances as i where i.id = q.instance_id) > (select at from public.watermark)",
+    )
+
+
+BUGS: dict[str, tuple[Callable[[Desk], None], Callable[[Desk], None], str]] = {
+    "the fence is gone": (
+        lambda place: plant(place, "df.fence", "if not found then", "if false then"),
+        a_worker_wakes_in_the_middle_of_a_loop,
+        "more than once",
+    ),
+    "the token is not looked at": (
+        lambda place: plant(place, "df.fence", "and q.token = p_token", ""),
+        a_worker_wakes_in_the_middle_of_a_loop,
+        "more than once",
+    ),
+    "parking ignores wake-ups": (
+        lambda place: plant(place, "df.worker_park", "and q.wakes = p_wakes", ""),
+        a_child_ends_while_its_parent_is_being_parked,
+        "a wait is over and its parked instance is not due",
+    ),
+    "an end wakes nobody": (
+        lambda place: plant(
+            place, "df.worker_finish", "set wakes = q.wakes + 1, ready_at", "set wakes = q.wakes, ready_at"
+        ),
+        a_child_ends_while_its_parent_is_being_parked,
+        "a wait is over and its parked instance is not due",
+    ),
+    "a lease does not make due": (
+        lambda place: plant(place, "df.worker_claim", "ready_at = least(q.ready_at, v_now)", "ready_at = q.ready_at"),
+        a_worker_dies_when_it_has_taken_a_signal,
+        "nobody would take over",
+    ),
+    "losers go on waiting": (
+        lambda place: plant(place, "df.worker_decide", "perform df.cancel_waits(p_instance_id, p_abandoned);", ""),
+        a_race_is_won_by_a_sleep,
+        "the loser of a race still waits",
+    ),
+    "timers end when somebody looks": (
+        lambda place: plant(
+            place, "df.worker_settle", "select v_run.due_at <= df.clock() as done", "select true as done"
+        ),
+        a_timer_is_looked_at,
+        "ended before it was due",
+    ),
+    "claims go by a watermark": (watermark, an_early_start_is_committed_late, "work is left that nobody takes"),
+    "only notifications are heard": (
+        lambda place: None,
+        lambda place: a_start_whose_notification_is_lost(place, OnlyWhenRung),
+        "work is left that nobody takes",
+    ),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_the_checker_sees_that(place: Desk, bug: str) -> None:
+    planted, story, seen = BUGS[bug]
+    planted(place)
+    with pytest.raises(AssertionError, match=seen):
+        story(place)
+
+
+@pytest.mark.parametrize(
+    "story",
+    sorted({story for _, story, _ in BUGS.values() if story.__name__ != "<lambda>"} | {a_start_whose_notification_is_lost},
+           key=lambda story: story.__name__),
+    ids=lambda story: story.__name__,
+)  # fmt: skip
+def test_without_the_bug_the_checker_is_content_when(place: Desk, story: Callable[[Desk], None]) -> None:
+    story(place)

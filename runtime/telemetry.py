@@ -89,6 +89,8 @@ class Spans:
                 self._end((instance_id, node_id))
             case "parked" | "finished" | "released":
                 self._end((instance_id, None))
+            case _:
+                pass
 
     def _start(self, name: str, key: tuple[str, str | None], parent: tuple[str, str | None] | None) -> None:
         attributes = {"pgweave.instance_id": key[0]} | ({"pgweave.node_id": key[1]} if key[1] else {})

@@ -139,7 +139,7 @@ def test_an_interrupted_run_is_kept_for_the_next_worker(
         env=pgweave.environment(),
         text=True,
         # A shell that runs this suite in the background has SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs here
     )
     assert process.stderr is not None
     before = []

@@ -46,7 +46,11 @@ def test_what_an_unknown_expression_does_with_a_break_is_not_judged() -> None:
 
 def test_a_wait_without_a_timeout_is_worth_a_remark() -> None:
     bound = ast.sql("SELECT df.start('SELECT 1', 'report') AS id", "report")
-    waits = (ast.then(bound, ast.await_instance("$report.id")), ast.call(ast.sleep(1), "c"), ast.call(ast.sleep(1), "c", database="d"))
+    waits = (
+        ast.then(bound, ast.await_instance("$report.id")),
+        ast.call(ast.sleep(1), "c"),
+        ast.call(ast.sleep(1), "c", database="d"),
+    )
     for node in waits:
         (finding,) = check(node)
         assert (finding.code, finding.severity) == ("PW601", Severity.INFO)

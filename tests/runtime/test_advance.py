@@ -164,7 +164,7 @@ def test_a_race_is_decided_once_and_for_all() -> None:
 def test_of_two_branches_that_have_ended_the_one_that_ended_first_wins() -> None:
     root = graph("('a' ~> 'b') | 'c'")
     by_query = {row.query: row.id for row in root.rows if row.query}
-    runs = {
+    runs: dict[Key, Run] = {
         (by_query["a"], ()): Run("completed", "1", finished_at=1.0),
         (by_query["b"], ()): Run("completed", "2", finished_at=3.0),
         (by_query["c"], ()): Run("completed", "3", finished_at=2.0),
@@ -178,7 +178,7 @@ def test_a_race_inside_a_race_is_decided_first() -> None:
     """All three have ended when somebody looks. The left branch was first, but its own race has no winner yet."""
     root = graph("('a' | 'b') | 'c'")
     by_query = {row.query: row.id for row in root.rows if row.query}
-    runs = {
+    runs: dict[Key, Run] = {
         (by_query["a"], ()): Run("completed", "1", finished_at=1.0),
         (by_query["c"], ()): Run("completed", "3", finished_at=2.0),
     }
@@ -194,7 +194,7 @@ def test_a_race_gives_up_the_waits_of_its_loser_as_it_is_decided() -> None:
     root = graph("df.sleep(1) | (df.wait_for_signal('go') & 'step')")
     left, right = root.branches(root.root)
     waits = root.left(right)
-    runs = {(left.id, ()): Run("completed", "{}", finished_at=1.0), (waits.id, ()): Run("waiting")}
+    runs: dict[Key, Run] = {(left.id, ()): Run("completed", "{}", finished_at=1.0), (waits.id, ()): Run("waiting")}
     (decision,) = advance(root, runs).decisions
     assert decision.abandoned == ((waits.id, ()),)
 
@@ -204,7 +204,7 @@ def test_a_step_that_ends_after_its_turn_is_forgotten_with_the_next() -> None:
     root = graph("@> ('fast' | 'slow')")
     (race,) = (row for row in root.rows if row.node_type == "RACE")
     fast, slow = root.branches(race)
-    runs = {
+    runs: dict[Key, Run] = {
         (root.root.id, ()): Run("completed", '{"turn": 2, "names": {}, "at": 1.0}'),
         (slow.id, (1,)): Run("completed", "1", finished_at=2.0),
         (fast.id, (2,)): Run("completed", "2", finished_at=3.0),
@@ -220,7 +220,10 @@ def test_a_loop_that_leaves_without_a_step_ends_when_its_last_turn_began() -> No
     (loop,) = (row for row in root.rows if row.node_type == "LOOP")
     (other,) = (row for row in root.rows if row.query == "b")
     state = json.dumps({"turn": 2, "names": {"x": rowset({"n": 1})}, "at": 7.0})
-    runs = {(loop.id, ()): Run("completed", state), (other.id, ()): Run("completed", "1", finished_at=5.0)}
+    runs: dict[Key, Run] = {
+        (loop.id, ()): Run("completed", state),
+        (other.id, ()): Run("completed", "1", finished_at=5.0),
+    }
     (decision,) = advance(root, runs).decisions
     assert decision.result == "1"
 
@@ -252,7 +255,9 @@ def test_a_break_whose_value_is_not_there_fails() -> None:
     assert outcome.message == "$x has no rows — query returned zero results"
 
 
-@pytest.mark.parametrize("kind", ["df.join({}, 'b')", "({}) | 'b'", "df.if({}, 'b', 'c')", "@> ({})", "df.if_rows('x', {}, 'b')"])
+@pytest.mark.parametrize(
+    "kind", ["df.join({}, 'b')", "({}) | 'b'", "df.if({}, 'b', 'c')", "@> ({})", "df.if_rows('x', {}, 'b')"]
+)
 def test_every_block_may_nest_as_deep_as_a_graph_may(kind: str) -> None:
     """256 levels of each; the walk must not need more stack than Python gives."""
     expression = "'a'"

@@ -27,7 +27,11 @@ def at(text: str) -> datetime:
         ("0 0 29 2 *", "2026-01-01T00:00:00", "2028-02-29T00:00:00"),
         ("CRON_TZ=Europe/Berlin 0 6 * * *", "2026-11-22T00:00:00", "2026-11-22T05:00:00"),  # winter: UTC+1
         ("CRON_TZ=Europe/Berlin 0 6 * * *", "2026-07-01T00:00:00", "2026-07-01T04:00:00"),  # summer: UTC+2
-        ("CRON_TZ=Europe/Berlin 30 2 * * *", "2026-03-28T12:00:00", "2026-03-29T01:00:00"),  # there is no 02:30 that night
+        (
+            "CRON_TZ=Europe/Berlin 30 2 * * *",
+            "2026-03-28T12:00:00",
+            "2026-03-29T01:00:00",
+        ),  # there is no 02:30 that night
         ("CRON_TZ=Asia/Kolkata 0 0 * * *", "2026-11-22T00:00:00", "2026-11-22T18:30:00"),
     ],
 )

@@ -469,7 +469,7 @@ def test_a_flood_of_notifications_is_not_a_flood_of_polls(quiet: Desk) -> None:
     with desk(quiet.dsn) as working:
         quiet.finish("'SELECT 1'")
         claim = working.worker.store.claim
-        working.worker.store.claim = lambda *given: looks.append(monotonic()) or claim(*given)  # type: ignore[method-assign, func-returns-value]
+        working.worker.store.claim = lambda *given: looks.append(monotonic()) or claim(*given)  # type: ignore[method-assign, func-returns-value, redundant-expr]
         with psycopg.connect(quiet.dsn, autocommit=True) as noisy:
             for _ in range(3000):
                 noisy.execute("notify pgweave")

@@ -230,7 +230,7 @@ def test_the_checker_sees_that(place: Desk, bug: str) -> None:
 @pytest.mark.parametrize(
     "story",
     sorted({story for _, story, _ in BUGS.values() if story.__name__ != "<lambda>"} | {a_start_whose_notification_is_lost},
-           key=lambda story: story.__name__),
+           key=lambda story: story.__name__),  # type: ignore[attr-defined]
     ids=lambda story: story.__name__,
 )  # fmt: skip
 def test_without_the_bug_the_checker_is_content_when(place: Desk, story: Callable[[Desk], None]) -> None:

@@ -143,7 +143,7 @@ def playable(program: Node, awaited: str | None) -> Node:
         below = {name: made(part, in_loop=in_loop) for name, part in parts.items()}
         if isinstance(node, nodes.Join):
             return replace(node, branches=tuple(made(branch, in_loop=in_loop) for branch in node.branches))
-        return replace(node, **below)
+        return replace(node, **below)  # type: ignore[arg-type]
 
     return made(program, in_loop=False)
 
@@ -405,7 +405,7 @@ def tell_stories(database: str, machine: type[Workers], stories: int = STORIES) 
             connection.execute(WORLD.encode())
             machine.connection = connection
             with Stage(connection, lambda heard: None).open():
-                run_state_machine_as_test(  # type: ignore[no-untyped-call]
+                run_state_machine_as_test(
                     machine,
                     settings=settings(
                         max_examples=stories,

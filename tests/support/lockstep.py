@@ -263,9 +263,9 @@ class Stage:
     @contextmanager
     def open(self) -> Iterator[None]:
         """While the stage is open, waits of the runtime are effects and its pauses take no time."""
-        saved = drive.wait, steps.sleep
-        drive.wait, steps.sleep = wait, lambda seconds: None
+        saved = drive.wait, steps.sleep  # type: ignore[attr-defined]
+        drive.wait, steps.sleep = wait, lambda seconds: None  # type: ignore[attr-defined, assignment]
         try:
             yield
         finally:
-            drive.wait, steps.sleep = saved
+            drive.wait, steps.sleep = saved  # type: ignore[attr-defined]

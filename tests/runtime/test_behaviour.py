@@ -231,7 +231,7 @@ def test_case(place: Desk, case: Case) -> None:
         assert str((instance.error or {})["message"]).startswith(case.error)
     else:
         assert instance.status == "completed", instance.error
-    result = None if instance.result is None else json.loads(instance.result)
+    result: Any = None if instance.result is None else json.loads(instance.result)
     if case.rows is not None:
         assert result["rows"] == case.rows
     if case.result is not None:

@@ -92,6 +92,8 @@ class Facts:
         self.parser = parser and sqltext.available()
         self._statements: dict[str, Statement | None] = {}
         self._results: dict[Step, tuple[Result, ...]] = {}
+        self._binders: dict[frozenset[Step | None], list[Step]] = {}
+        self._bound: dict[frozenset[Step | None], tuple[Result, ...]] = {}
 
     @property
     def root(self) -> Step:
@@ -218,8 +220,11 @@ class Facts:
 
     def binders(self, read: Read) -> list[Step]:
         """The steps that may have bound a name that is read, in the order of the rows."""
-        found = [step for step in read.binders if step is not None]
-        return found if len(found) < 2 else sorted(found, key=self.order.__getitem__)
+        found = self._binders.get(read.binders)  # many readings share one set
+        if found is None:
+            found = sorted((step for step in read.binders if step is not None), key=self.order.__getitem__)
+            self._binders[read.binders] = found
+        return found
 
     def looks_at(self, step: Step) -> list[Read]:
         """Every reading of what a step results in: under its own name, or that of a step around it that passes it on."""
@@ -325,8 +330,13 @@ class Facts:
 
     def bound(self, read: Read) -> tuple[Result, ...]:
         """What one reading may stand for; nothing where that is not known on all its paths."""
+        if read.binders not in self._bound:
+            self._bound[read.binders] = self._results_of(self.binders(read))
+        return self._bound[read.binders]
+
+    def _results_of(self, binders: list[Step]) -> tuple[Result, ...]:
         found: list[Result] = []
-        for binder in self.binders(read):
+        for binder in binders:
             results = self.results(binder)
             if not results or isinstance(binder.node, nodes.Opaque):
                 return ()

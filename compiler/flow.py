@@ -248,6 +248,8 @@ def _effect(step: Step, below: list[_Effect]) -> _Effect:
     """What `step` does to the names, its own binding included, given what its children do."""
     inner = _inner_effect(step, below)
     binding = step.node.binding
+    if binding is not None and isinstance(step.node, nodes.Break):
+        return _Effect(None, {binding.name: frozenset({step})})  # the name is bound, and leaves the loop with it
     if binding is None or inner.then is None:
         return inner
     return _Effect({**inner.then, binding.name: frozenset({step})}, inner.broke)

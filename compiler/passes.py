@@ -26,7 +26,7 @@ from pgweave.compiler.checks import (
     waiting,
 )
 from pgweave.compiler.facts import Facts
-from pgweave.compiler.subject import Subject, Target
+from pgweave.compiler.subject import Shared, Subject, Target
 from pgweave.grammar.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
@@ -131,11 +131,11 @@ def check(module: Module, *, target: Target = "pgweave", parser: bool = True) ->
 
     target: pg_durable for what would differ there too. parser: whether PostgreSQL's parser may be asked, if installed.
     """
+    shared = Shared(module, [Facts(definition, parser=parser) for definition in module.definitions])
     found: list[Diagnostic] = []
-    for definition in module.definitions:
-        subject = Subject(module, Facts(definition, parser=parser), target)
+    for facts in shared.facts:
+        subject = Subject(shared, facts, target)
         found += [diagnostic for run in PASSES for diagnostic in run(subject)]
-
     kept = suppress.apply(found, module, lambda code: code not in _unjudged(target, parser=parser))
     return tuple(sorted(kept, key=lambda diagnostic: (diagnostic.span, diagnostic.code, diagnostic.title)))
 

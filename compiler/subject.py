@@ -8,31 +8,61 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from pgweave.grammar.diagnostics import Edit, Fix
 from pgweave.grammar.lexer import STRING, lex
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pgweave.compiler.facts import Facts
     from pgweave.grammar.nodes import Module, Node, Text
 
+T = TypeVar("T")
 Target: TypeAlias = Literal["pgweave", "pg_durable"]
 
 _VERB = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(\w+)", re.DOTALL)
 WIDEST = 24  # characters of a person's own text that a label repeats
 
 
+class Shared:
+    """What all definitions of a module have in common, computed once for all of them. facts: of each, in order."""
+
+    def __init__(self, module: Module, facts: Sequence[Facts]) -> None:
+        self.module = module
+        self.facts = facts
+        self._known: dict[Callable[[Shared], object], object] = {}
+
+    def once(self, compute: Callable[[Shared], T]) -> T:
+        """What `compute` makes of this, the first time it is asked for."""
+        if compute not in self._known:
+            self._known[compute] = compute(self)
+        return self._known[compute]  # type: ignore[return-value]
+
+
+def _declared(shared: Shared) -> Mapping[str, str | None]:
+    return {variable.name: variable.value for variable in shared.module.variables}
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One definition under examination. target: pg_durable when the program must run there too."""
 
-    module: Module
+    shared: Shared
     facts: Facts
     target: Target = "pgweave"
+
+    @property
+    def module(self) -> Module:
+        """The text's other definitions and variables."""
+        return self.shared.module
+
+    @property
+    def declared(self) -> Mapping[str, str | None]:
+        """Variables that the text sets, with their values where those are known."""
+        return self.shared.once(_declared)
 
     @property
     def portable(self) -> bool:

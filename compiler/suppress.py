@@ -8,6 +8,7 @@ nothing, is itself a finding. Comments inside a step's SQL count as well: that i
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,58 +46,78 @@ def apply(
 
     judged: whether findings of a code were looked for at all; of others nobody can say that they are not there.
     """
-    source = module.source
-    if "pgweave:" not in source.text:
-        return list(found)
-    allows = list(_allows(source))
+    allows = _Allows(module)
     remaining: list[Diagnostic] = []
-    used: set[tuple[_Allow, str]] = set()
+    used: dict[_Allow, set[str]] = {}
     for diagnostic in found:
-        by = _by(diagnostic, allows, module)
-        used.update((allow, diagnostic.code) for allow in by)
+        by = allows.of(diagnostic)
+        for allow in by:
+            used.setdefault(allow, set()).add(diagnostic.code)
         if not by:
             remaining.append(diagnostic)
-    for allow in allows:
-        remaining += _complaints(allow, {code for one, code in used if one is allow}, judged, source)
+    for allow in allows.everything:
+        remaining += _complaints(allow, used.get(allow, set()), judged, module.source)
     return remaining
 
 
 def allowed(found: Iterable[Diagnostic], module: Module) -> list[Diagnostic]:
     """Leave out what is allowed, and say nothing about the comments: for findings that come later than the checks'."""
-    allows = list(_allows(module.source)) if "pgweave:" in module.source.text else []
-    return [diagnostic for diagnostic in found if not _by(diagnostic, allows, module)]
+    allows = _Allows(module)
+    return [diagnostic for diagnostic in found if not allows.of(diagnostic)]
 
 
-def _by(diagnostic: Diagnostic, allows: Iterable[_Allow], module: Module) -> list[_Allow]:
-    return [allow for allow in allows if diagnostic.code in allow.codes and _covers(allow, diagnostic, module)]
+class _Allows:
+    """The comments of one text, found by code and line: there may be as many of them as findings."""
+
+    def __init__(self, module: Module) -> None:
+        self.source = module.source
+        self.everything = list(_read(module.source)) if "pgweave:" in module.source.text else []
+        self._by_code: dict[str, list[_Allow]] = {}
+        for allow in sorted(self.everything, key=lambda allow: allow.line):
+            for code in dict.fromkeys(allow.codes):
+                self._by_code.setdefault(code, []).append(allow)
+        self._definitions = sorted(definition.span for definition in module.definitions) if self.everything else []
+
+    def of(self, diagnostic: Diagnostic) -> list[_Allow]:
+        """The comments that speak of a finding: of a line that it touches, or of the workflow around it."""
+        candidates = self._by_code.get(diagnostic.code)
+        if not candidates:
+            return []
+        span = diagnostic.span
+        first, last = self._line(span.start), self._line(max(span.start, span.end - 1))
+        found = _between(candidates, first, last)
+        at = bisect_right(self._definitions, span.start, key=lambda definition: definition.start) - 1
+        if at >= 0 and span in self._definitions[at]:
+            start = self._line(self._definitions[at].start)
+            found += _between(candidates, start, start) if start < first else []
+        return found
+
+    def _line(self, offset: int) -> int:
+        return self.source.location(offset).line
 
 
-def _allows(source: Source) -> Iterable[_Allow]:
+def _between(allows: list[_Allow], first: int, last: int) -> list[_Allow]:
+    start = bisect_left(allows, first, key=lambda allow: allow.line)
+    return allows[start : bisect_right(allows, last, key=lambda allow: allow.line)]
+
+
+def _read(source: Source) -> Iterable[_Allow]:
+    """Every comment of this kind, in the order of the text."""
+    following = _code_lines(source)
     for match in _ALLOW.finditer(source.text):
         codes = tuple(code.upper() for code in re.findall(r"PW[0-9]+", match["codes"], re.IGNORECASE))
         reason = _REASON.fullmatch(match["rest"])
-        line = source.location(match.start()).line
-        before = source.line(line)[: source.location(match.start()).column - 1]
-        if not before.strip():
-            line = _next_line(source, line)
+        place = source.location(match.start())
+        alone = not source.line(place.line)[: place.column - 1].strip()
+        line = following[bisect_right(following, place.line)] if alone and following[-1] > place.line else place.line
         comment = match.group().rstrip()
         yield _Allow(Span(match.start(), match.start() + len(comment)), codes, reason["reason"] if reason else "", line)
 
 
-def _next_line(source: Source, line: int) -> int:
-    """The next line that is neither empty nor a comment; the last one if there is none."""
-    following = range(line + 1, source.line_count + 1)
-    return next((at for at in following if (text := source.line(at).strip()) and not text.startswith("--")), line)
-
-
-def _covers(allow: _Allow, diagnostic: Diagnostic, module: Module) -> bool:
-    source, span = module.source, diagnostic.span
-    if source.location(span.start).line <= allow.line <= source.location(max(span.start, span.end - 1)).line:
-        return True
-    return any(
-        diagnostic.span in definition.span and source.location(definition.span.start).line == allow.line
-        for definition in module.definitions
-    )
+def _code_lines(source: Source) -> list[int]:
+    """Numbers of the lines that are neither empty nor a comment, and 0."""
+    lines = source.text.split("\n")
+    return [0, *(at for at, line in enumerate(lines, 1) if (text := line.strip()) and not text.startswith("--"))]
 
 
 def _complaints(allow: _Allow, used: set[str], judged: Callable[[str], bool], source: Source) -> Iterable[Diagnostic]:

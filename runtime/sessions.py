@@ -47,7 +47,7 @@ class Sessions:
         limit: int,
         *,
         step_seconds: float = 0.0,
-        acquire_seconds: float = 30.0,
+        acquire_seconds: float = 5.0,
     ) -> None:
         self._dsn = dsn
         self._own_role, self._own_database = own

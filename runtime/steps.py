@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import random
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,6 @@ from pgweave.runtime.values import Rendered, ValueProblem, render_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     import psycopg
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     _Way = Callable[["Step", psycopg.Connection[Any]], str]
 
 MAX_ATTEMPTS = 5
+PATIENCE = 30  # times that the sessions' acquire_seconds are waited for one
 # Serialization failure, deadlock, lock not available, administrator's shutdown, crash, too many connections, no
 # connection, a server that is being failed over: none of them says anything about the step.
 PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
@@ -85,10 +85,31 @@ class Step:
     database: str | None
     max_bytes: int
 
-    def session(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """A session of the submitter."""
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a session of the submitter. StepProblem when there can be none; patience while there is none to be had."""
+        with ExitStack() as held:
+            for patience in reversed(range(PATIENCE)):
+                if (session := self._enter(held, patience)) is not None:
+                    yield session
+                    return
+
+    def _enter(self, held: ExitStack, patience: int) -> psycopg.Connection[Any] | None:
+        from psycopg_pool import PoolTimeout
+
         assert self.lease.role is not None
-        return self.sessions.borrow(self.lease.role, self.database, (self.lease.instance_id, self.todo.key))
+        tag = (self.lease.instance_id, self.todo.key)
+        try:
+            return held.enter_context(self.sessions.borrow(self.lease.role, self.database, tag))
+        except PoolTimeout as error:
+            # The pool does not say why. What only people can mend fails the step; a crowd or a restart passes.
+            obstacle = self.store.obstacle(self.lease.role, self.database)
+            if obstacle is None and patience:
+                return None
+            database = self.database or self.lease.database or "default"
+            raise StepProblem(
+                f"Failed to connect to database '{database}' as '{self.lease.role}'. Error: {obstacle or error}"
+            ) from error
 
 
 def execute(
@@ -219,8 +240,8 @@ def _translated(step: Step) -> Iterator[None]:
 
     try:
         yield
-    except PoolTimeout as error:
-        raise _Again({"message": _no_session(step, error)}) from error
+    except PoolTimeout:
+        raise  # of our own session: the database is away, which says nothing about the step
     except psycopg.Error as error:
         if not _is_refusal(error):
             raise _meaning(error, step.rendered) from error
@@ -237,11 +258,6 @@ def _is_refusal(error: psycopg.Error) -> bool:
     if error.sqlstate == ALREADY_RUN:
         raise _AlreadyRun from error
     return True
-
-
-def _no_session(step: Step, error: Exception) -> str:
-    database = step.database or step.lease.database or "default"
-    return f"Failed to connect to database '{database}' as '{step.lease.role}'. Error: {error}"
 
 
 def _meaning(error: psycopg.Error, rendered: Rendered) -> Exception:

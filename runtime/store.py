@@ -202,6 +202,11 @@ class Store:
             ).fetchone()
         return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
 
+    def obstacle(self, role: str, database: str | None) -> str | None:
+        """Why a role cannot have a session in a database (None: this one) before somebody mends it; None if it may."""
+        found = self._call("obstacle", role, database)
+        return None if found is None else str(found)
+
     def park(self, lease: Lease, wakes: int, shown: Mapping[str, Shown], delay_seconds: float | None = None) -> bool:
         """Give the lease back until something happens, or the delay is over.
 

@@ -40,9 +40,19 @@ class ValueProblem(Exception):
 def parse(text: str) -> Json:
     """Read JSON, numbers with their exact digits. ValueProblem when it nests too deeply for us."""
     try:
-        value: Json = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number)
+        value: Json = json.loads(
+            text, parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=_object
+        )
     except RecursionError:
         raise ValueProblem("the result is nested too deeply") from None
+    return value
+
+
+def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Of columns with one name (`?column?`, say) the first counts, or the first column would not be the first."""
+    value = dict(members)
+    if len(value) < len(members):
+        value |= dict(reversed(members))
     return value
 
 

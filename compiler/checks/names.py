@@ -29,7 +29,7 @@ def undefined_name(subject: Subject) -> Iterator[Diagnostic]:
     (`'$min'` in a jsonpath, `?$filter=` in a URL), so there we speak up only when the name is nearly one that is known.
     A name that is a variable's has a finding of its own.
     """
-    variables = {variable.name for variable in subject.module.variables}
+    variables = subject.declared
     for read in subject.facts.flow.reads:
         name, tested = read.reference.name, isinstance(read.step.node, nodes.IfRows)
         if not read.undefined or (name in variables and not tested) or (tested and name.startswith(("$", "{"))):
@@ -71,7 +71,7 @@ def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
         if None not in read.binders or not binders or any(isinstance(one.node, nodes.Opaque) for one in binders):
             continue
         first_turn = read.first == frozenset({None})
-        certain = first_turn and not _guarded(subject.facts, read.step)
+        certain = first_turn and not read.reference.plain and not _guarded(subject.facts, read.step)
         label = "on the first turn of the loop nothing has bound it yet" if first_turn else _missing(subject, read)
         name, tested = read.reference.name, isinstance(read.step.node, nodes.IfRows)
         found = finding(
@@ -206,12 +206,12 @@ def unused_result(subject: Subject) -> Iterator[Diagnostic]:
     if any(read.undefined for read in facts.flow.reads) or any(True for _ in facts.of(nodes.Opaque)):
         return  # who knows whom they were to read
     for name, bound in facts.bindings.items():
+        read_somewhere = any(facts.readers.get(step) for _, step in bound)  # then the last of them counts: PW210
         for binding, step in bound:
             if facts.readers.get(step) or not facts.followed(step) or step in facts.flow.endless:
                 continue
-            if _has_its_own(step) or (len(bound) > 1 and any(facts.readers.get(other) for _, other in bound)):
-                continue
-            yield finding("PW211", binding.span, name=name)
+            if not _has_its_own(step) and not read_somewhere:
+                yield finding("PW211", binding.span, name=name)
 
 
 def _has_its_own(step: Step) -> bool:

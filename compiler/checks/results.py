@@ -37,11 +37,15 @@ def unknown_column(subject: Subject) -> Iterator[Diagnostic]:
     With a `?` a missing column is NULL, so one that only some of several results have is a choice, not a slip. Signals
     and children have findings of their own.
     """
+    known: dict[tuple[int, str], list[Result]] = {}  # readings of one name share what it may stand for
     for read, results in subject.facts.readings:
         placeholder = read.reference.placeholder
         if placeholder is None or placeholder.column is None:
             continue
-        lacking = [result for result in results if _lacks(result, placeholder.column)]
+        key = (id(results), placeholder.column)
+        if key not in known:
+            known[key] = [result for result in results if _lacks(result, placeholder.column)]
+        lacking = known[key]
         if not lacking or (placeholder.nullable and len(lacking) < len(results)):
             continue
         if all(isinstance(result.step.node, _ENVELOPES) for result in lacking):
@@ -53,7 +57,7 @@ _ENVELOPES = (nodes.Signal, nodes.CallChild, nodes.AwaitInstance)
 
 
 def _lacks(result: Result, column: str) -> bool:
-    return result.names is not None and column not in result.names
+    return result.columns is not None and all(known.name != column for known in result.columns)
 
 
 def _unknown(subject: Subject, reference: Reference, result: Result, column: str) -> Diagnostic:

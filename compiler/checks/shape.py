@@ -41,12 +41,18 @@ def do_while(subject: Subject) -> Iterator[Diagnostic]:
             continue
         tables = sqltree.relations(guard.tree)
         first = next((one for below in body.walk() if (one := facts.statement(below)) is not None), None)
-        if first is not None and first.tree is not None and tables & sqltree.relations(first.tree):
+        if first is not None and first.tree is not None and tables & _taken_from(first):
             yield finding("PW301", condition.node.outer, condition=subject.brief(condition.node.outer))
 
 
+def _taken_from(statement: Statement) -> frozenset[str]:
+    """Tables that a statement reads or takes rows from; not the one that it only adds to."""
+    added = {statement.body.relation.relname} if statement.kind == "insert_stmt" else set()
+    return sqltree.relations(statement.tree) - added
+
+
 def _asks_for_rows(statement: Statement) -> bool:
-    """`SELECT EXISTS (..)`, `SELECT count(*) > 0 FROM ..`."""
+    """Whether it asks if anything is left: `SELECT EXISTS (..)`, `SELECT count(*) > 0 FROM ..`."""
     if statement.kind != "select_stmt" or len(statement.body.target_list) != 1:
         return False
     value = statement.body.target_list[0].res_target.val
@@ -54,11 +60,10 @@ def _asks_for_rows(statement: Statement) -> bool:
         case "sub_link":
             return sqltree.enumerated(value.sub_link, "sub_link_type") == "EXISTS_SUBLINK"
         case "a_expr":
-            sides = (value.a_expr.lexpr, value.a_expr.rexpr)
-            counts = any(
-                side.WhichOneof("node") == "func_call" and sqltree.called(side.func_call) == "count" for side in sides
-            )
-            return counts and sqltree.operator(value.a_expr) in {">", "<>", "!=", "<"}
+            left, right = value.a_expr.lexpr, value.a_expr.rexpr
+            counts = left.WhichOneof("node") == "func_call" and sqltree.called(left.func_call) == "count"
+            nothing = right.WhichOneof("node") == "a_const" and right.a_const.ival.ival == 0
+            return counts and nothing and sqltree.operator(value.a_expr) in {">", "<>", "!="}
         case _:
             return False
 
@@ -121,7 +126,8 @@ def _blocking(facts: Facts, step: Step) -> tuple[Step | None, str, str]:
             case nodes.Break():
                 return before, "df.break", "Remove it, or move it in front of df.break."
             case nodes.Join():
-                return before, "a branch that never ends", "Remove it, or give that branch an end."
+                what = "the JOIN before it, of which a branch never comes to its end"
+                return before, what, "Remove it, or give that branch an end."
             case _:
                 return before, "what stands before it", "Remove it, or give the steps before it an end."
     return None, "", ""
@@ -176,8 +182,7 @@ def break_value(subject: Subject) -> Iterator[Diagnostic]:
 def _reads_something(subject: Subject, step: Step) -> bool:
     if any(not read.undefined for read in subject.facts.reads_of(step)):
         return True
-    declared = {variable.name for variable in subject.module.variables}
-    return any(reference.name in declared for reference in reads.variables(step.node))
+    return any(reference.name in subject.declared for reference in reads.variables(step.node))
 
 
 def race_error_wins(subject: Subject) -> Iterator[Diagnostic]:

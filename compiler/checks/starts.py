@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from pgweave.compiler import sqltree
-from pgweave.compiler.facts import Facts
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Note, finding
 from pgweave.grammar.span import Span
@@ -14,10 +13,10 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pgweave.compiler.facts import Facts
     from pgweave.compiler.flow import Step
-    from pgweave.compiler.subject import Subject
+    from pgweave.compiler.subject import Shared, Subject
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.grammar.nodes import Definition
 
 INSTANCE_ID = re.compile("[0-9a-f]{8}")
 _TAKES_ID = frozenset(
@@ -65,8 +64,10 @@ def _is_no_id(value: str) -> bool:
 def caller_transaction(subject: Subject) -> Iterator[Diagnostic]:
     """PW507. Variables of this file, and a start that opens a transaction of its own, which may not see them."""
     definition = subject.facts.definition
+    if definition.transaction_mode != "new":
+        return
     before = [one for one in subject.module.variables if one.span.start < definition.span.start]
-    if definition.transaction_mode == "new" and before:
+    if before:
         note = Note(before[-1].span, "set in the caller's transaction")
         start = definition.span.start
         head = subject.written(definition.span).find("(")
@@ -78,13 +79,9 @@ def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
 
     With a wait before the start it is a way to begin anew, and paced.
     """
-    module, here = subject.module, subject.facts.definition
-    if "df.start" not in module.source.text:
-        return
-    edges = {
-        definition.name: list(_starts(definition, subject)) for definition in module.definitions if definition.label
-    }
-    path = _cycle(here.name, edges) if here.label else None
+    here = subject.facts.definition
+    edges = subject.shared.once(_started)
+    path = _cycle(here.name, edges) if here.label and edges else None
     if path is None:
         return
     first, *others = path
@@ -99,9 +96,16 @@ def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
     yield finding("PW605", first[1], label=label, help=advice, notes=notes)
 
 
-def _starts(definition: Definition, subject: Subject) -> Iterator[tuple[str, Span]]:
-    """Labels under which a definition starts others before it has waited for anything, and where."""
-    facts = subject.facts if definition is subject.facts.definition else Facts(definition, parser=subject.facts.parser)
+def _started(shared: Shared) -> dict[str, list[tuple[str, Span]]]:
+    """For each labelled workflow of a text the labels that it starts before it has waited, and where."""
+    found: dict[str, list[tuple[str, Span]]] = {}
+    for facts in shared.facts:
+        if facts.definition.label is not None and (starts := list(_starts(facts))):
+            found.setdefault(facts.definition.name, []).extend(starts)
+    return found
+
+
+def _starts(facts: Facts) -> Iterator[tuple[str, Span]]:
     for step in facts.of(nodes.Sql):
         node = step.node
         assert isinstance(node, nodes.Sql)
@@ -136,7 +140,7 @@ def _waits_before(facts: Facts, step: Step) -> bool:
 
 def _cycle(start: str, edges: dict[str, list[tuple[str, Span]]]) -> list[tuple[str, Span]] | None:
     """The way from a label back to itself: each member with the place where it starts the next one."""
-    queue = [[(start, span, label)] for label, span in edges[start]]
+    queue = [[(start, span, label)] for label, span in edges.get(start, ())]
     seen: set[str] = set()
     while queue:
         path = queue.pop(0)

@@ -109,7 +109,7 @@ def json_splice(subject: Subject) -> Iterator[Diagnostic]:
     for read in subject.facts.flow.reads:
         if not read.undefined and _spliced(read.reference):
             yield _splice(subject, read.reference)
-    declared = {variable.name for variable in subject.module.variables}
+    declared = subject.declared
     for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
         for reference in reads.variables(step.node):
             if reference.name in declared and reference.slot is Slot.BODY and _looks_like_json(reference):

@@ -29,7 +29,7 @@ def undeclared_variable(subject: Subject) -> Iterator[Diagnostic]:
     In a quoted text braces may mean themselves (an array, JSON, GraphQL), so there an unknown name is left alone unless
     it is nearly one that is declared.
     """
-    declared = {variable.name: variable.value for variable in subject.module.variables}
+    declared = subject.declared
     for step in subject.facts.root.walk():
         for reference in reads.variables(step.node):
             if reference.name in ALWAYS_SET:
@@ -91,7 +91,7 @@ def _misplaced(subject: Subject, reference: Reference, value: str | None) -> Dia
 
 def variable_as_result(subject: Subject) -> Iterator[Diagnostic]:
     """PW213. `$x` where x is a variable: `$` reads results of steps, and no step binds it."""
-    variables = {variable.name for variable in subject.module.variables}
+    variables = subject.declared
     for read in subject.facts.flow.reads:
         name, placeholder = read.reference.name, read.reference.placeholder
         if not read.undefined or name not in variables or placeholder is None:

@@ -112,6 +112,19 @@ select df.worker_request(%s, %s, %s, %s::integer[], %s::text[])::text;
 -- Which of our instances are to be cancelled.
 select df.worker_cancelled(%s::text[]);
 
+-- obstacle --
+-- What keeps a role out of a database, as far as the catalogue knows; null if nothing.
+select case
+    when r.oid is null then concat('role "', w.role, '" does not exist')
+    when not r.rolcanlogin then concat('role "', w.role, '" is not permitted to log in')
+    when d.oid is null then concat('database "', w.database, '" does not exist')
+    when not d.datallowconn then concat('database "', d.datname, '" is not currently accepting connections')
+    when not has_database_privilege(r.oid, d.oid, 'connect') then concat('permission denied for database "', d.datname, '"')
+end
+from (values (%s::text, %s::text)) as w (role, database)
+left join pg_roles as r on r.rolname = w.role
+left join pg_database as d on d.datname = coalesce(w.database, current_database());
+
 -- run --
 -- One node-run as recorded.
 select status, result, error, finished_at from df.worker_run(%s, %s, %s, %s::integer[]);

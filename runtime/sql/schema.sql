@@ -2506,6 +2506,16 @@ begin
 end $$;
 comment on function df.check_limit(integer) is 'An error unless so many rows may be asked for at once.';
 
+create function df.stored_statuses(p_status text) returns text[]
+language sql immutable parallel safe
+return case
+    when p_status is null then array['pending', 'running', 'completed', 'failed', 'cancelled']
+    when p_status = 'cancelled' then array['cancelled', 'pending', 'running']
+    else array[p_status]
+end;
+comment on function df.stored_statuses(text) is
+    'What is stored of an instance that people see in this status, or in any: something that an index knows.';
+
 create function df.cursor_after(p_created_at timestamptz, p_id text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -2552,7 +2562,8 @@ begin
     return query
         select i.id::text, i.label, 'df.start'::text, df.status_of(i), df.turn_of(i), df.output_of(i)
         from df.instances as i
-        where status_filter is null or df.status_of(i) = status_filter
+        where i.status = any (df.stored_statuses(status_filter))
+          and (status_filter is null or df.status_of(i) = status_filter)
         order by i.created_at desc, i.id limit limit_count;
 end $$;
 comment on function df.list_instances(text, integer) is 'The newest instances first, of one status or all.';
@@ -2579,7 +2590,8 @@ begin
             -- One more than asked for tells whether there is another page.
             select i.*::df.instances as instance, row_number() over (order by i.created_at desc, i.id) as place
             from df.instances as i
-            where (status_filter is null or df.status_of(i) = status_filter)
+            where i.status = any (df.stored_statuses(status_filter))
+              and (status_filter is null or df.status_of(i) = status_filter)
               and (label_filter is null or i.label = label_filter)
               and (v_after.created_at is null
                    or (i.created_at <= v_after.created_at and (i.created_at < v_after.created_at or i.id > v_after.id)))
@@ -3178,7 +3190,7 @@ comment on function df.explain(text) is
     'Draws a workflow without starting it, or an instance with the state of each node: ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped. The functions of an expression are called with the rights of the caller, and what they did is undone.';
 
 insert into df.migrations (number, name, checksum)
-values (5, '0005_monitoring', 'aae4f144368422544ccc64e63a812f61f0f82ce3b0b043632ae81f75e87cb379');
+values (5, '0005_monitoring', '7960e74951bcf393447e5e6e1f54dc456164d18cecb0f6e73889306c97ca75de');
 
 
 -- 0006_privileges ---------------------------------------------------------------------------------------------------

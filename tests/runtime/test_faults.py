@@ -61,6 +61,25 @@ def place(database: str) -> Iterator[Desk]:
     check(database)
 
 
+@pytest.fixture(scope="module")
+def town_hall(databases: TemplateDatabases) -> Iterator[Desk]:
+    dsn = databases.create()
+    with desk(dsn) as found:
+        found.sql("create table fx (step text)")
+        found.sql("create sequence tries")
+        yield found
+    check(dsn)
+    databases.drop(dsn)
+
+
+@pytest.fixture
+def common(town_hall: Desk) -> Desk:
+    """A desk with a worker, shared by tests that leave nothing behind but ended instances."""
+    town_hall.sql("truncate fx")
+    town_hall.sql("alter sequence tries restart")
+    return town_hall
+
+
 def effect(step: str) -> str:
     return f"'INSERT INTO fx VALUES (''{step}'')'"
 
@@ -399,27 +418,25 @@ def test_a_deadlock_between_two_steps_is_nobodys_failure(place: Desk) -> None:
 @pytest.mark.parametrize(
     "state", ["serialization_failure", "lock_not_available", "too_many_connections", "read_only_sql_transaction"]
 )
-def test_an_error_that_passes_is_tried_again(place: Desk, state: str) -> None:
-    place.sql("create sequence tries")
-    place.sql(
-        "create function shaky() returns int language plpgsql as $f$ begin"
+def test_an_error_that_passes_is_tried_again(common: Desk, state: str) -> None:
+    common.sql(
+        "create or replace function shaky() returns int language plpgsql as $f$ begin"
         f" if nextval('tries') < 3 then raise exception 'not now' using errcode = '{state}'; end if; return 1; end $f$"
     )
-    parent = place.finish("'INSERT INTO fx SELECT shaky()'")
+    parent = common.finish("'INSERT INTO fx SELECT shaky()'")
     assert parent.status == "completed", parent.error
-    (step,) = place.client.nodes(parent.id)
+    (step,) = common.client.nodes(parent.id)
     assert step.attempts == 3
-    assert place.sql("select count(*) from fx") == [(1,)]
+    assert common.sql("select count(*) from fx") == [(1,)]
 
 
-def test_an_error_that_does_not_pass_is_given_up_after_five_attempts(place: Desk) -> None:
-    place.sql("create sequence tries")
-    place.sql(
+def test_an_error_that_does_not_pass_is_given_up_after_five_attempts(common: Desk) -> None:
+    common.sql(
         "create function never() returns int language plpgsql as $f$ begin perform nextval('tries');"
         " raise exception 'busy' using errcode = 'serialization_failure'; end $f$"
     )
-    assert place.error("'SELECT never()'") == "SQL execution failed: error returned from database: busy"
-    assert place.sql("select last_value from tries") == [(5,)]
+    assert common.error("'SELECT never()'") == "SQL execution failed: error returned from database: busy"
+    assert common.sql("select last_value from tries") == [(5,)]
 
 
 # Notifications.
@@ -489,15 +506,15 @@ def wide(leaves: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_very_wide_join_completes(place: Desk) -> None:
-    (parent,) = place.sql("select df.start(%s)", wide(NODES - 1))[0]
-    ended = place.ended(parent)
+def test_a_very_wide_join_completes(common: Desk) -> None:
+    (parent,) = common.sql("select df.start(%s)", wide(NODES - 1))[0]
+    ended = common.ended(parent)
     assert ended.status == "completed", ended.error
     assert len(json.loads(ended.result or "")) == NODES - 1
 
 
 @pytest.mark.parametrize(("levels", "status"), [(255, "completed"), (256, "completed"), (257, None)])
-def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(place: Desk, levels: int, status: str | None) -> None:
+def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(common: Desk, levels: int, status: str | None) -> None:
     """Levels of all kinds in turn: the walk needs a few frames of Python's stack for each."""
     node: dict[str, object] = {"node_type": "SQL", "query": "SELECT 1 AS n"}
     leaf = dict(node)
@@ -515,9 +532,9 @@ def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(place: Desk, levels:
     graph = json.dumps(node)
     if status is None:
         with pytest.raises(psycopg.DatabaseError, match="maximum nesting depth of 256"):
-            place.sql("select df.start(%s)", graph)
+            common.sql("select df.start(%s)", graph)
         return
-    assert place.ended(place.sql("select df.start(%s)", graph)[0][0]).status == status
+    assert common.ended(common.sql("select df.start(%s)", graph)[0][0]).status == status
 
 
 @pytest.mark.parametrize(
@@ -557,13 +574,13 @@ def test_a_large_result_is_kept_or_refused_by_name_and_never_reaches_the_worker(
         ("SELECT repeat('[', 100000)::json", "stack depth limit exceeded"),
     ],
 )  # fmt: skip
-def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(place: Desk, step: str, message: str) -> None:
+def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(common: Desk, step: str, message: str) -> None:
     """It may raise our own codes, or end its session again and again: it fails, soon, and the others do not notice."""
-    healthy = [place.start(effect(str(n))) for n in range(20)]
-    assert message in place.error(f"$df${step}$df$")
+    healthy = [common.start(effect(str(n))) for n in range(20)]
+    assert message in common.error(f"$df${step}$df$")
     for instance in healthy:
-        assert place.ended(instance).status == "completed"
-    assert place.sql("select count(*) from fx") == [(20,)]
+        assert common.ended(instance).status == "completed"
+    assert common.sql("select count(*) from fx") == [(20,)]
 
 
 @pytest.mark.parametrize(
@@ -586,20 +603,20 @@ def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(place: Des
     ],
 )  # fmt: skip
 def test_a_row_written_by_hand_that_makes_no_sense_fails_by_name(
-    place: Desk, node: dict[str, object], message: str
+    common: Desk, node: dict[str, object], message: str
 ) -> None:
     """df.start checks the graph, not every configuration: the worker meets them, once, and says what is wrong."""
-    (instance,) = place.sql("select df.start(%s)", json.dumps(node))[0]
-    ended = place.ended(instance)
+    (instance,) = common.sql("select df.start(%s)", json.dumps(node))[0]
+    ended = common.ended(instance)
     assert ended.status == "failed"
     assert message in str((ended.error or {})["message"])
 
 
-def test_a_sleep_beyond_all_time_never_ends_and_can_be_cancelled(place: Desk) -> None:
-    (instance,) = place.sql("select df.start(%s)", json.dumps({"node_type": "SLEEP", "query": "9" * 400}))[0]
-    place.events.wait_for("parked", instance)
-    place.client.cancel(instance)
-    assert place.ended(instance).status == "cancelled"
+def test_a_sleep_beyond_all_time_never_ends_and_can_be_cancelled(common: Desk) -> None:
+    (instance,) = common.sql("select df.start(%s)", json.dumps({"node_type": "SLEEP", "query": "9" * 400}))[0]
+    common.events.wait_for("parked", instance)
+    common.client.cancel(instance)
+    assert common.ended(instance).status == "cancelled"
 
 
 # Things that happen at the same time.
@@ -677,7 +694,7 @@ def test_a_cancel_that_is_never_committed_holds_nobody_up(quiet: Desk) -> None:
 
 
 @pytest.mark.parametrize("other", ["end", "signal", "timeout", "step"])
-def test_a_cancel_that_races_has_exactly_one_outcome(place: Desk, other: str) -> None:
+def test_a_cancel_that_races_has_exactly_one_outcome(common: Desk, other: str) -> None:
     """Many at once: whatever comes first, the status never goes back, and afterwards nothing more happens."""
     programs = {
         "end": "'SELECT 1'",
@@ -685,15 +702,15 @@ def test_a_cancel_that_races_has_exactly_one_outcome(place: Desk, other: str) ->
         "timeout": f"df.wait_for_signal('go', 1) ~> {effect('timeout {n}')}",
         "step": f"'SELECT pg_sleep(0.05)' ~> {effect('step {n}')}",
     }
-    instances = [place.start(programs[other].replace("{n}", str(n))) for n in range(40)]
-    with Client(place.dsn) as sender:
+    instances = [common.start(programs[other].replace("{n}", str(n))) for n in range(40)]
+    with Client(common.dsn) as sender:
         for instance in instances:
             if other == "signal":
                 sender.signal(instance, "go")
-            place.client.cancel(instance)
+            common.client.cancel(instance)
     for n, instance in enumerate(instances):
-        ended = place.ended(instance)
-        seen = place.sql("select count(*) from fx where step like %s", f"% {n}")[0][0]
+        ended = common.ended(instance)
+        seen = common.sql("select count(*) from fx where step like %s", f"% {n}")[0][0]
         assert ended.status in {"completed", "cancelled"}
         assert seen <= 1
         if ended.status == "completed" and other != "end":
@@ -716,13 +733,13 @@ def test_a_parent_and_its_child_cancelled_together_both_end(place: Desk) -> None
         assert place.ended(instance).status in {"cancelled", "failed"}
 
 
-def test_a_long_statement_does_not_outlive_a_race_that_time_has_won(place: Desk) -> None:
+def test_a_long_statement_does_not_outlive_a_race_that_time_has_won(common: Desk) -> None:
     """The sleep is noticed while the statement still runs, and the statement is interrupted."""
     began = monotonic()
-    instance = place.finish("df.sleep(1) | $$INSERT INTO fx SELECT 'late' FROM pg_sleep(600)$$")
+    instance = common.finish("df.sleep(1) | $$INSERT INTO fx SELECT 'late' FROM pg_sleep(600)$$")
     assert monotonic() - began < 60
     assert instance.result == '{"slept": true, "seconds": 1}'
-    assert place.sql("select * from fx") == []
+    assert common.sql("select * from fx") == []
 
 
 def test_a_signal_is_not_lost_to_a_wait_that_has_lost_its_race(place: Desk) -> None:
@@ -870,8 +887,8 @@ def test_a_parent_wakes_in_whatever_order_it_waits_and_its_child_ends(quiet: Des
     check(quiet.dsn)
 
 
-def test_an_instance_that_awaits_itself_waits_until_its_time_is_up(place: Desk) -> None:
-    message = place.error("df.await_instance('{sys_instance_id}', 1)")
+def test_an_instance_that_awaits_itself_waits_until_its_time_is_up(common: Desk) -> None:
+    message = common.error("df.await_instance('{sys_instance_id}', 1)")
     assert message.startswith("Timed out after 1s waiting for instance ")
 
 

@@ -8,14 +8,13 @@ text shows; where it does not, the answer is "not known", so that no check has t
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
-from math import inf
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pgweave.compiler import flow, sqltext, words, written
-from pgweave.compiler.sqltree import Column, Columns, Rows
+from pgweave.compiler import flow, sqltext, written
+from pgweave.compiler.outcomes import AWAITED, HTTP, SCHEDULED, SIGNAL, SLEPT, Form, Result, awaited
+from pgweave.compiler.sqltree import Rows
+from pgweave.compiler.waits import waits
 from pgweave.grammar import nodes
 
 if TYPE_CHECKING:
@@ -23,64 +22,10 @@ if TYPE_CHECKING:
 
     from pgweave.compiler.flow import Flow, Read, Step
     from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.sqltree import Columns
+    from pgweave.compiler.waits import Waiting, Waits
     from pgweave.compiler.written import Row
     from pgweave.grammar.nodes import Binding, Definition, Node
-
-N = TypeVar("N", bound="Node")
-
-
-class Form(Enum):
-    """What a result looks like."""
-
-    ROWS = "rows"  # of SQL
-    OBJECT = "object"  # the answer of a wait or a request: one JSON object
-    ARRAY = "array"  # of a JOIN: one element for each branch
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One thing a step may result in. step: the leaf (or JOIN) that makes it.
-
-    columns: what `$name.column` may ask for; None when that is not known. optional: columns that are not always there.
-    """
-
-    form: Form
-    step: Step
-    columns: Columns
-    optional: frozenset[str] = frozenset()
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """Names of the columns, if they are known."""
-        return None if self.columns is None else tuple(column.name for column in self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Seconds a step spends waiting, at best and at worst; the work itself counts as nothing."""
-
-    best: float = 0
-    worst: float = 0
-
-    def __add__(self, other: Waiting) -> Waiting:
-        """First the one, then the other."""
-        return Waiting(self.best + other.best, self.worst + other.worst)
-
-    def __or__(self, other: Waiting) -> Waiting:
-        """Either the one or the other."""
-        return Waiting(min(self.best, other.best), max(self.worst, other.worst))
-
-
-def _object(*columns: str) -> tuple[Column, ...]:
-    return tuple(Column(name, kind) for name, kind in (text.split() for text in columns))
-
-
-SIGNAL = _object("signal_name text", "timed_out bool", "data jsonb")
-HTTP = _object("status int4", "body text", "encoding text", "headers jsonb", "ok bool", "duration_ms int4")
-AWAITED = _object("instance_id text", "status text", "result jsonb")
-SLEPT = _object("slept bool", "seconds int4")
-SCHEDULED = _object("scheduled bool")
 
 
 class Facts:
@@ -289,7 +234,7 @@ class Facts:
             case nodes.AwaitInstance():
                 return (Result(Form.OBJECT, step, AWAITED),)
             case nodes.CallChild():
-                return (_awaited(step, node),)
+                return (awaited(step, node),)
             case nodes.Sleep():
                 return (Result(Form.OBJECT, step, SLEPT),)
             case nodes.WaitSchedule():
@@ -362,10 +307,10 @@ class Facts:
     # Time
 
     @cached_property
-    def _waits(self) -> dict[Step, tuple[Waiting | None, Waiting | None]]:
-        found: dict[Step, tuple[Waiting | None, Waiting | None]] = {}
+    def _waits(self) -> dict[Step, Waits]:
+        found: dict[Step, Waits] = {}
         for step in reversed(tuple(self.root.walk())):
-            found[step] = _waits(step, [found[child] for child in step.children])
+            found[step] = waits(step, [found[child] for child in step.children])
         return found
 
     def waiting(self, step: Step) -> Waiting | None:
@@ -432,111 +377,3 @@ def _first_endless(step: Step, endless: frozenset[Step]) -> list[Step]:
             return [condition] if body in endless else []
         case _:
             return []
-
-
-def _awaited(step: Step, node: nodes.CallChild) -> Result:
-    """The envelope of a child; what comes only when it fails or takes too long is optional."""
-    kept = {
-        name: Column(name, kind)
-        for option, name, kind in (("on_failure", "error", "text"), ("on_timeout", "timed_out", "bool"))
-        if (given := node.option(option)) and given.value == "return"
-    }
-    if "timed_out" in kept:
-        kept.setdefault("error", Column("error", "text"))
-    return Result(Form.OBJECT, step, (*AWAITED, *kept.values()), frozenset(kept))
-
-
-def _waits(step: Step, below: list[tuple[Waiting | None, Waiting | None]]) -> tuple[Waiting | None, Waiting | None]:
-    """How long until `step` ends, and until it breaks its loop; None: it never does."""
-    node = step.node
-    match node:
-        case nodes.Sleep():
-            return Waiting(node.seconds, node.seconds), None
-        case nodes.WaitSchedule():
-            return Waiting(0, inf), None
-        case nodes.Signal() | nodes.AwaitInstance():
-            limit = words.timeout(node)
-            return Waiting(0, inf if limit is None else limit), None
-        case nodes.CallChild():
-            child, limit = below[0][0], words.timeout(node)
-            best, worst = (inf, inf) if child is None else (child.best, child.worst)
-            return Waiting(best, worst) if limit is None else Waiting(min(best, limit), min(worst, limit)), None
-        case nodes.Break():
-            return None, Waiting()
-        case nodes.Then():
-            return _sequence(*below)
-        case nodes.If():
-            yes, no, condition = below
-            return _sequence(condition, _either([yes, no]))
-        case nodes.IfRows():
-            return _either(below)
-        case nodes.Join():
-            return _join(below)
-        case nodes.Race():
-            return _race(below)
-        case nodes.Loop():
-            return _loop(_sequence(*below), ends=node.condition is not None), None
-        case nodes.Opaque():
-            return Waiting(0, inf), None
-        case _:
-            return Waiting(), None
-
-
-_Waits = tuple["Waiting | None", "Waiting | None"]
-
-
-def _sequence(*parts: _Waits) -> _Waits:
-    total: Waiting | None = Waiting()
-    broke: Waiting | None = None
-    for then, breaks in parts:
-        if total is None:
-            break
-        broke = _or(broke, None if breaks is None else total + breaks)
-        total = None if then is None else total + then
-    return total, broke
-
-
-def _either(parts: list[_Waits]) -> _Waits:
-    total: Waiting | None = None
-    broke: Waiting | None = None
-    for then, breaks in parts:
-        total, broke = _or(total, then), _or(broke, breaks)
-    return total, broke
-
-
-def _or(one: Waiting | None, other: Waiting | None) -> Waiting | None:
-    if one is None or other is None:
-        return one or other
-    return one | other
-
-
-def _join(parts: list[_Waits]) -> _Waits:
-    """All branches run to their end, also when one of them breaks the loop around."""
-    ends = [then if then is not None else breaks for then, breaks in parts]
-    if any(end is None for end in ends):
-        return None, None
-    known = [end for end in ends if end is not None]
-    longest = Waiting(max(end.best for end in known), max(end.worst for end in known))
-    breaks = any(broke is not None for _, broke in parts)
-    return longest if all(then is not None for then, _ in parts) else None, longest if breaks else None
-
-
-def _race(parts: list[_Waits]) -> _Waits:
-    ends = [end for pair in parts for end in pair if end is not None]
-    if not ends:
-        return None, None
-    first = Waiting(min(end.best for end in ends), min(end.worst for end in ends))
-    return (
-        first if any(then is not None for then, _ in parts) else None,
-        first if any(broke is not None for _, broke in parts) else None,
-    )
-
-
-def _loop(turn: _Waits, *, ends: bool) -> Waiting | None:
-    """At least one turn; how many more nobody knows."""
-    then, broke = turn
-    last = _or(then if ends else None, broke)
-    if last is None:
-        return None
-    again = then is not None and then.worst > 0
-    return Waiting(last.best, inf if again else last.worst)

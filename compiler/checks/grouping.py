@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgweave.compiler import written
-from pgweave.compiler.facts import Form
+from pgweave.compiler.outcomes import Form
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
 from pgweave.grammar.kinds import MAX_DEPTH

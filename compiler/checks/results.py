@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pgweave.compiler import sqltree
-from pgweave.compiler.facts import Form
+from pgweave.compiler.outcomes import Form
 from pgweave.compiler.reads import Slot
 from pgweave.compiler.sqltree import Rows
 from pgweave.grammar import nodes
@@ -22,8 +22,9 @@ from pgweave.grammar.template import Context
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.facts import Facts, Result
+    from pgweave.compiler.facts import Facts
     from pgweave.compiler.flow import Read, Step
+    from pgweave.compiler.outcomes import Result
     from pgweave.compiler.reads import Reference
     from pgweave.compiler.sqltext import Statement
     from pgweave.compiler.subject import Subject
@@ -214,6 +215,22 @@ def empty_or_null(subject: Subject) -> Iterator[Diagnostic]:
         if facts.rows(result) is Rows.NONE:
             advice = "Add RETURNING to the statement."
         yield finding("PW208", reference.span, written=written, reason=reason, help=advice)
+    yield from _only_sometimes(subject)
+
+
+def _only_sometimes(subject: Subject) -> Iterator[Diagnostic]:
+    """What the envelope of a child has only when it fails or takes too long."""
+    for read, results in subject.facts.readings:
+        placeholder = read.reference.placeholder
+        if placeholder is None or placeholder.column is None or placeholder.nullable:
+            continue
+        if any(placeholder.column in result.optional for result in results):
+            written = f"${placeholder.name}.{placeholder.column}"
+            reason, advice = (
+                "the child ends well",
+                f"Write `{written}?` for NULL, or test `${placeholder.name}.status` first.",
+            )
+            yield finding("PW208", read.reference.span, written=written, reason=reason, help=advice)
 
 
 def _known_to_have_rows(facts: Facts, read: Read) -> bool:

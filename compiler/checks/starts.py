@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.compiler import sqltree
 from pgweave.grammar import nodes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.diagnostics import Diagnostic
 
 INSTANCE_ID = re.compile("[0-9a-f]{8}")
+MAX_NOTES, MAX_NAMES = 20, 6  # members of one cycle that are shown: with a caret, and in one line
 _TAKES_ID = frozenset(
     f"df.{name}"
     for name in (
@@ -77,23 +79,56 @@ def caller_transaction(subject: Subject) -> Iterator[Diagnostic]:
 def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
     """PW605. A step starts a workflow under the label of this one, or of one that starts this one, with no wait before.
 
-    With a wait before the start it is a way to begin anew, and paced.
+    With a wait before the start it is a way to begin anew, and paced. A cycle is reported once, at its first member.
     """
     here = subject.facts.definition
-    edges = subject.shared.once(_started)
-    path = _cycle(here.name, edges) if here.label and edges else None
-    if path is None:
+    path = subject.shared.once(_cycles).get(here.name) if here.label is not None else None
+    if path is None or path[0][1] not in here.span:
         return
-    first, *others = path
+    (_, span), *others = path
     names = [*(name for name, _ in others), here.name]
-    label = (
-        f"starts `{first[0]}` again"
-        if not others
-        else "starts " + ", which starts ".join(f"`{name}`" for name in names)
-    )
-    notes = tuple(Note(span, f"`{name}` starts the next here") for name, span in others)
+    label = ", which starts ".join(f"`{name}`" for name in names) if others else f"`{here.name}` again"
+    if len(names) > MAX_NAMES:
+        label = f"`{names[0]}`, and after {len(names) - 2} others itself"
+    notes = tuple(Note(place, f"`{name}` starts the next here") for name, place in others[:MAX_NOTES])
     advice = "Wait before it starts again (df.sleep, df.wait_for_schedule), or make it a loop: @> (..)."
-    yield finding("PW605", first[1], label=label, help=advice, notes=notes)
+    yield finding("PW605", span, label=f"starts {label}", help=advice, notes=notes)
+
+
+Edges: TypeAlias = "dict[str, list[tuple[str, Span]]]"
+
+
+def _cycles(shared: Shared) -> Edges:
+    """For the first member of each cycle: every member with the place where it starts the next one."""
+    edges = _without_ends(_started(shared))
+    found: Edges = {}
+    members: set[str] = set()
+    for start in edges:
+        path = _cycle(start, edges) if start not in members else None
+        if path is not None:
+            found[start] = path
+            members.update(name for name, _ in path)
+    return found
+
+
+def _without_ends(edges: Edges) -> Edges:
+    """Leave out, again and again, whoever starts nobody that is left: they are on no cycle."""
+    started_by: dict[str, list[str]] = {}
+    left = {name: len(starts) for name, starts in edges.items()}
+    for name, starts in edges.items():
+        for label, _ in starts:
+            started_by.setdefault(label, []).append(name)
+    ends = [label for label in started_by if label not in edges]
+    while ends:
+        for name in started_by.get(ends.pop(), ()):
+            left[name] -= 1
+            if left[name] == 0:
+                ends.append(name)
+    return {
+        name: [(label, span) for label, span in starts if left.get(label)]
+        for name, starts in edges.items()
+        if left[name]
+    }
 
 
 def _started(shared: Shared) -> dict[str, list[tuple[str, Span]]]:
@@ -138,16 +173,24 @@ def _waits_before(facts: Facts, step: Step) -> bool:
     return False
 
 
-def _cycle(start: str, edges: dict[str, list[tuple[str, Span]]]) -> list[tuple[str, Span]] | None:
-    """The way from a label back to itself: each member with the place where it starts the next one."""
-    queue = [[(start, span, label)] for label, span in edges.get(start, ())]
-    seen: set[str] = set()
+def _cycle(start: str, edges: Edges) -> list[tuple[str, Span]] | None:
+    """The shortest way from a label back to itself: each member with the place where it starts the next one."""
+    came: dict[str, tuple[str, Span]] = {}  # for each label who starts it, and where
+    queue = deque([start])
     while queue:
-        path = queue.pop(0)
-        label = path[-1][2]
-        if label == start:
-            return [(name, span) for name, span, _ in path]
-        if label not in seen:
-            seen.add(label)
-            queue += [[*path, (label, span, further)] for further, span in edges.get(label, ())]
+        name = queue.popleft()
+        for label, span in edges.get(name, ()):
+            if label in came:
+                continue
+            came[label] = (name, span)
+            if label == start:
+                return _way_back(start, came)
+            queue.append(label)
     return None
+
+
+def _way_back(start: str, came: dict[str, tuple[str, Span]]) -> list[tuple[str, Span]]:
+    way = [came[start]]
+    while way[-1][0] != start:
+        way.append(came[way[-1][0]])
+    return way[::-1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler import words
 from pgweave.compiler.checks.results import column_span, path_behind
-from pgweave.compiler.facts import SIGNAL
+from pgweave.compiler.outcomes import SIGNAL
 from pgweave.compiler.reads import Slot
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, finding

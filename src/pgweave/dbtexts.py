@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.compiler import reads
-from pgweave.compiler.facts import Form
+from pgweave.compiler.outcomes import Form
 from pgweave.grammar.template import Context
 from pgweave.runtime.values import Rendered
 

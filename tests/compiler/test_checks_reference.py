@@ -82,6 +82,37 @@ def test_a_sample_that_does_not_work_is_caught(sample: str) -> None:
     assert {one.code for one in passes.check(parsed.module, target=target)} == codes
 
 
+# What is written (letters stand for steps, n for a name), and what is said; measured on PostgreSQL 15.
+GROUPING = {
+    "a ~> b & c": {"PW101"},
+    "a ~> b | c": {"PW101", "PW308"},
+    "a | b & c": {"PW101", "PW308"},
+    "a & b |=> n": {"PW101"},
+    "a ~> b |=> n ~> c": {"PW211"},  # both readings name the same value
+    "@> a ~> b": {"PW102"},
+    "c ?> t !> d ?> u !> e": {"PW103"},
+    "a & c ?> t !> e": {"PW105"},
+    "c ?> t ~> u !> e": {"PW104"},
+    "c ?> t |=> n !> e": {"PW104"},
+    "a | s ~> t": {"PW309"},
+    "a ~> b || c": {"PW106"},
+    "a & b ~> c": set(),
+    "c ?> t !> e": set(),
+    "c ?> t !> e ~> z": {"PW101"},
+}
+
+
+@pytest.mark.parametrize("written", GROUPING)
+def test_every_row_of_the_measured_table_of_groupings_is_spoken_of(written: str) -> None:
+    steps = {letter: f"'SELECT {letter}()'" for letter in "abcdetuz"} | {"n": "'n'", "s": "df.sleep(5)"}
+    text = "".join(steps.get(character, character) for character in written).replace(
+        "@> 'SELECT a()'", "@> df.sleep(5)"
+    )
+    parsed = parse(Source("table.df", text))
+    found = {one.code for one in (*parsed.diagnostics, *passes.check(parsed.module))}
+    assert found == GROUPING[written]
+
+
 def test_a_join_before_a_step_is_called_ambiguous_there_and_is_not() -> None:
     parsed = parse(Source("sample.df", "'SELECT a()' & 'SELECT b()' ~> 'SELECT c()'"))
     assert passes.check(parsed.module) == ()

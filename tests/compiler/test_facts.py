@@ -11,7 +11,9 @@ from support import ast
 from support.programs import definitions
 
 from pgweave.compiler import lower
-from pgweave.compiler.facts import Facts, Form, Waiting
+from pgweave.compiler.facts import Facts
+from pgweave.compiler.outcomes import Form
+from pgweave.compiler.waits import Waiting
 from pgweave.grammar import nodes
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source

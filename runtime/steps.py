@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     _Way = Callable[["Step", psycopg.Connection[Any]], str]
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 7  # some five seconds in all: a server that recovers from a crash is back by then
 PATIENCE = 30  # times that the sessions' acquire_seconds are waited for one
 # Serialization failure, deadlock, lock not available, administrator's shutdown, crash, too many connections, no
 # connection, a server that is being failed over: none of them says anything about the step.

@@ -105,7 +105,7 @@ class Drive:
                 self.situation.runs[key] = Run("cancelled")
             self.situation.runs[decision.key] = Run("completed", decision.result)
             pause = max(pause, self._shortfall(decision))
-        if pause > 0 and not self.in_flight and not self._waiting():
+        if pause > 0 and not plan.todo:  # nothing else to begin, and nothing in hand
             return self._park(pause)
         return False
 

@@ -305,6 +305,13 @@ def test_51_and_93_an_instance_that_loops_or_waits_is_running(place: Desk) -> No
         assert place.ended(instance).status == "cancelled"
 
 
+def test_52_an_endless_loop_takes_its_time_also_beside_something_that_waits(place: Desk) -> None:
+    """About one turn in a second, where the reference says: never more."""
+    instance = place.finish(f"(@> {log('turn')}) | df.sleep(3)")
+    assert instance.result == '{"slept": true, "seconds": 3}'
+    assert 2 <= len(steps(place)) <= 5
+
+
 @pytest.mark.parametrize("name", ["1st", "two words", "x; drop table log", "", "ünicode"])
 def test_72_a_name_that_is_none_is_refused_when_it_is_given(place: Desk, name: str) -> None:
     with pytest.raises(psycopg.DatabaseError, match="result name"):

@@ -29,7 +29,7 @@ from support.lockstep import Crew, Stage
 from support.proxy import Cut, Proxy
 from support.work import PATIENCE_SECONDS, Desk, desk, worker_process
 
-from pgweave.runtime import embedded
+from pgweave.runtime import embedded, steps
 from pgweave.runtime.client import Client
 from pgweave.runtime.failpoints import POINTS
 from pgweave.runtime.worker import MIN_POLL_SECONDS, Settings, Worker
@@ -78,6 +78,12 @@ def common(town_hall: Desk) -> Desk:
     town_hall.sql("truncate fx")
     town_hall.sql("alter sequence tries restart")
     return town_hall
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other at once."""
+    monkeypatch.setattr(steps, "sleep", lambda seconds: None)
 
 
 def effect(step: str) -> str:
@@ -430,13 +436,14 @@ def test_an_error_that_passes_is_tried_again(common: Desk, state: str) -> None:
     assert common.sql("select count(*) from fx") == [(1,)]
 
 
-def test_an_error_that_does_not_pass_is_given_up_after_five_attempts(common: Desk) -> None:
+@pytest.mark.usefixtures("hasty")
+def test_an_error_that_does_not_pass_is_given_up(common: Desk) -> None:
     common.sql(
         "create function never() returns int language plpgsql as $f$ begin perform nextval('tries');"
         " raise exception 'busy' using errcode = 'serialization_failure'; end $f$"
     )
     assert common.error("'SELECT never()'") == "SQL execution failed: error returned from database: busy"
-    assert common.sql("select last_value from tries") == [(5,)]
+    assert common.sql("select last_value from tries") == [(steps.MAX_ATTEMPTS,)]
 
 
 # Notifications.
@@ -562,6 +569,7 @@ def test_a_large_result_is_kept_or_refused_by_name_and_never_reaches_the_worker(
 # Programs that would take others down with them.
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("step", "message"),
     [

@@ -205,31 +205,13 @@ def agree(world: MadeUp, forget: Callable[[], bool] = lambda: False) -> Schedule
 # Every kind of block inside every other, in a loop, in worlds in which they come to different turns.
 
 
-def leaf(name: str | None = None) -> Node:
-    return ast.sql("SELECT", name)
-
-
-BLOCKS: dict[str, Callable[[Node, Node], Node]] = {
-    "sequence": lambda a, b: ast.then(a, b, name="alpha"),
-    "if": lambda a, b: ast.if_(leaf("bravo"), a, b, name="alpha"),
-    "if by its condition": lambda a, b: ast.if_(a, b, leaf()),
-    "if_rows": lambda a, b: ast.then(leaf("bravo"), ast.if_rows("bravo", a, b)),
-    "join": lambda a, b: ast.join(a, leaf("charlie"), b, name="alpha"),
-    "race": lambda a, b: ast.race(a, b, name="alpha"),
-    "while loop": lambda a, b: ast.loop(ast.then(leaf(), a), b, name="alpha"),
-    "endless loop": lambda a, b: ast.loop(ast.then(a, ast.if_(leaf(), b, ast.break_("out"))), name="alpha"),
-}
-
-
-@pytest.mark.parametrize(("outer", "inner"), list(product(BLOCKS, BLOCKS)))
+@pytest.mark.parametrize(("outer", "inner"), list(product(programs.BLOCKS, programs.BLOCKS)))
 def test_every_block_means_the_same_inside_every_other_block(outer: str, inner: str) -> None:
     """Each pair stands in a loop, is followed by a step, and is run in forty worlds: its own names, times and failures."""
     begun: list[Place] = []
     leaves = 0
     for seed in range(40):
-        first, second = (BLOCKS[inner](leaf("alpha"), leaf("bravo")) for _ in range(2))
-        program = ast.then(ast.loop(ast.then(BLOCKS[outer](first, second), leaf()), leaf("charlie")), leaf())
-        scheduler = agree(MadeUp(program, seed, failing=0.01))
+        scheduler = agree(MadeUp(programs.nested(outer, inner), seed, failing=0.01))
         begun += scheduler.begun
         leaves = sum(row.kind.is_leaf and row.node_type != "BREAK" for row in scheduler.graph.rows)
     assert max(max(iteration, default=0) for _, iteration in begun) > 1, "no world led to a second turn"

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, product
@@ -39,6 +41,8 @@ from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pgweave.grammar.nodes import Node
     from pgweave.runtime.advance import Key
 
@@ -394,8 +398,9 @@ class NoErrors(logging.Handler):
             raise AssertionError(record.getMessage()) from (record.exc_info[1] if record.exc_info else None)
 
 
-def tell_stories(database: str, machine: type[Workers], stories: int = STORIES) -> None:
-    """Play on a database of its own; raises with the shortest story that goes wrong."""
+@contextmanager
+def on_stage(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database with the world in it; an internal error of a worker is a failure of the test."""
     log, handler = logging.getLogger("pgweave.worker"), NoErrors()
     log.addHandler(handler)
     log.propagate = False  # lost leases and lost connections are what this is about; nobody wants to read of each
@@ -403,21 +408,31 @@ def tell_stories(database: str, machine: type[Workers], stories: int = STORIES) 
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("set synchronous_commit = off")  # no machine fails here, only workers
             connection.execute(WORLD.encode())
-            machine.connection = connection
             with Stage(connection, lambda heard: None).open():
-                run_state_machine_as_test(
-                    machine,
-                    settings=settings(
-                        max_examples=stories,
-                        stateful_step_count=40,
-                        deadline=None,
-                        suppress_health_check=list(HealthCheck),
-                    ),
-                )
+                yield connection
     finally:
         log.propagate = True
         log.removeHandler(handler)
 
 
 def test_whatever_happens_to_workers_the_story_is_one_the_program_tells(database: str) -> None:
-    tell_stories(database, Workers)
+    with on_stage(database) as Workers.connection:
+        run_state_machine_as_test(
+            Workers,
+            settings=settings(
+                max_examples=STORIES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
+
+
+def test_every_block_means_the_same_inside_every_other_block(database: str) -> None:
+    """All pairs, undisturbed; `test_advance` tells each of them in forty worlds."""
+    turns: Counter[int] = Counter()
+    with on_stage(database) as Workers.connection:
+        for seed, (outer, inner) in enumerate(product(programs.BLOCKS, programs.BLOCKS)):
+            story = Workers()
+            story.begin(seed=seed, program=programs.nested(outer, inner))
+            story.teardown()
+            (told,) = story.told.values()
+            turns.update(max(iteration, default=0) for _, iteration in told.ended)
+    assert turns[2] > 50, "hardly any loop came to its second turn"

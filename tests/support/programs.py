@@ -149,3 +149,28 @@ def _runnable_blocks(steps: SearchStrategy[Node]) -> SearchStrategy[Node]:
 def runnable(max_leaves: int = 14) -> SearchStrategy[Node]:
     """Programs for a scheduler and the reference interpreter to agree on."""
     return st.recursive(runnable_leaves(), _runnable_blocks, max_leaves=max_leaves)
+
+
+# Every kind of block, around two steps: for the matrix of all pairs.
+
+
+def step(name: str | None = None) -> Node:
+    return ast.sql("SELECT", name)
+
+
+BLOCKS: dict[str, Callable[[Node, Node], Node]] = {
+    "sequence": lambda a, b: ast.then(a, b, name="alpha"),
+    "if": lambda a, b: ast.if_(step("bravo"), a, b, name="alpha"),
+    "if by its condition": lambda a, b: ast.if_(a, b, step()),
+    "if_rows": lambda a, b: ast.then(step("bravo"), ast.if_rows("bravo", a, b)),
+    "join": lambda a, b: ast.join(a, step("charlie"), b, name="alpha"),
+    "race": lambda a, b: ast.race(a, b, name="alpha"),
+    "while loop": lambda a, b: ast.loop(ast.then(step(), a), b, name="alpha"),
+    "endless loop": lambda a, b: ast.loop(ast.then(a, ast.if_(step(), b, ast.break_("out"))), name="alpha"),
+}
+
+
+def nested(outer: str, inner: str) -> Node:
+    """One kind of block with another twice inside of it, in a loop, and a step that follows."""
+    first, second = (BLOCKS[inner](step("alpha"), step("bravo")) for _ in range(2))
+    return ast.then(ast.loop(ast.then(BLOCKS[outer](first, second), step()), step("charlie")), step())

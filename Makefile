@@ -12,7 +12,7 @@ help: ## show this list
 	done <Makefile
 
 test: lint ## everything that CI runs: format, lint, types, then all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: test ## the same as test
 

@@ -30,5 +30,8 @@ def databases(server: embedded.Server) -> TemplateDatabases:
 def database(databases: TemplateDatabases) -> Iterator[str]:
     """DSN of a fresh database with the df schema in it."""
     dsn = databases.create()
+    before = databases.roles()
     yield dsn
     databases.drop(dsn)
+    left = databases.roles() - before
+    assert not left, f"roles belong to the whole server, and this test leaves some behind: {sorted(left)}"

@@ -162,9 +162,12 @@ def test_a_script_that_fails_leaves_nothing_behind(session: Connection, style: S
 
 def test_an_ordinary_role_may_run_a_script(session: Connection) -> None:
     """Row-level security is in force for it, which a superuser would not notice."""
-    session.execute("create role ann login; select df.grant_usage('ann'); set role ann")
-    instance, rows = written(session, send(session, compiled("'SELECT 1' ~> 'SELECT 2'")))
-    assert (instance[4], len(rows)) == ("pending", 3)
+    session.execute("create role script_user login; select df.grant_usage('script_user'); set role script_user")
+    try:
+        instance, rows = written(session, send(session, compiled("'SELECT 1' ~> 'SELECT 2'")))
+        assert (instance[4], len(rows)) == ("pending", 3)
+    finally:
+        session.execute("reset role; drop owned by script_user; drop role script_user")
 
 
 @pytest.mark.parametrize("conforming", ["on", "off"])

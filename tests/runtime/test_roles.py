@@ -22,12 +22,12 @@ ANN, BOB = "ann", 'b"o b; --'  # the second as hostile as a name can be
 
 @pytest.fixture
 def place(database: str) -> Iterator[Desk]:
-    found = Desk(database)
     with psycopg.connect(database, autocommit=True) as connection:
         for role in (ANN, BOB):
             connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
         list(enrolment.enrol(database, ANN))
         list(enrolment.enrol(database, BOB))
+        found = Desk(database)
         yield found
         found.client.close()
         for role in (ANN, BOB):

@@ -47,6 +47,11 @@ class TemplateDatabases:
         """Drop a clone, ending the sessions that a test left on it."""
         self._run("drop database if exists {} with (force)", str(psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]))
 
+    def roles(self) -> set[str]:
+        """Every role of the server."""
+        with psycopg.connect(self._dsn) as connection:
+            return {str(name) for (name,) in connection.execute("select rolname from pg_roles")}
+
     def _run(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -38,6 +38,8 @@ log = logging.getLogger("pgweave.worker")
 
 MIN_POLL_SECONDS = 0.01  # between two looks of which the first found nothing, however often somebody rings
 
+MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; so long may work wait once it is back
+
 PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
 
 
@@ -165,7 +167,7 @@ class Worker:
                 pause = self.settings.poll_seconds
             except psycopg.Error as error:
                 log.warning("cannot claim: %s", type(error).__name__)
-                leases, pause = [], min(pause * 2, 30.0)
+                leases, pause = [], min(pause * 2, MAX_PAUSE_SECONDS)
             # As long as there is work, the next look is at once.
             looked_at = 0.0 if leases else monotonic()
             if leases:

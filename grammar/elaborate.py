@@ -424,7 +424,9 @@ class Elaborator:
         if isinstance(left, PartialIf):
             return self._taken(expr, left, not isinstance(right, BrokenValue))
         node = as_step(left, self.report)
-        if node is None or isinstance(right, BrokenValue):
+        if isinstance(right, NullValue):  # |=> is strict: PostgreSQL does not even look at the left side
+            self.report.add("PW021", right.outer, what="The name of a result")
+        if node is None or isinstance(right, BrokenValue | NullValue):
             return BrokenValue(span=expr.span)
         match right:
             case TextValue():
@@ -439,8 +441,6 @@ class Elaborator:
                 self.report.add("PW019", right.span, what=what, expected=expected, actual=actual, fix=fix)
             case OpaqueValue():
                 return OpaqueValue(span=expr.span, operands=(node, *right.operands))
-            case NullValue():
-                self.report.add("PW021", right.outer, what="The name of a result")
             case _:
                 what, expected = "The name of a result", "a text in quotes"
                 self.report.add("PW019", right.outer, what=what, expected=expected, actual=describe(right))

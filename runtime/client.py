@@ -85,6 +85,39 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRun:
+    """One run of one leaf: a step, or a wait. Of a loop the latest turn is kept.
+
+    ordinal: of its node, in pre-order. iteration: turns of the enclosing loops, outermost first, from 1. status:
+    waiting, running, completed, failed or cancelled; running is shown for steps that take longer than a third of a
+    lease, from when that was noticed. due_at, signal_name, awaited_id: what it waits, or waited, for.
+    """
+
+    instance_id: str
+    node_id: str
+    ordinal: int
+    node_type: str
+    iteration: tuple[int, ...]
+    status: str
+    attempts: int
+    started_at: datetime
+    completed_at: datetime | None
+    due_at: datetime | None
+    signal_name: str | None
+    awaited_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PresentState:
+    """What a node is now, inferred from all that is known. state: pending, running, completed, failed or skipped."""
+
+    instance_id: str
+    node_id: str
+    iteration: tuple[int, ...]
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerState:
     """One worker. leases: how many instances it had in hand when it was last heard of."""
 
@@ -101,6 +134,7 @@ class Client:
 
     def __init__(self, dsn: str) -> None:
         self._connection = connect(dsn, application_name="pgweave client")
+        self._listening = False
         try:
             require(self._connection)
         except BaseException:
@@ -160,6 +194,28 @@ class Client:
     def nodes(self, *instance_ids: str) -> list[NodeState]:
         """The nodes of some instances, each in pre-order."""
         return [NodeState(*row) for row in self._connection.execute(QUERIES["nodes"], [list(instance_ids)])]
+
+    def runs(self, instance_id: str) -> list[NodeRun]:
+        """What the steps of an instance and of its children did, and when, in the order in which they began."""
+        rows = self._connection.execute(QUERIES["runs"], [instance_id])
+        return [NodeRun(*row[:4], tuple(row[4]), *row[5:]) for row in rows]
+
+    def states(self, *instance_ids: str) -> list[PresentState]:
+        """What the nodes of some instances are now: of a loop, in its present turn."""
+        rows = self._connection.execute(QUERIES["states"], [list(instance_ids)])
+        return [PresentState(instance_id, node_id, tuple(turn), state) for instance_id, node_id, turn, state in rows]
+
+    def pulse(self, *instance_ids: str) -> str:
+        """A text that changes whenever anything changes about these instances; it costs less than to look at them."""
+        return str(self._one("pulse", list(instance_ids)))
+
+    def hear(self, seconds: float) -> None:
+        """Wait until something is said to the workers (a start, a signal, an end), but no longer than so many seconds."""
+        if not self._listening:
+            self._connection.execute(QUERIES["listen"])
+            self._listening = True
+        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+            pass
 
     def workers(self) -> list[WorkerState]:
         """Which workers there are, those heard of last first. Only the owner of the schema sees them."""

@@ -267,6 +267,48 @@ left join lateral (
 ) as r on true
 where n.instance_id = any (%s) order by n.instance_id, n.ordinal;
 
+-- runs --
+-- Every run of a leaf, in an instance and in everything it started. A step in hand has none yet: its node says so.
+with recursive family (id) as (
+    select id from df.instances where id = %s
+    union all
+    select i.id from df.instances as i join family as f on i.parent_instance_id = f.id
+)
+select * from (
+    select n.instance_id, n.id as node_id, n.ordinal, n.node_type, r.iteration, r.status, r.attempts, r.started_at,
+           r.finished_at, nullif(r.due_at, 'infinity') as due_at, r.signal_name, r.awaited_id
+    from family as f
+    join df.nodes as n on n.instance_id = f.id and n.left_node is null
+    join df.runs as r on r.instance_id = n.instance_id and r.node_id = n.id
+    union all
+    select n.instance_id, n.id, n.ordinal, n.node_type, s.iteration, 'running',
+           coalesce((n.status_details ->> 'attempts')::integer, 1), n.updated_at, null, null, null, null
+    from family as f
+    join df.instances as i on i.id = f.id and i.status = 'running'
+    cross join lateral df.node_states(i.id) as s
+    join df.nodes as n on n.instance_id = f.id and n.id = s.node_id and n.left_node is null
+    where s.inferred_status = 'running' and n.node_type <> 'BREAK' and not exists (
+        select from df.runs as r where r.instance_id = n.instance_id and r.node_id = n.id and r.iteration = s.iteration
+    )
+) as run
+order by started_at, instance_id, ordinal, iteration;
+
+-- states --
+-- What each node of some instances is now, by all that is known, and in which turn of the loops around it.
+select w.id, s.node_id, s.iteration, s.inferred_status
+from unnest(%s::text[]) as w (id) cross join lateral df.node_states(w.id) as s;
+
+-- pulse --
+-- One text that changes whenever anything changes about some instances: for people who watch them.
+select concat_ws(
+    ' ',
+    (select concat_ws(' ', count(*), max(i.updated_at)) from df.instances as i where i.id = any (w.ids)),
+    (select count(*) from df.instances as i where i.parent_instance_id = any (w.ids)),
+    (select concat_ws(' ', count(*), max(r.started_at), max(r.finished_at)) from df.runs as r where r.instance_id = any (w.ids)),
+    (select max(n.updated_at) from df.nodes as n where n.instance_id = any (w.ids))
+)
+from (select %s::text[] as ids) as w;
+
 -- clock --
 -- The database's time.
 select df.clock();

@@ -1,7 +1,8 @@
 """What an editor asks about a place in a text: what it is, what may stand there, where it comes from, who uses it.
 
-One text in, answers out, as offsets, spans and Markdown; no protocol, no files. The text may be half-written: answers
-about names need the workflow around the place to parse, those about calls only its tokens.
+One text in, answers out, as offsets, spans and Markdown; no protocol, no files. The text may be half-written: where it
+does not parse, what stands before a place is read as if the text ended there, for names come from before. Renaming needs
+the whole of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pgweave.compiler.facts import Facts
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS, Entry
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS
-from pgweave.grammar.lexer import OP, STRING, WORD, lex
+from pgweave.grammar.lexer import ERROR, OP, PUNCT, STRING, WORD, lex
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source, Span
 
@@ -32,6 +33,7 @@ _PROBE = "pgweave_probe"
 _COLUMN = re.compile(r"\$([A-Za-z_]\w*)\.(\w*)\Z", re.ASCII)
 _DOLLAR = re.compile(r"\$(\w*)\Z", re.ASCII)
 _BRACE = re.compile(r"\{(\w*)\Z", re.ASCII)
+_VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}", re.ASCII)
 _CALL = re.compile(r"(?<![\w.])(?:df\.)?(\w*)\Z", re.ASCII)
 _VALUE = re.compile(r'"(\w+)"\s*:\s*"(\w*)\Z')
 _KEY = re.compile(r'"(\w*)\Z')
@@ -109,18 +111,25 @@ class Assistant:
 
     # Names
 
-    def use_at(self, offset: int) -> tuple[Facts, _Use] | None:
-        """The name at a place."""
-        for facts in self.facts:
-            if facts.definition.span.start <= offset <= facts.definition.span.end:
-                for use in uses(facts.root):
-                    if use.whole.start <= offset <= use.whole.end:
-                        return facts, use
-        return None
+    def use_at(self, offset: int, *, partly: bool = False) -> tuple[Facts, _Use] | None:
+        """The name at a place. partly: also where the text around it cannot be read as a whole."""
+        found = _use_in(self.facts, offset)
+        if found is not None or not partly or self.is_read(offset):
+            return found
+        token = self.token_at(offset)
+        modules = (self._parsed(text) for text in _cut_off(self.source.text, token.end if token else offset))
+        return next((use for module in modules if (use := _use_in(map(Facts, module.definitions), offset))), None)
+
+    def is_read(self, offset: int) -> bool:
+        """Whether a place lies in a workflow that can be read."""
+        return any(one.span.start <= offset <= one.span.end for one in self.module.definitions)
+
+    def _parsed(self, text: str) -> Module:
+        return parse(Source(self.source.name, text)).module
 
     def definition(self, offset: int) -> tuple[Span, ...]:
         """Where the name at a place is bound: every step that may have bound it last."""
-        found = self.use_at(offset)
+        found = self.use_at(offset, partly=True)
         if found is None:
             return ()
         facts, use = found
@@ -163,12 +172,14 @@ class Assistant:
 
     def hover(self, offset: int) -> Hover | None:
         """What a name is bound to; what a call or an operator means."""
-        found = self.use_at(offset)
+        found = self.use_at(offset, partly=True)
         if found is not None:
             return Hover(found[1].whole, self._about(*found))
         token = self.token_at(offset)
         if token is None:
             return None
+        if token.kind == STRING:
+            return self._about_variable(token, offset)
         if token.kind == OP and token.value in OPERATORS:
             return Hover(token.span, manual_page(token.value, OPERATORS[token.value]))
         index = self.tokens.index(token)
@@ -177,15 +188,24 @@ class Assistant:
             return Hover(token.span, manual_page(f"df.{call}", MANUAL[call]))
         return None
 
+    def _about_variable(self, token: Token, offset: int) -> Hover | None:
+        """What `{name}` stands for, where the text says it."""
+        for place in _VARIABLE.finditer(self.source.text, token.start, token.end):
+            given = [variable for variable in self.module.variables if variable.name == place[1]]
+            if place.start() <= offset <= place.end() and given:
+                line = self.source.location(given[-1].span.start).line
+                value = "a value that only the database knows" if given[-1].value is None else f"`{given[-1].value}`"
+                return Hover(Span(*place.span()), f"**{place[0]}**\n\nLine {line}: {value}, put in as raw text")
+        return None
+
     def _about(self, facts: Facts, use: _Use) -> str:
         if use.binds:
             count = sum(
                 other.name == use.name and not other.binds and other.scope is use.scope for other in uses(facts.root)
             )
-            lines = [
-                f"**{use.name}**: {words.describe(use.step.node).label}",
-                f"Read in {count} place{'s' * (count != 1)}.",
-            ]
+            lines = [f"**{use.name}**: {words.describe(use.step.node).label}"]
+            if self.is_read(use.span.start):
+                lines.append(f"Read in {count} place{'s' * (count != 1)}.")
             return "\n\n".join([*lines, *self._columns(facts, [use.step])])
         binders = self._binders(facts, use)
         if not binders:
@@ -208,7 +228,7 @@ class Assistant:
         """What may stand at a place, best first."""
         before = self.source.text[:offset]
         token = self.token_at(offset)
-        if token is None or token.kind != STRING or offset <= token.start or self._is_closed_before(token, offset):
+        if token is None or offset <= token.start or not self._is_inside_quotes(token, offset):
             return self._complete_code(before, offset)
         inside = before[token.start :]
         call, argument = self._enclosing_call(token)
@@ -226,8 +246,10 @@ class Assistant:
             return [Suggestion(name, "variable", span) for name in sorted(names)]
         return []
 
-    def _is_closed_before(self, token: Token, offset: int) -> bool:
-        return offset >= token.end and len(token.span) > 1
+    def _is_inside_quotes(self, token: Token, offset: int) -> bool:
+        if token.kind == ERROR:  # a quote that is not closed yet
+            return _QUOTE.match(self.source.text, token.start) is not None
+        return token.kind == STRING and (offset < token.end or len(token.span) == 1)
 
     def _complete_code(self, before: str, offset: int) -> list[Suggestion]:
         found = _CALL.search(before)
@@ -275,13 +297,13 @@ class Assistant:
     def _known(self, typed: Span) -> tuple[Facts, Mapping[str, frozenset[Step | None]]] | None:
         """Names at a place of the text, read with a name of ours in place of what was typed; None: it cannot be read."""
         text = self.source.text[: typed.start] + _PROBE + self.source.text[typed.end :]
-        parsed = parse(Source(self.source.name, text))
-        for definition in parsed.module.definitions:
-            if _PROBE in definition.span.of(text):
-                facts = Facts(definition)
-                for use in uses(facts.root):
-                    if use.name.startswith(_PROBE):
-                        return facts, flow.names_before(facts.root, use.step)
+        for whole in (text, *_cut_off(text, typed.start + len(_PROBE))):
+            for definition in self._parsed(whole).definitions:
+                if _PROBE in definition.span.of(whole):
+                    facts = Facts(definition)
+                    for use in uses(facts.root):
+                        if use.name.startswith(_PROBE):
+                            return facts, flow.names_before(facts.root, use.step)
         return None
 
     # Outline
@@ -344,6 +366,42 @@ class Assistant:
             elif depth == 0 and commas == 0 and token.value in ("=>", ":=") and index and named is None:
                 named = self.tokens[index - 1].value
         return None, None
+
+
+def _use_in(many: Iterable[Facts], offset: int) -> tuple[Facts, _Use] | None:
+    """The name at a place, in one of these workflows."""
+    for facts in many:
+        if facts.definition.span.start <= offset <= facts.definition.span.end:
+            for use in uses(facts.root):
+                if use.whole.start <= offset <= use.whole.end:
+                    return facts, use
+    return None
+
+
+_QUOTE = re.compile(r"[eEnNuU]?&?'|\$\w*\$")
+_CLOSERS = {"(": ")", "[": "]"}
+
+
+def _cut_off(text: str, end: int) -> Iterator[str]:
+    """A text as if it ended here, with what is open closed: a quote, brackets, and a choice that has no `!>` yet."""
+    before = text[:end]
+    tokens = lex(before).tokens
+    opened: list[str] = []
+    for token in tokens:
+        if token.kind == PUNCT and token.value in _CLOSERS:
+            opened.append(_CLOSERS[token.value])
+        elif token.kind == PUNCT and opened and token.value == opened[-1]:
+            opened.pop()
+        elif token.kind == PUNCT and token.value == ";":
+            opened.clear()
+    if tokens and tokens[-1].end == end:
+        quote = _QUOTE.match(before, tokens[-1].start)
+        closing = "'" if quote and quote.group().endswith("'") else quote.group() if quote else ""
+        if closing and (tokens[-1].kind == ERROR or not before[quote.end() if quote else end :].endswith(closing)):
+            before += closing
+    yield before + "".join(reversed(opened))
+    yield before + " !> 'SELECT'" + "".join(reversed(opened))
+    yield before + "".join(f" !> 'SELECT'{closer}" for closer in reversed(opened))
 
 
 def uses(root: Step) -> Iterator[_Use]:

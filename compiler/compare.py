@@ -319,6 +319,7 @@ class _Comparison:
         inner = _find(old, new)
         if inner is not None:
             self.changes.append(Change("moved", f"{_named(old)} into {_named(new)}", old.span, inner.span))
+            self.beside(inner, new, "added")
             self.paint(new, "added")
             self.paint(inner, "moved")
             self.parts(old, inner)
@@ -326,10 +327,23 @@ class _Comparison:
         inner = _find(new, old)
         if inner is not None:
             self.changes.append(Change("moved", f"{_named(new)} out of {_named(old)}", inner.span, new.span))
+            self.beside(inner, old, "removed")
             both = self.parts(inner, new)
             self.paint(both, "moved")
             return both
         return None
+
+    def beside(self, inner: Node, block: Node, what: What) -> None:
+        """Note what came or went together with the block around a step."""
+        step = block
+        while step is not inner:
+            below = nodes.children(step)
+            onward = next(child for child in below if _holds(child, inner))
+            for child in below:
+                if child is not onward:
+                    span = {"old": child.span} if what == "removed" else {"new": child.span}
+                    self.changes.append(Change(what, f"{_named(child)} in {_named(block)}{_size(child)}", **span))
+            step = onward
 
     def aligned(self, old: Sequence[Node], new: Sequence[Node]) -> Iterator[tuple[Node | None, Node | None]]:
         """Pair two sequences: equal steps first, then between them those that have most in common."""
@@ -360,6 +374,16 @@ def _find(wanted: Node, inside: Node) -> Node | None:
             found, most = step, likeness
         pending += reversed(nodes.children(step))
     return found
+
+
+def _holds(outer: Node, wanted: Node) -> bool:
+    pending = [outer]
+    while pending:
+        step = pending.pop()
+        if step is wanted:
+            return True
+        pending += nodes.children(step)
+    return False
 
 
 def _sequence(node: Node) -> list[_Link]:

@@ -22,15 +22,18 @@ FEW_NODES = 12
 """Fewer boxes than this say too little: rather one level more."""
 LONG_RUN = 6
 """Steps in a row without anything else between them, from which on a run may be shortened to its first and last."""
+ENDS = (8, 4, 2, 1)
+"""How many steps of a run are shown at each of its ends: the first of these that makes the picture legible."""
 
 
 def readable(graph: Graph) -> Graph:
     """Fold no more than what makes a picture legible: blocks first, the deepest first of all, then long runs."""
     if len(graph) <= READABLE_NODES:
         return graph
-    smaller = shorten(graph)
-    if len(smaller) <= READABLE_NODES:
-        return smaller
+    for kept in ENDS:
+        smaller = shorten(graph, kept)
+        if len(smaller) <= READABLE_NODES:
+            return smaller
     deepest = max(_levels(graph).values(), default=0)
     steps = [shorten(fold(graph, depth)) for depth in range(deepest)] + [smaller]
     fitting = [number for number, folded in enumerate(steps) if len(folded) <= READABLE_NODES]
@@ -57,9 +60,10 @@ def fold(graph: Graph, depth: int) -> Graph:
     return folded
 
 
-def shorten(graph: Graph) -> Graph:
-    """Copy a graph, the middle of every long run of plain steps in one box."""
-    middles = {run[1]: run[1:-1] for run in _runs(graph) if len(run) >= LONG_RUN}
+def shorten(graph: Graph, kept: int = 1) -> Graph:
+    """Copy a graph, the middle of every long run of plain steps in one box. kept: steps that stay at each end."""
+    long = max(LONG_RUN, 2 * kept + 2)
+    middles = {run[kept]: run[kept:-kept] for run in _runs(graph) if len(run) >= long}
     boxes = {first: _box(graph, members, "", f"{len(members)} more steps") for first, members in middles.items()}
     return _replaced(graph, middles, boxes)
 

@@ -47,6 +47,7 @@ PASSES: tuple[Check, ...] = (
     names.maybe_unbound,
     names.shadowed_name,
     names.unused_result,
+    names.forgotten_name,
     results.unknown_column,
     results.nested_path,
     results.bare_multi_column,
@@ -55,6 +56,7 @@ PASSES: tuple[Check, ...] = (
     results.empty_or_null,
     results.null_compare,
     results.join_result_access,
+    results.never_any_rows,
     variables.undeclared_variable,
     variables.variable_as_result,
     variables.constant_only_slot,
@@ -78,12 +80,14 @@ PASSES: tuple[Check, ...] = (
     waiting.early_signal,
     http.default_post,
     http.unchecked,
+    http.body_of_a_get,
     effects.at_least_once_effect,
     effects.session_state,
     effects.compose_time_call,
     effects.quote_hell,
     starts.label_as_id,
     starts.caller_transaction,
+    starts.waited_for_before_commit,
     # PostgreSQL's own opinion
     sql.syntax,
     sql.several_statements,
@@ -102,19 +106,19 @@ PASSES: tuple[Check, ...] = (
     children.literal_instance_id,
 )
 
-PORTABILITY = frozenset({"PW205", "PW403", "PW404", "PW407", "PW501", "PW609"})
+PORTABILITY = frozenset({"PW205", "PW217", "PW403", "PW404", "PW407", "PW501", "PW609"})
 """Codes of what exists on pg_durable only, since pgweave fixed the behaviour: looked for with that target alone."""
 
 _WIDER_THERE = frozenset({"PW212", "PW215", "PW302", "PW305", "PW602", "PW603"})
 """Codes that find more with the target pg_durable."""
 
-_FOUND_ELSEWHERE = frozenset({"PW104", "PW106", "PW504", "PW509", "PW513", "PW611"})
-"""Codes of the parser, the lowering and the database: no check here finds them, so none can be missing here."""
+_FOUND_ELSEWHERE = frozenset({"PW104", "PW106", "PW504", "PW509", "PW513", "PW605", "PW611"})
+"""Codes of the parser, the lowering, the database and of several files together: no check here finds them, so none can be missing here."""
 
 
 _NEEDS_PARSER = frozenset(
     {
-        "PW203", "PW206", "PW207", "PW208", "PW209", "PW301", "PW306", "PW307", "PW501", "PW502", "PW505", "PW510",
+        "PW203", "PW206", "PW207", "PW208", "PW209", "PW218", "PW301", "PW306", "PW307", "PW501", "PW502", "PW505", "PW510",
         "PW511", "PW512", "PW514", "PW605",
     }
 )  # fmt: skip

@@ -7,6 +7,7 @@ table, whether a function is an aggregate) it is "not known", never a guess.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,13 +35,14 @@ class Column:
     """One column of a result. type: as PostgreSQL calls it, where the text tells.
 
     unnamed: its name is made up by PostgreSQL. empty_because: why it can be NULL, where the text shows that.
-    location: in the masked text, in bytes.
+    encoded: made by a function whose name says so. location: in the masked text, in bytes.
     """
 
     name: str
     type: str | None = None
     unnamed: bool = False
     empty_because: str | None = None
+    encoded: bool = False
     location: int = -1
 
 
@@ -122,6 +124,12 @@ def string(node: Message) -> str | None:
     if kind == "a_const" and node.a_const.WhichOneof("val") == "sval":
         return str(node.a_const.sval.sval)
     return None
+
+
+def constant(value: Message) -> tuple[str, str]:
+    """Kind and text of a constant, to be compared with another."""
+    kind = value.WhichOneof("val") or ""
+    return kind, str(getattr(value, kind)) if kind else ""
 
 
 def operator(expression: Message) -> str:
@@ -243,7 +251,9 @@ def _of_targets(statement: Statement, targets: Sequence[Message], star: Any, sou
             name = target.name or _figure(value)[0]
         except KeyError:
             return None
-        found.append(Column(name or "?column?", _type(value), unnamed=not name, location=location(value)))
+        encoded = value.WhichOneof("node") == "func_call" and "encode" in called(value.func_call).lower()
+        place = location(value)
+        found.append(Column(name or "?column?", _type(value), unnamed=not name, encoded=encoded, location=place))
     return tuple(found)
 
 
@@ -548,13 +558,28 @@ def _pinned(condition: Message) -> bool:
             expression = condition.a_expr
             if operator(expression) != "=" or _kind(expression) != "AEXPR_OP":
                 return False
-            return _has_column(expression.lexpr) is not _has_column(expression.rexpr)
+            if _has_column(expression.lexpr) is _has_column(expression.rexpr):
+                return False
+            return not (
+                _is_status(expression.lexpr, expression.rexpr) or _is_status(expression.rexpr, expression.lexpr)
+            )
         case "column_ref" | "type_cast" | "func_call" | "sub_link":
             return True  # a boolean of unknown meaning; it may keep one row
         case "current_of_expr":
             return True
         case _:
             return False
+
+
+def _is_status(column: Message, value: Message) -> bool:
+    """Whether a column that says how far a row has come, or a boolean, is compared: many rows are equal in that."""
+    if column.WhichOneof("node") != "column_ref" or column.column_ref.fields[-1].WhichOneof("node") != "string":
+        return False
+    if value.WhichOneof("node") == "a_const" and value.a_const.WhichOneof("val") == "boolval":
+        return True
+    state = string(value)
+    name = column.column_ref.fields[-1].string.sval
+    return state is not None and (name == "status" or (name == "state" and not re.fullmatch("[A-Z]{2}", state)))
 
 
 def _has_column(node: Message) -> bool:

@@ -248,6 +248,11 @@ class _Maker:
         result = {
             Type.TEXT: self._text, Type.INTEGER: self._integer, Type.BIGINT: self._integer, Type.JSONB: self._jsonb
         }[param.type](param, value)  # fmt: skip
+        if result is None and (name := self._compared(value)):
+            title = f"`{param.name}` of df.{self.call.name} must be {_expected(param.type, value)}"
+            advice = f"An argument is named with =>: {name} => .."
+            self.report.bad_value(title, value.outer, advice, "this is a comparison")
+            raise _Reported
         if result is None:
             self.report.add(
                 "PW019",
@@ -258,6 +263,11 @@ class _Maker:
             )
             raise _Reported
         return result
+
+    def _compared(self, value: Value) -> str:
+        """The parameter that a comparison has on its left, in df.http(url = 'https://x'); else empty."""
+        name, equals, _ = self.report.written(value.span).partition("=")
+        return name.strip() if equals and name.strip().lower() in self.params else ""
 
     def _text(self, param: Param, value: Value) -> Text | None:
         return value.text if isinstance(value, TextValue) else None
@@ -385,8 +395,7 @@ class _Maker:
         bad = cron.problem(expression.value)
         if bad is not None:
             title = f"Invalid cron expression '{expression.value}': {bad.detail}"
-            help_ = "Write five fields, for example '0 6 * * MON' for every Monday at six."
-            self.report.bad_value(title, expression.span_of(bad.start, bad.end), help_)
+            self.report.bad_value(title, expression.span_of(bad.start, bad.end), bad.help)
             raise _Reported
         return nodes.WaitSchedule(cron=expression, span=self.span)
 

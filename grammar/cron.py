@@ -1,7 +1,9 @@
 """Cron expressions: is this one that df.wait_for_schedule accepts? The same rules and words as df.cron_problem in SQL.
 
 Five fields (minute, hour, day of month, month, day of week), each a list of `*`, numbers, names of months or weekdays
-and ranges, with an optional step.
+and ranges, with an optional step. Before them may stand the zone that they are meant in:
+
+    CRON_TZ=Europe/Berlin 0 6 * * MON-FRI
 """
 
 from __future__ import annotations
@@ -9,13 +11,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+_ZONE = "CRON_TZ="
+_HELP = "Write five fields, for example '0 6 * * MON' for every Monday at six."
+
 
 class BadCron(NamedTuple):
-    """What is wrong, and where in the expression."""
+    """What is wrong, where in the expression, and what to do."""
 
     detail: str
     start: int
     end: int
+    help: str = _HELP
 
 
 class _Field(NamedTuple):
@@ -37,8 +43,15 @@ _FIELDS = (
 def problem(expression: str) -> BadCron | None:
     """What keeps PostgreSQL from taking this expression; None if nothing does."""
     found = list(re.finditer(r"[^ \t]+", expression))
+    zoned = bool(found) and found[0].group().startswith(_ZONE)
+    if zoned:
+        zone = found.pop(0)
+        wrong_zone = _bad_zone(zone.group().removeprefix(_ZONE), zone.start() + len(_ZONE))
+        if wrong_zone is not None:
+            return wrong_zone
     if len(found) != len(_FIELDS):
-        detail = f"expected 5 fields (minute hour day-of-month month day-of-week), found {max(1, len(found))}"
+        count = len(found) if zoned else max(1, len(found))
+        detail = f"expected 5 fields (minute hour day-of-month month day-of-week), found {count}"
         return BadCron(detail, 0, len(expression))
     for field, place in zip(_FIELDS, found, strict=True):
         at = place.start()
@@ -47,6 +60,23 @@ def problem(expression: str) -> BadCron | None:
             if wrong is not None:
                 return BadCron(wrong, at, at + len(item))
             at += len(item) + 1
+    return None
+
+
+def _bad_zone(name: str, at: int) -> BadCron | None:
+    """What is wrong with the name of a time zone, which begins at `at`. Names are those of the IANA database."""
+    from difflib import get_close_matches
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):  # a folder of zones, a path, no zone at all
+        places = {zone.lower().rpartition("/")[2]: zone for zone in sorted(available_timezones(), reverse=True)}
+        zones = {zone.lower(): zone for zone in available_timezones()}
+        close = get_close_matches(name.lower(), [*zones, *places], n=1)
+        near = [(zones | places)[word] for word in close]
+        advice = f"Did you mean {near[0]}?" if near else "Write a name such as Europe/Berlin, or UTC."
+        return BadCron(f"there is no time zone '{name}'", at, at + len(name), advice)
     return None
 
 

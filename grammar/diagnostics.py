@@ -448,6 +448,8 @@ CATALOGUE: dict[str, Rule] = {
         ),
         Rule("PW215", "name-hits-syntax", _E, "{title}", "{label}", "{help}"),
         Rule("PW216", "join-result-access", _E, "{title}", "{label}", "{help}"),
+        Rule("PW217", "forgotten-name", _E, "{title}", "{label}", "{help}"),
+        Rule("PW218", "never-any-rows", _E, "{title}", "{label}", "{help}"),
         Rule(
             "PW301",
             "do-while",
@@ -528,7 +530,7 @@ CATALOGUE: dict[str, Rule] = {
             "early-signal",
             _W,
             "On pg_durable a signal that comes before this wait is lost",
-            "other steps run before it",
+            "{label}",
             "Tell the sender when the wait has begun, or let it send again until it is answered.",
         ),
         Rule(
@@ -548,6 +550,14 @@ CATALOGUE: dict[str, Rule] = {
             "{help}",
         ),
         Rule("PW407", "json-splice", _E, "{title}", "{label}", "{help}"),
+        Rule(
+            "PW408",
+            "body-of-a-get",
+            _I,
+            "This GET sends a body, which many servers ignore or refuse",
+            "sent as it is written",
+            "Say 'POST' if the body is the request, or put it into the URL.",
+        ),
         Rule(
             "PW501",
             "at-least-once-effect",
@@ -593,9 +603,9 @@ CATALOGUE: dict[str, Rule] = {
             "PW507",
             "caller-transaction",
             _W,
-            "A start in a transaction of its own does not see what this transaction has set",
-            "sees only variables that are committed",
-            "Commit after df.setvar, or leave transaction_mode out.",
+            "{title}",
+            "{label}",
+            "{help}",
         ),
         Rule(
             "PW508",
@@ -635,7 +645,7 @@ CATALOGUE: dict[str, Rule] = {
             _I,
             "{what} cannot run in a transaction, so it runs at least once, not exactly once",
             "repeated after a crash in the wrong moment",
-            "Write it so that running it twice does no harm.",
+            "{help}",
         ),
         Rule("PW513", "refused-by-the-database", _E, "{title}", "{label}", "{help}"),
         Rule(

@@ -5,8 +5,8 @@
     text = apply(module.source.text, edits)              the new program
 
 Every function says what the tree will be afterwards, and before it gives out its edits it reads the new text and
-compares: an edit that would come out as anything else (because the step stands inside of quotes, or is computed) is an
-EditError. New steps are given as nodes and are printed; what stands in the text already stays as it is written.
+compares: an edit that would come out as anything else (because the step is part of Durofut JSON, or is computed) is an
+EditError, whose message is one sentence for people. New steps are given as nodes and are printed; what stands in the text already stays as it is written.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from pgweave.grammar.places import (
     without_parentheses,
 )
 from pgweave.grammar.printer import options_text, print_node, print_operand, quote
+from pgweave.grammar.quoted import through_quotes
 from pgweave.grammar.renaming import rename
 from pgweave.grammar.span import Span
 
@@ -50,12 +51,14 @@ __all__ = [
 ]  # fmt: skip
 
 
+@through_quotes
 def replace_step(place: Place, new: Node) -> Edits:
     """Put another step in the place of this one and of everything below it."""
     text = _print(place, new) if place.surroundings == "" else _operand(place, new)
     return proved(place, new, [Edit(place.outer, text)])
 
 
+@through_quotes
 def insert_after(place: Place, new: Node) -> Edits:
     """Run `new` when this step is done. In a chain it becomes the next step: `a ~> b` and `a` give `a ~> new ~> b`."""
     parent = place.parent
@@ -67,6 +70,7 @@ def insert_after(place: Place, new: Node) -> Edits:
     return _grow(place, expected, "", after, "~>", left=True, below=bool(line))
 
 
+@through_quotes
 def insert_before(place: Place, new: Node) -> Edits:
     """Run `new` before this step. Before a chain it becomes the first step: `a ~> b` gives `new ~> a ~> b`."""
     while _is_chain(place) and place.node.binding is None:
@@ -88,6 +92,7 @@ def duplicate(place: Place) -> Edits:
     return insert_after(place, replace(place.node, binding=None))
 
 
+@through_quotes
 def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
     """Repeat this step: for ever, or while `condition`, tested after each turn, holds."""
     expected = nodes.Loop(body=place.node, condition=condition, span=place.node.span)
@@ -96,6 +101,7 @@ def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
     return _enclose(place, expected, "df.loop", f", {_print(place, condition)}")
 
 
+@through_quotes
 def wrap_in_if(place: Place, condition: Node, else_branch: Node) -> Edits:
     """Do this step only if `condition` holds, and `else_branch` if it does not."""
     expected = nodes.If(condition=condition, then_branch=place.node, else_branch=else_branch, span=place.node.span)
@@ -103,12 +109,14 @@ def wrap_in_if(place: Place, condition: Node, else_branch: Node) -> Edits:
     return _grow(place, expected, before, after, "?>", left=False)
 
 
+@through_quotes
 def wrap_in_join(place: Place, other: Node) -> Edits:
     """Do `other` side by side with this step, and wait for both."""
     expected = nodes.Join(branches=(place.node, other), span=place.node.span)
     return _grow(place, expected, "", f" & {_operand(place, other)}", "&", left=True)
 
 
+@through_quotes
 def wrap_in_race(place: Place, other: Node) -> Edits:
     """Do `other` side by side with this step; the first to finish wins."""
     expected = nodes.Race(left=place.node, right=other, span=place.node.span)
@@ -120,6 +128,7 @@ def wrap_in_timeout(place: Place, seconds: int) -> Edits:
     return wrap_in_race(place, nodes.Sleep(seconds=seconds, span=place.node.span))
 
 
+@through_quotes
 def wrap_in_child(place: Place, label: str | None = None) -> Edits:
     """Make an instance of its own of this step, and wait for its end."""
     text = None if label is None else Text(label, place.node.span)
@@ -127,16 +136,19 @@ def wrap_in_child(place: Place, label: str | None = None) -> Edits:
     return _enclose(place, expected, "df.call_child", "" if label is None else f", {_quote(place, label)}")
 
 
+@through_quotes
 def parenthesise(place: Place) -> Edits:
     """Put parentheses around this step; it means what it meant."""
     return proved(place, place.node, [Edit(_at(place.outer.start), "("), Edit(_at(place.outer.end), ")")])
 
 
+@through_quotes
 def unwrap(place: Place, keep: int = 0) -> Edits:
     """Put one of the steps below this one in its place. The name of this one goes over to a step that has none."""
     return proved(place, _kept(place, keep), _strip(place, place.child(keep)))
 
 
+@through_quotes
 def delete(place: Place) -> Edits:
     """Take this step out: of a chain, of what runs side by side, or the condition of a loop."""
     parent = place.parent
@@ -157,6 +169,7 @@ def delete(place: Place) -> Edits:
             raise EditError("A branch must do something; replace this step, or unwrap the one around it.")
 
 
+@through_quotes
 def set_name(place: Place, name: str | None) -> Edits:
     """Name the result of this step, or take its name away. What reads the old name is not touched; see rename."""
     node, binding = place.node, place.node.binding
@@ -179,6 +192,7 @@ def set_name(place: Place, name: str | None) -> Edits:
     return proved(place, expected, edits)
 
 
+@through_quotes
 def set_argument(place: Place, parameter: str, value: str | int | None) -> Edits:
     """Give an argument of this step's call another value. None leaves it to its default.
 
@@ -204,6 +218,7 @@ def set_argument(place: Place, parameter: str, value: str | int | None) -> Edits
     return proved(place, expected, arguments.with_value(parameter, literal))
 
 
+@through_quotes
 def set_option(place: Place, name: str, value: object) -> Edits:
     """Give df.call_child an option, a JSON value as Python has it; None takes the option away."""
     node = place.node

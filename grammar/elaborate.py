@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.grammar import fold, nodes, syntax
 from pgweave.grammar.calls import Report, as_step, bind, bind_name, build, dangling
-from pgweave.grammar.diagnostics import Edit, Fix, Note
+from pgweave.grammar.diagnostics import Edit, Fix, Note, Severity, finding, rated
 from pgweave.grammar.durofut import BadStep, half_built
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.lexer import DSL_OPERATORS, KNOWN_OPERATORS, QUOTED, WORD
@@ -44,6 +44,14 @@ _EXPRESSION = re.compile(r"~>|\|=>|\?>|!>|@>|\bdf\.")  # what df.explain takes f
 # Types that nothing in df takes, and operators whose result is one of them.
 _FOREIGN_TYPES = frozenset({"interval", "date", "time", "timetz", "timestamp", "timestamptz", "uuid", "bytea"})
 _TESTS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "and", "or", "between and", "like", "ilike", "similar"})
+_CALLED = frozenset({*CALLS, "start", "explain", "setvar"})
+# Names that PostgreSQL reads as values, though they look like those of columns.
+_WITHOUT_TABLE = frozenset(
+    {
+        "current_catalog", "current_date", "current_role", "current_schema", "current_time", "current_timestamp",
+        "current_user", "localtime", "localtimestamp", "session_user", "system_user", "user",
+    }
+)  # fmt: skip
 _SQL_TEXT = re.compile(r"\s*(?:select|insert|update|delete|with|call|values|merge)\b", re.IGNORECASE)
 _DSL_CHARACTERS = frozenset("".join(DSL_OPERATORS))
 # Operators of PostgreSQL that have no meaning between two bare texts, and what people mean who write them there.
@@ -248,6 +256,8 @@ class Elaborator:
                 return BrokenValue(span=expr.span)
             case syntax.Column():
                 return self._column(expr)
+            case syntax.Row():
+                return self._typed(self._opaque(expr), "record")
             case syntax.Chained():
                 return self._chained(expr)
             case _:
@@ -262,6 +272,12 @@ class Elaborator:
         if any(isinstance(value, BrokenValue) for value in operands):
             return BrokenValue(span=expr.span)
         return OpaqueValue(span=expr.span, operands=steps_in(operands))
+
+    def _typed(self, value: Value, kind: str) -> Value:
+        """An opaque value of a type that no argument of a df call can take."""
+        if isinstance(value, OpaqueValue):
+            value.type = kind
+        return value
 
     def _folded(self, expr: syntax.Expr, compute: Callable[[list[Value]], Value | None]) -> Value:
         operands = self._operands(expr)
@@ -293,7 +309,8 @@ class Elaborator:
             shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."
             self.report.add("PW028", expr.span, text=shown)
             return BrokenValue(span=expr.span)
-        return self._opaque(expr)
+        value = self._opaque(expr)
+        return value if self._embedded or name.value in _WITHOUT_TABLE else self._typed(value, "column")
 
     def _chained(self, expr: syntax.Chained) -> Value:
         first, second = expr.first.value.upper(), expr.second.value.upper()
@@ -365,9 +382,7 @@ class Elaborator:
         if symbol in ("+", "-", "*", "/", "%"):
             return self._folded(expr, lambda sides: fold.arithmetic(symbol, sides[0], sides[1], expr.span))
         value = self._opaque(expr)
-        if isinstance(value, OpaqueValue) and symbol in _TESTS:
-            value.type = "boolean"
-        return value
+        return self._typed(value, "boolean") if symbol in _TESTS else value
 
     def _is_misspelt(self, symbol: str, sides: Sequence[Value]) -> bool:
         """Whether this operator on texts and steps can only be a slip: `'a' && 'b'`, `'a' -> 'b'`, `df.sleep(1) ~>> 'b'`."""
@@ -506,15 +521,32 @@ class Elaborator:
             plain = expr.plain_name
             if plain in fold.FUNCTIONS and all(argument.name is None for argument in expr.arguments):
                 return self._folded(expr, lambda values: fold.call(plain, values, expr.span))
+            if plain in _CALLED and not self._embedded:
+                self._without_schema(plain, expr.name.span)
             return self._opaque(expr)
         call = CALLS.get(name)
         arguments = [(argument.name, self._values[argument.value]) for argument in expr.arguments]
+        if name == "ensure_durofut" and [word.value if word else "fut" for word, _ in arguments] == ["fut"]:
+            return self._ensured(expr, arguments[0][1])
         if call is None:
             return self._no_step(expr, name)
         bound = bind(call, arguments, expr.span, self.report)
         if bound is None:
             return BrokenValue(span=expr.span)
         return build(call, bound, expr.span, self.report)
+
+    def _ensured(self, expr: syntax.CallExpr, value: Value) -> Value:
+        """`df.ensure_durofut('SELECT 1')`: what every place of a step does by itself."""
+        node = as_step(value, self.report)
+        if node is None:
+            return BrokenValue(span=expr.span)
+        return StepValue(span=expr.span, node=replace(node, span=expr.span, parens=None))
+
+    def _without_schema(self, name: str, where: Span) -> None:
+        """`sleep(5)`: a warning, since a schema of the search_path may have a function of that name."""
+        fix = Fix(f"Write df.{name}", (Edit(Span(where.start, where.start), "df."),))
+        found = finding("PW013", where, call=name, help=f"Did you mean df.{name}?", fix=fix)
+        self.report.diagnostics.append(rated(found, Severity.WARNING))
 
     def _no_step(self, expr: syntax.CallExpr, name: str) -> Value:
         where = expr.name.span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
-from pgweave.grammar.lexer import DSL_OPERATORS, WORD
+from pgweave.grammar.lexer import DSL_OPERATORS, STRING, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,6 +31,7 @@ _HABITS = {
     "as": "A result is named with |=>: 'SELECT 1' |=> 'one'. Only what is selected takes AS.",
     "then": _IF, "else": _IF, "if": _IF,
     "while": "A loop with a condition is written df.loop(body, condition).",
+    "=>": "A result is named with |=>: 'SELECT 1' |=> 'one'. In a call, => stands behind the name of an argument.",
     ":=": _PLPGSQL, "perform": _PLPGSQL, "return": _PLPGSQL, "declare": _PLPGSQL,
 }  # fmt: skip
 
@@ -51,7 +52,7 @@ def explain(text: str, terminals: Sequence[Token], at: int, accepts: Collection[
     return Expected(
         _operand(terminals, at) if operand else _operator(accepts),
         "the end of the statement" if found is None else _shown(text, found),
-        _operand_help(text, found, before) if operand else _operator_help(found, before, accepts),
+        _operand_help(text, found, before) if operand else _operator_help(text, terminals, at, accepts),
     )
 
 
@@ -117,12 +118,20 @@ def _operand_help(text: str, found: Token | None, before: Token | None) -> str:
     return "Write a step here: SQL in quotes, or a df call."
 
 
-def _operator_help(found: Token | None, before: Token | None, accepts: Collection[str]) -> str:
+def _operator_help(text: str, terminals: Sequence[Token], at: int, accepts: Collection[str]) -> str:
+    found = terminals[at] if at < len(terminals) else None
+    before = terminals[at - 1] if at else None
     if found is None:
         return "Complete the statement."
+    if before is not None and before.kind == STRING and found.kind == WORD and before.end == found.start:
+        return "A quote that belongs to the text is written twice, 'it''s', or the text stands between $$ and $$."
     for word, advice in _HABITS.items():
         if found.value == word or (before is not None and before.kind == WORD and before.value == word):
             return advice
+    if found.value == ":":
+        if before is not None and before.type == "NAME":
+            return f"An argument is named with =>: {_shown(text, before)[1:-1]} => .."
+        return _IF if any(token.value == "?>" for token in terminals[:at]) else "Remove the colon."
     if "TYPE" in accepts:
         return "Write a type, for example jsonb or text."
     if "AS" in accepts and "$END" not in accepts:

@@ -105,6 +105,7 @@ _TOKEN = re.compile(
 _UESCAPE = re.compile(
     r"(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+[uU][eE][sS][cC][aA][pP][eE](?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+'(''|[^'])'"
 )
+_FOREIGN_COMMENT = re.compile(r"(?P<mark>//|#)(?=[ \t]*(?:[A-Za-z]|[\n\r]|\Z))[^\n\r]*+")
 _JUNK = re.compile(f"{IN_TAG}{IN_WORD}*+")
 _UNIT = re.compile("s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|ms", re.IGNORECASE)
 _LOOKALIKE = re.compile("[\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00b4\u00ab\u00bb\u2032\u2033]")
@@ -335,7 +336,8 @@ class _Lexer:
             "}": "a brace outside of quotes",
             "$": "a lone dollar sign",
         }.get(character, f"the character {character!r}")
-        return self._error(finding("PW008", Span(at, at + 1), what=what, help=_STRAY_HELP), at, at + 1)
+        advice = _JSON_HELP if character in "{}" else _STRAY_HELP
+        return self._error(finding("PW008", Span(at, at + 1), what=what, help=advice), at, at + 1)
 
     def _nul(self, at: int, end: int) -> int:
         place = self.text.index("\0", at)
@@ -356,6 +358,8 @@ class _Lexer:
         return self._error(finding("PW008", Span(place, place + 1), what=what, help=advice), at, end)
 
     def _operator(self, at: int, run: str) -> int:
+        if run[0] in "/#" and not self.psql and (foreign := self._foreign_comment(at)):
+            return foreign
         length = operator_length(run)
         symbol = run[:length]
         end = at + length
@@ -374,6 +378,19 @@ class _Lexer:
             self.out.tokens.append(Token(OP, piece, at, at + len(piece)))
             at += len(piece)
         return end
+
+    def _foreign_comment(self, at: int) -> int | None:
+        """Behind a comment as other languages begin it, `// so` or `# so`, after reporting it; None if it is none."""
+        found = _FOREIGN_COMMENT.match(self.text, at)
+        last = self.out.tokens[-1] if self.out.tokens else None
+        operand = last is not None and (last.kind not in (OP, STRING, PUNCT) or last.value in (")", "]"))
+        if found is None or (found["mark"] == "#" and operand):
+            return None
+        span = Span(at, at + len(found["mark"]))
+        what, advice = f"`{found['mark']}` begins no comment", "Begin a comment with `--`, or write it as /* .. */."
+        fix = Fix("Begin it with --", (Edit(span, "--"),), safe=True)
+        self.out.diagnostics.append(finding("PW008", span, what=what, help=advice, fix=fix))
+        return found.end()  # and read on behind it
 
     def _block_comment(self, at: int) -> int:
         end = comment_end(self.text, at, len(self.text))
@@ -480,6 +497,7 @@ class _Lexer:
 
 _NUL = "a NUL character; PostgreSQL text cannot hold one"
 _STRAY_HELP = "Remove it, or put it inside of quotes."
+_JSON_HELP = """JSON is text, and stands in quotes: '{"key": "value"}'."""
 
 
 def split_glued(symbol: str) -> tuple[str, ...]:

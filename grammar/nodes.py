@@ -43,7 +43,9 @@ class Text:
         """Source span of `value[start:end]`, through quotes and escapes."""
         if end <= start:
             return Span(self.locate(start), self.locate(start))
-        return Span(self.locate(start), min(self.locate(end - 1) + 1, self.span.end))
+        last, behind = self.locate(end - 1) + 1, self.locate(end)
+        # The last character may be written with two, as a quote is; what is further away is another literal.
+        return Span(self.locate(start), min(behind if behind == last + 1 else last, self.span.end))
 
 
 @dataclass(frozen=True, slots=True)

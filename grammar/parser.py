@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from lark import Lark, Transformer, UnexpectedToken
-from lark.lexer import Lexer as LarkLexer
+from lark import Transformer, UnexpectedToken
 
-from pgweave.grammar import syntax
+from pgweave.grammar import lalr, syntax
 from pgweave.grammar.calls import Report
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
 from pgweave.grammar.elaborate import Elaborator
@@ -32,6 +30,8 @@ from pgweave.grammar.terminals import assign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lark import Lark
 
 _MAX_ERRORS = 25  # in one statement; a reader mends those first
 _MAX_FINDINGS = 500  # in one text; reading stops there
@@ -265,7 +265,9 @@ class _Statement:
                 if at and at < len(terminals) and terminals[at].type == "SELECT" and _depth(terminals, at) == 0:
                     self._unexpected(terminals, at, error)
                     out.extend(self._whole(terminals[:at]))
-                    rest = terminals[at:]
+                    # Where a step is missing, a SELECT of anything else is SQL without its quotes.
+                    if "NUMBER" not in error.accepts or [token.value for token in terminals[at + 1 : at + 2]] == ["df"]:
+                        rest = terminals[at:]
                     continue
                 rest = self._without_argument(terminals, at, error)
         return out
@@ -344,21 +346,9 @@ def _tree(terminals: list[Token]) -> list[syntax.Expr]:
     return _lark().parse(terminals)  # type: ignore[return-value]
 
 
-class _Feed(LarkLexer):
-    """Hands Lark the terminals that are already there."""
-
-    def __init__(self, lexer_conf: object) -> None:
-        """Lark passes its configuration; the words are ours."""
-
-    def lex(self, data: list[Token]) -> Iterator[Token]:  # type: ignore[override]
-        """Give the terminals one by one."""
-        return iter(data)
-
-
 @cache
 def _lark() -> Lark:
-    grammar = files("pgweave.grammar").joinpath("df.lark").read_text(encoding="utf-8")
-    return Lark(grammar, start="statement", parser="lalr", lexer=_Feed, transformer=_Builder(), keep_all_tokens=True)
+    return lalr.parser(_Builder())
 
 
 class _Builder(Transformer[Token, "list[syntax.Expr]"]):
@@ -393,7 +383,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
         return syntax.Parens(children[0].start, children[1], children[2].end)
 
     def row(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
-        return syntax.Unknown(children[0].start, children[-1].end, self.statement(children))
+        return syntax.Row(children[0].start, children[-1].end, self.statement(children))
 
     def elements(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
         return syntax.Array(children[0].start, self.statement(children), children[-1].end)

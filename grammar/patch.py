@@ -9,13 +9,14 @@ from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Severity
 from pgweave.grammar.nodes import same
 from pgweave.grammar.parser import parse
-from pgweave.grammar.places import with_child
+from pgweave.grammar.places import is_in_json, with_child
 from pgweave.grammar.span import Source, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pgweave.grammar.nodes import Definition, Module, Node
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Definition, Node
     from pgweave.grammar.parser import Parsed
     from pgweave.grammar.places import Place
 
@@ -43,33 +44,41 @@ def proved(place: Place, expected: Node, edits: Iterable[Edit]) -> Edits:
     module = place.module
     definition = replace(place.definition, node=_in_tree(place, expected, smallest))
     definitions = (*module.definitions[: place.index], definition, *module.definitions[place.index + 1 :])
-    return _proved(module, definitions, smallest)
+    return _proved(place, definitions, smallest)
 
 
 def proved_definition(place: Place, expected: Definition, edits: Iterable[Edit]) -> Edits:
     """The same for a change all over one workflow."""
     module = place.module
     definitions = (*module.definitions[: place.index], expected, *module.definitions[place.index + 1 :])
-    return _proved(module, definitions, _smallest(place.text, edits))
+    return _proved(place, definitions, _smallest(place.text, edits))
 
 
-def _proved(module: Module, definitions: tuple[Definition, ...], edits: Edits) -> Edits:
-    name, text = module.source.name, module.source.text
-    parsed = parse(Source(name, apply(text, edits)))
+def _proved(place: Place, definitions: tuple[Definition, ...], edits: Edits) -> Edits:
+    module = place.module
+    parsed = parse(Source(module.source.name, apply(module.source.text, edits)))
+    errors, before = _errors(parsed), _errors(parse(module.source))
     if not same(parsed.module.definitions, definitions) or not same(parsed.module.variables, module.variables):
-        raise EditError(_reason(parsed))
-    if _errors(parsed) > 0 and _errors(parsed) > _errors(parse(module.source)):
-        raise EditError(_reason(parsed))
+        raise EditError(_reason(place, errors if len(errors) > len(before) else []))
+    if len(errors) > len(before):
+        raise EditError(_reason(place, errors))
     return edits
 
 
-def _errors(parsed: Parsed) -> int:
-    return sum(finding.severity is Severity.ERROR for finding in parsed.diagnostics)
+def _errors(parsed: Parsed) -> list[Diagnostic]:
+    return [finding for finding in parsed.diagnostics if finding.severity is Severity.ERROR]
 
 
-def _reason(parsed: Parsed) -> str:
-    limits = [finding.title for finding in parsed.diagnostics if finding.code in ("PW010", "PW011", "PW012")]
-    return limits[0] if limits else "This step cannot be edited where it stands: inside of quotes, or computed."
+def _reason(place: Place, errors: Sequence[Diagnostic]) -> str:
+    """Why not, in one sentence. errors: what the program would be refused for."""
+    limits = [error.title for error in errors if error.code in ("PW010", "PW011", "PW012")]
+    if limits:
+        return limits[0]
+    if is_in_json(place):
+        return "This step is part of Durofut JSON; write that JSON as df calls first."
+    if errors and errors[0].code not in ("PW001", "PW002", "PW003", "PW004"):
+        return f"The program would be refused: {errors[0].title.removesuffix('.')}."
+    return "This step is computed from several texts; write it as one step first."
 
 
 def _smallest(text: str, edits: Iterable[Edit]) -> Edits:

@@ -169,13 +169,14 @@ def place_at(module: Module, start: int, end: int | None = None) -> Place | None
     wanted = Span(start, start + 1 if end is None else end)
     found: Place | None = None
     for place in places(module):
-        span = place.node.outer if _in_json(place) else place.outer
+        span = place.node.outer if is_in_json(place) else place.outer
         if wanted in span and (found is None or span in found.outer):
             found = place
     return found
 
 
-def _in_json(place: Place) -> bool:
+def is_in_json(place: Place) -> bool:
+    """Whether it is a step below one that is written as Durofut JSON."""
     return place.parent is not None and place.text.startswith("{", place.parent.node.span.start)
 
 

@@ -16,6 +16,7 @@ from pgweave.grammar.lexer import STRING, lex
 from pgweave.grammar.nodes import Text, children
 from pgweave.grammar.patch import EditError, Edits, proved_definition, reworded
 from pgweave.grammar.places import with_child
+from pgweave.grammar.quoted import through_quotes
 from pgweave.grammar.span import Span
 from pgweave.grammar.template import scan_raw, scan_sql
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.places import Place
 
 
+@through_quotes
 def rename(place: Place, new: str) -> Edits:
     """Rename the result of the step at `place`, and every `$name` of the same graph that means it.
 

@@ -62,6 +62,12 @@ class Unknown(Expr):
         return self.parts
 
 
+class Row(Unknown):
+    """`(1, 2)`."""
+
+    __slots__ = ()
+
+
 class Broken(Expr):
     """Something that has already been reported."""
 

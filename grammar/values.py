@@ -104,7 +104,8 @@ class PartialIf(_Value):
 class OpaqueValue(_Value):
     """Only the database can tell. operands: the steps inside that are known all the same.
 
-    type: if it is known and neither text nor a number nor jsonb, so that no argument of a df call can take it.
+    type: if it is known and neither text nor a number nor jsonb, so that no argument of a df call can take it;
+    `column` for the name of a column where there is no table.
     """
 
     operands: tuple[Node, ...] = ()
@@ -159,6 +160,9 @@ def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:
     return tuple(found)
 
 
+_TYPE_WORDS = {"boolean": "true or false", "record": "a row of several values", "column": "the name of a column"}
+
+
 def describe(value: Value) -> str:
     """What a value is, in the words of a diagnostic: `a number`."""
     match value:
@@ -184,8 +188,8 @@ def describe(value: Value) -> str:
             return "a step"
         case PartialIf():
             return "a half-built if"
-        case OpaqueValue() if value.type == "boolean":
-            return "true or false"
+        case OpaqueValue() if value.type in _TYPE_WORDS:
+            return _TYPE_WORDS[value.type]
         case OpaqueValue() if value.type:
             return f"of type {value.type}"
         case _:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from math import inf
 from typing import TYPE_CHECKING
 
-from pgweave.compiler.checks.results import path_behind
+from pgweave.compiler.checks.results import path_behind, with_path
 from pgweave.compiler.checks.starts import INSTANCE_ID
 from pgweave.compiler.reads import Slot
 from pgweave.grammar import nodes
@@ -108,12 +108,13 @@ def child_result_path(subject: Subject) -> Iterator[Diagnostic]:
         reference, placeholder = read.reference, read.reference.placeholder
         if placeholder is None or placeholder.column is None or reference.text is None:
             continue
-        name, end = reference.name, placeholder.span.end
+        name, end, span = reference.name, placeholder.span.end, reference.span
         path = path_behind(reference)
         if path is not None and placeholder.column == "result":
             keys = [part for part in re.split(r"[.\[\]]+", path) if part]
             better = f"(${name}.result)::jsonb #> '{{{','.join(keys)}}}'"
             label, end = f"`{path}` is no part of the name, and stays in the SQL", end + len(path)
+            span = with_path(reference, path)
         elif any(placeholder.column not in (one.names or ()) for one in results) and not placeholder.nullable:
             wanted = "rows" if placeholder.column == "rows" else f"rows,0,{placeholder.column}"
             better = f"(${name}.result)::jsonb #> '{{{wanted}}}'"
@@ -123,7 +124,7 @@ def child_result_path(subject: Subject) -> Iterator[Diagnostic]:
         fix = None
         if reference.slot is Slot.SQL:
             fix = subject.rewrite("Look under result", reference.text, placeholder.span.start, end, f"({better})")
-        yield finding("PW607", reference.span, label=label, help=f"Write `{better}`.", fix=fix)
+        yield finding("PW607", span, label=label, help=f"Write `{better}`.", fix=fix)
 
 
 def timeout_too_short(subject: Subject) -> Iterator[Diagnostic]:

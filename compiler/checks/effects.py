@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pgweave.compiler.flow import Step
     from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.sqltree import Message
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.span import Span
@@ -28,9 +29,9 @@ def at_least_once_effect(subject: Subject) -> Iterator[Diagnostic]:
         return
     for step in subject.facts.of(nodes.Sql):
         statement = subject.facts.statement(step)
-        label = _not_repeatable(statement) if statement is not None and statement.tree is not None else None
-        if label is not None:
-            advice = "Make it repeatable: ON CONFLICT DO NOTHING with a key of {sys_instance_id} and the step."
+        said = _not_repeatable(statement) if statement is not None and statement.tree is not None else None
+        if said is not None:
+            label, advice = said
             yield finding("PW501", _first_word(step), label=label, help=advice)
     for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
         node = step.node
@@ -42,23 +43,61 @@ def at_least_once_effect(subject: Subject) -> Iterator[Diagnostic]:
             yield finding("PW501", subject.call_name(node), label=label, help=advice)
 
 
-def _not_repeatable(statement: Statement) -> str | None:
+def _not_repeatable(statement: Statement) -> tuple[str, str] | None:
+    """What a second run would do, and what to do about it; None for a statement that may as well run twice."""
     match statement.kind:
-        case "insert_stmt" if not statement.body.HasField("on_conflict_clause"):
-            return "inserts the same rows again"
-        case "update_stmt":
-            for target in statement.body.target_list:
-                column = target.res_target.name
-                names = [
-                    found.fields[-1].string.sval
-                    for name, found in sqltree.walk(target.res_target.val)
-                    if name == "ColumnRef"
-                ]
-                if column in names and target.res_target.val.WhichOneof("node") == "a_expr":
-                    return f"changes {column} again, by its own value"
-            return None
+        case "insert_stmt" if not statement.body.HasField("on_conflict_clause") and not _runs_dry(statement):
+            advice = "Make it repeatable: ON CONFLICT DO NOTHING with a key of {sys_instance_id} and the step."
+            return "inserts the same rows again", advice
+        case "update_stmt" if (column := _moved_on(statement.body)) is not None:
+            advice = "Guard it by what it changes: let it set a state as well, and ask for the old one in WHERE."
+            return f"changes {column} again, by its own value", advice
         case _:
             return None
+
+
+def _runs_dry(statement: Statement) -> bool:
+    """Whether an INSERT finds nothing the second time: it moves what it deletes, or leaves out what is there."""
+    target = statement.body.relation.relname
+    for name, found in sqltree.walk(statement.body):
+        if name == "DeleteStmt":
+            return True
+        if name == "BoolExpr" and sqltree.enumerated(found, "boolop") == "NOT_EXPR":
+            links = [item.sub_link for item in found.args if item.WhichOneof("node") == "sub_link"]
+            if any(target in sqltree.relations(link) for link in links):
+                return True
+    return False
+
+
+def _moved_on(update: Message) -> str | None:
+    """A column that is set from its own value; None if there is none, or the row is no longer found once it is set."""
+    moved: str | None = None
+    constants: dict[str, Message] = {}
+    for target in update.target_list:
+        column, value = target.res_target.name, target.res_target.val
+        if value.WhichOneof("node") == "a_const":
+            constants[column] = value.a_const
+        elif value.WhichOneof("node") == "a_expr" and column in _columns_in(value):
+            moved = moved or column
+    guards = [update.where_clause]
+    if update.where_clause.WhichOneof("node") == "bool_expr":
+        both = sqltree.enumerated(update.where_clause.bool_expr, "boolop") == "AND_EXPR"
+        guards = list(update.where_clause.bool_expr.args) if both else []
+    return None if any(_is_guard(guard, constants) for guard in guards) else moved
+
+
+def _is_guard(condition: Message, constants: dict[str, Message]) -> bool:
+    """`state = 'queued'`, where the statement sets the state to another constant."""
+    if condition.WhichOneof("node") != "a_expr" or sqltree.operator(condition.a_expr) != "=":
+        return False
+    column, value = _columns_in(condition.a_expr.lexpr), condition.a_expr.rexpr
+    if len(column) != 1 or value.WhichOneof("node") != "a_const" or column[0] not in constants:
+        return False
+    return sqltree.constant(constants[column[0]]) != sqltree.constant(value.a_const)
+
+
+def _columns_in(expression: Message) -> list[str]:
+    return [found.fields[-1].string.sval for name, found in sqltree.walk(expression) if name == "ColumnRef"]
 
 
 def _first_word(step: Step) -> Span:
@@ -75,6 +114,8 @@ def session_state(subject: Subject) -> Iterator[Diagnostic]:
         if said is not None:
             title, label, advice = said
             yield finding("PW502", _first_word(step), title=title, label=label, help=advice)
+        elif statement is not None and statement.kind == "select_stmt" and "advisory" in statement.text.lower():
+            yield from _session_lock(step, statement)
 
 
 _OWN = "each step is a session and a transaction of its own"
@@ -116,14 +157,23 @@ def _left_behind(statement: Statement) -> tuple[str, str, str] | None:
             return _TEMPORARY
         case "variable_set_stmt":
             return _SETTING
-        case "select_stmt" if "advisory" in statement.text.lower():
-            names = [sqltree.called(call) for name, call in sqltree.walk(body) if name == "FuncCall"]
-            if any(_LOCKING.match(name) for name in names):
-                advice = "Use pg_advisory_xact_lock in the statement that needs it, or a row as the lock."
-                return "A session lock is not kept from step to step", _OWN, advice
-            return None
         case kind:
             return _LEFT.get(kind)
+
+
+def _session_lock(step: Step, statement: Statement) -> Iterator[Diagnostic]:
+    """A lock that a session takes, and that nobody gives back."""
+    node = step.node
+    assert isinstance(node, nodes.Sql)
+    for name, call in sqltree.walk(statement.body):
+        if name == "FuncCall" and _LOCKING.match(function := sqltree.called(call)):
+            title = "A session lock is not kept from step to step"
+            advice = "Use pg_advisory_xact_lock in the statement that needs it, or a row as the lock."
+            start = statement.offset(call.location)
+            yield finding(
+                "PW502", node.query.span_of(start, start + len(function)), title=title, label=_OWN, help=advice
+            )
+            return
 
 
 _VOLATILE = frozenset(

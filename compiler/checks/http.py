@@ -83,3 +83,11 @@ def unchecked(subject: Subject) -> Iterator[Diagnostic]:
         test = f"'SELECT ${name}.ok' ?> (go on) !> (what then?)"
         advice = f"Test it: {test}." if binding else f"Name it (`|=> '{name}'`), and test {test}."
         yield finding("PW406", subject.call_name(step.node), help=advice)
+
+
+def body_of_a_get(subject: Subject) -> Iterator[Diagnostic]:
+    """PW408. A GET with a body: it is sent, and what the server makes of it nobody has agreed on (RFC 9110, 9.3.1)."""
+    for step in subject.facts.of(nodes.Http):
+        node = step.node
+        if isinstance(node, nodes.Http) and node.method == "GET" and node.body is not None:
+            yield finding("PW408", node.body.span)

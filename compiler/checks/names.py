@@ -80,11 +80,7 @@ def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
             name=name,
             sigil="" if tested else "$",
             label=label,
-            notes=tuple(
-                Note(binding.span, f"`{name}` is bound here")
-                for step in binders[:3]
-                if (binding := step.node.binding) is not None
-            ),
+            notes=_bound(binders, name),
         )
         yield rated(found, Severity.ERROR) if certain else found
 
@@ -222,3 +218,31 @@ def _has_its_own(step: Step) -> bool:
             return limit is not None
         case _:
             return False
+
+
+def forgotten_name(subject: Subject) -> Iterator[Diagnostic]:
+    """PW217. A name that is kept here and not on pg_durable: of a pause, or by a loop that is the whole workflow."""
+    if not subject.portable:
+        return
+    facts = subject.facts
+    whole = isinstance(facts.root.node, nodes.Loop)
+    for read in facts.flow.reads:
+        name, span = read.reference.name, read.reference.span
+        binders = facts.binders(read)
+        pauses = [one for one in binders if isinstance(one.node, nodes.Sleep | nodes.WaitSchedule)]
+        if pauses:
+            call = "df.sleep" if isinstance(pauses[0].node, nodes.Sleep) else "df.wait_for_schedule"
+            title = f"On pg_durable {call} has no result that a name could keep"
+            label = f"`${name}` stays as it is written there"
+            advice = "Do without it: a pause has nothing to tell."
+            yield finding("PW217", span, title=title, label=label, help=advice, notes=_bound(pauses, name))
+        elif whole and (earlier := [one for one in binders if one not in read.first]):
+            title = "On pg_durable a loop that is the whole workflow forgets its names before each turn"
+            advice = "Put a step before the loop, 'SELECT' ~> @> (..): then it keeps them there as well."
+            label = f"`{name}` is of an earlier turn"
+            yield finding("PW217", span, title=title, label=label, help=advice, notes=_bound(earlier, name))
+
+
+def _bound(steps: list[Step], name: str) -> tuple[Note, ...]:
+    bindings = [step.node.binding for step in steps[:3]]
+    return tuple(Note(binding.span, f"`{name}` is bound here") for binding in bindings if binding is not None)

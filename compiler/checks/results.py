@@ -107,8 +107,13 @@ def nested_path(subject: Subject) -> Iterator[Diagnostic]:
             continue
         keys = ",".join(part for part in re.split(r"[.\[\]]+", rest) if part)
         value = f"${read.reference.name}" + (f".{placeholder.column}" if placeholder.column else "")
-        advice = f"Reach into JSON with PostgreSQL's operators: `({value})::jsonb #>> '{{{keys}}}'`."
-        yield finding("PW204", read.reference.span, name=read.reference.name, rest=rest, help=advice)
+        better = f"({value})::jsonb #>> '{{{keys}}}'"
+        advice = f"Reach into JSON with PostgreSQL's operators: `{better}`."
+        text, end = read.reference.text, placeholder.span.end + len(rest)
+        edit = (placeholder.span.start, end, f"({better})")
+        fix = None if text is None else subject.rewrite("Reach into the JSON", text, *edit)
+        span = with_path(read.reference, rest)
+        yield finding("PW204", span, name=read.reference.name, rest=rest, help=advice, fix=fix)
 
 
 _PATH = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])+")
@@ -123,6 +128,14 @@ def path_behind(reference: Reference) -> str | None:
     if found is None or (placeholder.column is None and not found.group().startswith("[")):
         return None
     return found.group()
+
+
+def with_path(reference: Reference, path: str) -> Span:
+    """Where a placeholder stands, with the path behind it."""
+    assert reference.text is not None
+    assert reference.placeholder is not None
+    start, end = reference.placeholder.span.start, reference.placeholder.span.end
+    return reference.text.span_of(start, end + len(path))
 
 
 def bare_multi_column(subject: Subject) -> Iterator[Diagnostic]:
@@ -311,7 +324,12 @@ def _compared(subject: Subject, step: Step, statement: Statement, expression: ob
         written = subject.written(span)
         better = f"Write `{_COMPARING[symbol]}`" if symbol in _COMPARING else f"Write `coalesce({written}, ..)`"
         advice = f"{better}, or leave the `?` away if there is always a value."
-        yield finding("PW209", span, written=written, operator=symbol, name=placeholder.name, help=advice)
+        fix = None
+        if symbol in _COMPARING:
+            start = statement.offset(expression.location)  # type: ignore[attr-defined]
+            new = _COMPARING[symbol]
+            fix = subject.rewrite(f"Write {new}", step.node.query, start, start + len(symbol), new)
+        yield finding("PW209", span, written=written, operator=symbol, name=placeholder.name, help=advice, fix=fix)
 
 
 def join_result_access(subject: Subject) -> Iterator[Diagnostic]:
@@ -349,3 +367,34 @@ def _beyond_the_end(reference: Reference, join: Step) -> Iterator[Diagnostic]:
         label="`a & b & c` is an array of an array: [[a, b], c]" if nested else "elements count from 0",
         help="Use df.join3(a, b, c) for three, or name each branch and read that.",
     )
+
+
+def never_any_rows(subject: Subject) -> Iterator[Diagnostic]:
+    """PW218. df.if_rows asks for the rows of what has none: not the result of SQL, or of a statement that returns nothing."""
+    for step in subject.facts.of(nodes.IfRows):
+        for read in subject.facts.reads_of(step):
+            results = subject.facts.bound(read)
+            name, notes = read.reference.name, tuple(_bound_here(results))
+            if results and all(result.form in (Form.OBJECT, Form.ARRAY) for result in results):
+                title = f"df.if_rows asks for rows, and `{name}` is no result of SQL"
+                label, advice = (
+                    "the step fails here",
+                    f"Test it in a step of its own: 'SELECT ..' with `${name}` in it.",
+                )
+                if results[0].form is Form.OBJECT and results[0].names:
+                    advice = f"Test what it has: 'SELECT ${name}.{results[0].names[-1]} ..', then `?>` and `!>`."
+            elif results and all(
+                result.form is Form.ROWS and subject.facts.rows(result) is Rows.NONE for result in results
+            ):
+                title = f"`{name}` never has rows: its statement returns none"
+                label, statement = "always takes the last branch", subject.facts.statement(results[0].step)
+                writes = statement is not None and statement.kind in ("insert_stmt", "update_stmt", "delete_stmt")
+                advice = "Add RETURNING to the statement." if writes else "Ask in a query, and test its result."
+            else:
+                continue
+            yield finding("PW218", read.reference.span, title=title, label=label, help=advice, notes=notes)
+
+
+def _bound_here(results: tuple[Result, ...]) -> Iterator[Note]:
+    for result in results[:3]:
+        yield Note(_named(result.step), "this is what it tests")

@@ -71,11 +71,12 @@ def _asks_for_rows(statement: Statement) -> bool:
 def eternal_loop(subject: Subject) -> Iterator[Diagnostic]:
     """PW302. A loop without an end that never waits; on pg_durable also one that reaches its limit of turns.
 
-    Not inside a race: whoever wins it ends the loop.
+    Not inside a race: whoever wins it ends the loop. Not where `@>` has swallowed too little: that has its own finding.
     """
     facts = subject.facts
+    swallowed = _swallowed(facts)
     for step in facts.of(nodes.Loop):
-        if facts.ends(step) or step.node.condition is not None:  # type: ignore[union-attr]
+        if facts.ends(step) or step.node.condition is not None or step in swallowed:  # type: ignore[union-attr]
             continue
         if any(isinstance(outer.node, nodes.Race | nodes.Opaque) for outer in facts.around(step)):
             continue
@@ -103,12 +104,17 @@ def eternal_loop(subject: Subject) -> Iterator[Diagnostic]:
 def unreachable(subject: Subject) -> Iterator[Diagnostic]:
     """PW303. A step behind one that never ends. Not where `@>` has swallowed too little: that has its own finding."""
     facts = subject.facts
-    swallowed = {loop for row in facts.operator_rows for loop in grouping.swallowing(facts, row)}
+    swallowed = _swallowed(facts)
     for step in sorted(facts.unreached, key=facts.order.__getitem__):
         before, what, advice = _blocking(facts, step)
         if before is None or any(outer in facts.unreached for outer in facts.around(step)) or before in swallowed:
             continue
         yield finding("PW303", step.node.outer, what=what, help=advice)
+
+
+def _swallowed(facts: Facts) -> set[Step]:
+    """Loops that repeat less than they seem to."""
+    return {loop for row in facts.operator_rows for loop in grouping.swallowing(facts, row)}
 
 
 def _blocking(facts: Facts, step: Step) -> tuple[Step | None, str, str]:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pgweave.compiler import sqltree
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Note, finding
+from pgweave.grammar.embedded import Form, form_of
+from pgweave.grammar.lexer import PUNCT, WORD, lex
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pgweave.compiler.facts import Facts
     from pgweave.compiler.flow import Step
     from pgweave.compiler.subject import Shared, Subject
     from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.lexer import Token
 
 INSTANCE_ID = re.compile("[0-9a-f]{8}")
 MAX_NOTES, MAX_NAMES = 20, 6  # members of one cycle that are shown: with a caret, and in one line
+ADVICE = "Wait before it starts again (df.sleep, df.wait_for_schedule), or make it a loop: @> (..)."
 _TAKES_ID = frozenset(
     f"df.{name}"
     for name in (
@@ -73,7 +77,68 @@ def caller_transaction(subject: Subject) -> Iterator[Diagnostic]:
         note = Note(before[-1].span, "set in the caller's transaction")
         start = definition.span.start
         head = subject.written(definition.span).find("(")
-        yield finding("PW507", Span(start, start + head) if head > 0 else definition.span, notes=(note,))
+        span = Span(start, start + head) if head > 0 else definition.span
+        title = "A start in a transaction of its own does not see what this transaction has set"
+        label, advice = (
+            "sees only variables that are committed",
+            "Commit after df.setvar, or leave transaction_mode out.",
+        )
+        yield finding("PW507", span, title=title, label=label, help=advice, notes=(note,))
+
+
+def waited_for_before_commit(subject: Subject) -> Iterator[Diagnostic]:
+    """PW507. A script waits for an instance in the very transaction that starts it: nobody sees it before the commit."""
+    definition = subject.facts.definition
+    if form_of(subject.module.source.name) is not Form.SQL or definition.transaction_mode == "new":
+        return
+    place = subject.shared.once(_vain_waits).get(definition.span)
+    if place is not None:
+        yield finding(
+            "PW507",
+            place,
+            title="This waits for an instance that is not there yet",
+            label="the start takes effect when this transaction commits",
+            help="Commit between the two.",
+            notes=(Note(Span(definition.span.start, definition.span.start + len("df.start")), "started here"),),
+        )
+
+
+_BEGINS, _ENDS = frozenset({"begin", "start"}), frozenset({"commit", "end", "rollback", "abort"})
+
+
+def _vain_waits(shared: Shared) -> dict[Span, Span]:
+    """For the span of a workflow in a script where its own transaction waits for it."""
+    found: dict[Span, Span] = {}
+    starts = deque(sorted(one.span for one in shared.module.definitions))
+    begun: list[Span] = []
+    open_ = False
+    for statement in statements(lex(shared.module.source.text, psql=True).tokens):
+        words = [token.value for token in statement if token.kind == WORD]
+        if words and statement[0].kind == WORD and words[0] in (_BEGINS | _ENDS):
+            open_, begun = words[0] in _BEGINS, []
+        if not open_:
+            begun = []
+        while starts and starts[0].start < statement[-1].end:
+            begun.append(starts.popleft())
+        for at, token in enumerate(statement):
+            waits = token.value == "wait_for_completion" and at > 1 and statement[at - 2].value == "df"
+            if waits and begun:  # said once, of the start that is nearest
+                found.setdefault(begun[-1], Span(statement[at - 2].start, token.end))
+    return found
+
+
+def statements(tokens: list[Token]) -> Iterator[list[Token]]:
+    """The tokens of each statement of a script."""
+    statement: list[Token] = []
+    for token in tokens:
+        if token.kind == PUNCT and token.value == ";":
+            if statement:
+                yield statement
+            statement = []
+        else:
+            statement.append(token)
+    if statement:
+        yield statement
 
 
 def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
@@ -91,17 +156,23 @@ def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
     if len(names) > MAX_NAMES:
         label = f"`{names[0]}`, and after {len(names) - 2} others itself"
     notes = tuple(Note(place, f"`{name}` starts the next here") for name, place in others[:MAX_NOTES])
-    advice = "Wait before it starts again (df.sleep, df.wait_for_schedule), or make it a loop: @> (..)."
-    yield finding("PW605", span, label=f"starts {label}", help=advice, notes=notes)
+    yield finding("PW605", span, label=f"starts {label}", help=ADVICE, notes=notes)
 
 
-Edges: TypeAlias = "dict[str, list[tuple[str, Span]]]"
+Place = TypeVar("Place")
+Edges: TypeAlias = "dict[str, list[tuple[str, Place]]]"
+"""For a label each label that it starts, and where."""
 
 
-def _cycles(shared: Shared) -> Edges:
+def _cycles(shared: Shared) -> Edges[Span]:
     """For the first member of each cycle: every member with the place where it starts the next one."""
-    edges = _without_ends(_started(shared))
-    found: Edges = {}
+    return cycles(_started(shared))
+
+
+def cycles(started: Edges[Place]) -> Edges[Place]:
+    """For the first member of each cycle: every member with the place where it starts the next one."""
+    edges = _without_ends(started)
+    found: Edges[Place] = {}
     members: set[str] = set()
     for start in edges:
         path = _cycle(start, edges) if start not in members else None
@@ -111,7 +182,7 @@ def _cycles(shared: Shared) -> Edges:
     return found
 
 
-def _without_ends(edges: Edges) -> Edges:
+def _without_ends(edges: Edges[Place]) -> Edges[Place]:
     """Leave out, again and again, whoever starts nobody that is left: they are on no cycle."""
     started_by: dict[str, list[str]] = {}
     left = {name: len(starts) for name, starts in edges.items()}
@@ -131,10 +202,14 @@ def _without_ends(edges: Edges) -> Edges:
     }
 
 
-def _started(shared: Shared) -> dict[str, list[tuple[str, Span]]]:
-    """For each labelled workflow of a text the labels that it starts before it has waited, and where."""
-    found: dict[str, list[tuple[str, Span]]] = {}
-    for facts in shared.facts:
+def _started(shared: Shared) -> Edges[Span]:
+    return started(shared.facts)
+
+
+def started(many: Iterable[Facts]) -> Edges[Span]:
+    """For each labelled workflow the labels that it starts before it has waited, and where."""
+    found: Edges[Span] = {}
+    for facts in many:
         if facts.definition.label is not None and (starts := list(_starts(facts))):
             found.setdefault(facts.definition.name, []).extend(starts)
     return found
@@ -173,9 +248,9 @@ def _waits_before(facts: Facts, step: Step) -> bool:
     return False
 
 
-def _cycle(start: str, edges: Edges) -> list[tuple[str, Span]] | None:
+def _cycle(start: str, edges: Edges[Place]) -> list[tuple[str, Place]] | None:
     """The shortest way from a label back to itself: each member with the place where it starts the next one."""
-    came: dict[str, tuple[str, Span]] = {}  # for each label who starts it, and where
+    came: dict[str, tuple[str, Place]] = {}  # for each label who starts it, and where
     queue = deque([start])
     while queue:
         name = queue.popleft()
@@ -189,7 +264,7 @@ def _cycle(start: str, edges: Edges) -> list[tuple[str, Span]] | None:
     return None
 
 
-def _way_back(start: str, came: dict[str, tuple[str, Span]]) -> list[tuple[str, Span]]:
+def _way_back(start: str, came: dict[str, tuple[str, Place]]) -> list[tuple[str, Place]]:
     way = [came[start]]
     while way[-1][0] != start:
         way.append(came[way[-1][0]])

@@ -15,6 +15,8 @@ from pgweave.grammar.template import Context
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pgweave.compiler.facts import Facts
+    from pgweave.compiler.flow import Read
     from pgweave.compiler.reads import Reference
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
@@ -31,7 +33,8 @@ _QUOTES = {
 def placeholder_in_literal(subject: Subject) -> Iterator[Diagnostic]:
     """PW205. On pg_durable a value is written with its quotes, wherever it stands; here it is written as text inside.
 
-    Only names that some step binds: any other dollar in quotes means itself, there as here.
+    Only names that some step binds: any other dollar in quotes means itself, there as here. Not numbers and booleans,
+    which are written bare.
     """
     if not subject.portable:
         return
@@ -40,7 +43,7 @@ def placeholder_in_literal(subject: Subject) -> Iterator[Diagnostic]:
         if reference.slot is not Slot.SQL or reference.placeholder is None or read.undefined:
             continue
         quotes = _QUOTES.get(reference.placeholder.context)
-        if quotes is not None:
+        if quotes is not None and not _fits(subject.facts, read, _BARE):
             written = subject.written(reference.span)
             yield finding("PW205", reference.span, written=written, example=quotes[0], help=quotes[1].format(written))
 
@@ -107,13 +110,33 @@ def json_splice(subject: Subject) -> Iterator[Diagnostic]:
     if not subject.portable:
         return
     for read in subject.facts.flow.reads:
-        if not read.undefined and _spliced(read.reference):
+        if not read.undefined and _spliced(read.reference) and not _fits(subject.facts, read, _HARMLESS):
             yield _splice(subject, read.reference)
     declared = subject.declared
     for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
         for reference in reads.variables(step.node):
             if reference.name in declared and reference.slot is Slot.BODY and _looks_like_json(reference):
                 yield _splice(subject, reference)
+
+
+_BARE = frozenset({"bool", "int2", "int4", "int8", "integer", "bigint", "float4", "float8"})
+_HARMLESS = _BARE | {"numeric", "date", "uuid"}
+
+
+def _fits(facts: Facts, read: Read, types: frozenset[str]) -> bool:
+    """Whether a value is certainly of one of these types, or has been encoded by a function."""
+    placeholder = read.reference.placeholder
+    results = facts.bound(read)
+    if placeholder is None or placeholder.star or not results:
+        return False
+    for result in results:
+        columns = result.columns or ()
+        chosen = (
+            columns[:1] if placeholder.column is None else [one for one in columns if one.name == placeholder.column]
+        )
+        if not chosen or not (chosen[0].type in types or chosen[0].encoded):
+            return False
+    return True
 
 
 def _spliced(reference: Reference) -> bool:
@@ -132,7 +155,7 @@ def _looks_like_json(reference: Reference) -> bool:
 def _splice(subject: Subject, reference: Reference) -> Diagnostic:
     written = subject.written(reference.span)
     if reference.slot is Slot.URL:
-        title, advice = "a URL", f"Encode it in a step before, and put only that into the URL: `{written}`."
+        title, advice = "a URL", "Encode it in the step that gives it, by a function such as url_encode(..)."
         label = "a space, `&` or `?` in the value changes the URL"
     else:
         title, advice = "JSON", "Build the body in a step before: 'SELECT jsonb_build_object(..)', and send `$that`."

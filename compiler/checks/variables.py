@@ -101,7 +101,7 @@ def variable_as_result(subject: Subject) -> Iterator[Diagnostic]:
         yield finding("PW213", read.reference.span, name=name, fix=fix)
 
 
-_REFERENCE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_REFERENCE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?|\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 def constant_only_slot(subject: Subject) -> Iterator[Diagnostic]:
@@ -112,7 +112,7 @@ def constant_only_slot(subject: Subject) -> Iterator[Diagnostic]:
         if found is None:
             continue
         if isinstance(step.node, nodes.IfRows) and found.group().startswith("$"):
-            advice = f"Write the bare name: df.if_rows('{found.group()[1:]}', ..)."
+            advice = f"Write the bare name: df.if_rows('{found.group()[1:].split('.')[0]}', ..)."
         span = text.span_of(found.start(), found.end())
         yield finding("PW508", span, slot=slot, written=found.group(), help=advice)
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pgweave.compiler import words
-from pgweave.compiler.checks.results import column_span, path_behind
+from pgweave.compiler.checks.results import column_span, path_behind, with_path
 from pgweave.compiler.outcomes import SIGNAL
 from pgweave.compiler.reads import Slot
 from pgweave.grammar import nodes
@@ -74,7 +74,7 @@ def _payload(subject: Subject, read: Read) -> Diagnostic | None:
         )
         fix = subject.rewrite("Reach into the JSON", text, placeholder.span.start, end + len(path), better)
         label = f"`{path}` is no part of the name, and stays in the SQL"
-        return finding("PW402", reference.span, label=label, help=f"Write `{better}`.", fix=fix)
+        return finding("PW402", with_path(reference, path), label=label, help=f"Write `{better}`.", fix=fix)
     if column is not None and column not in _ENVELOPE:
         better = f"((${name}.data)::jsonb ->> '{column}')"
         sql = reference.slot is Slot.SQL
@@ -174,5 +174,7 @@ def early_signal(subject: Subject) -> Iterator[Diagnostic]:
         return
     for step in subject.facts.of(nodes.Signal):
         looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
-        if subject.facts.preceded(step) is not None or looped:
-            yield finding("PW404", subject.call_name(step.node))
+        if subject.facts.preceded(step) is not None:
+            yield finding("PW404", subject.call_name(step.node), label="other steps run before it")
+        elif looped:
+            yield finding("PW404", subject.call_name(step.node), label="between two turns of the loop nobody waits")

@@ -2,7 +2,7 @@
 
 In: a program and a connection. Out: findings with the server's own words, at their place in the file. Every step is
 prepared in the order in which it runs, and nothing is executed but DDL, so that later steps find what earlier ones
-make; a companion NAME.setup.sql comes first. All of it in one transaction that is always rolled back.
+make. A companion NAME.setup.sql comes first, then the DDL that stands before a workflow in its own file. All of it in one transaction that is always rolled back.
 
     facts ── who runs when ──> texts with parameters ── Parse, Describe ──> columns and their types ──> later steps
 """
@@ -10,14 +10,17 @@ make; a companion NAME.setup.sql comes first. All of it in one transaction that 
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from pgweave.compiler import reads, suppress
+from pgweave.compiler import reads, sqltext, suppress
 from pgweave.compiler.facts import Facts
 from pgweave.compiler.subject import verb
+from pgweave.dbsetup import around
 from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from pgweave.compiler.flow import Step
     from pgweave.compiler.sqltext import Statement
+    from pgweave.dbsetup import Around
     from pgweave.dbtexts import Described, Sent
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
@@ -46,6 +50,11 @@ _DDL = frozenset(
 )  # fmt: skip
 _MISSING = ("42P01", "42703", "42883", "42704", "3F000")
 """Something is not there: of no weight once a step that may have made it could not be run here."""
+
+_MAY_MAKE = frozenset({"create_extension_stmt", "do_stmt", "call_stmt"})
+"""What may make anything, and is not run here."""
+
+_THERE_ALREADY = ("42P07", "42710", "42723", "42P06", "42701")
 
 _BUSY = ("55P03", "57014")
 """Lock and statement timeout: not the step's fault."""
@@ -71,7 +80,10 @@ def check(module: Module, connection: psycopg.Connection[Any], setup: Source | N
     run = _Run(module, connection)
     with connection.transaction(force_rollback=True):
         run.begin(setup)
+        statements = deque(around(module))
         for definition in module.definitions:
+            while statements and statements[0].span.end <= definition.span.start:
+                run.around(statements.popleft())
             # Each begins with what the set-up left: workflows do not run one after the other.
             with connection.transaction(force_rollback=True):
                 run.definition(definition)
@@ -111,6 +123,21 @@ class _Run:
             position = _internal_position(refusal, setup.text)
             where = "" if position is None else f":{setup.location(position).line}"
             self.note(f"{setup.name}{where}: the set-up failed: {refusal.diag.message_primary}")
+
+    def around(self, statement: Around) -> None:
+        """Run the DDL that stands before a workflow in an .sql file. What is there already, by an earlier run, is fine."""
+        read = sqltext.examine(statement.text)
+        if read is None or read.tree is None:
+            return
+        if read.kind in _MAY_MAKE:
+            self.complete = False
+        if read.kind not in _DDL or (read.kind == "index_stmt" and read.body.concurrent):
+            return
+        refusal = self.replay(_without_data(read.text) if read.kind == "create_table_as_stmt" else read.text)
+        if refusal is not None and refusal.sqlstate not in _THERE_ALREADY:
+            self.complete = False
+            line = self.module.source.location(statement.span.start).line
+            self.note(f"{self.module.source.name}:{line}: not made for this check: {refusal.diag.message_primary}")
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -237,7 +264,9 @@ class _Run:
                 names = [name for name, _ in texts.columns.get(result.step, ())]
                 if result.columns is None and names and place.column not in names:
                     has = f"it has {', '.join(names)}"
-                    advice = f"Add it to its query: `AS {place.column}`."
+                    near = get_close_matches(place.column, names, n=1)
+                    meant = f"Did you mean `${place.name}.{near[0]}`?"
+                    advice = meant if near else f"Add it to its query: `AS {place.column}`."
                     found = finding(
                         "PW203", read.reference.span, name=place.name, column=place.column, label=has, help=advice
                     )

@@ -60,3 +60,13 @@ def test_a_database_that_cannot_be_reached_is_said_in_a_line(pgweave: Command) -
     done = pgweave("check", "clean.df", "--dsn", "postgresql:///x?host=/nowhere")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("pgweave: Cannot connect to PostgreSQL")
+
+
+def test_files_that_are_checked_together_are_looked_at_together(pgweave: Command) -> None:
+    pgweave.write("flows/a.df", "SELECT df.start('SELECT df.start(''SELECT 1'', ''b'')', 'a');\n")
+    pgweave.write("flows/b.df", "SELECT df.start('SELECT df.start(''SELECT 1'', ''a'')', 'b');\n")
+    assert pgweave("check", "flows/a.df").code == pgweave("check", "flows/b.df").code == 0
+    done = pgweave("check", "flows")
+    assert (done.code, done.out.count("PW605")) == (1, 1)
+    assert "`b` (flows/b.df:1), which starts `a` again" in done.out
+    assert pgweave("check", "flows", "--ignore", "PW605").code == 0

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import typer.main
 
-from pgweave.cli.app import app
+from pgweave.cli.app import build
 from pgweave.workflow import EMITS, STYLES
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def test_a_large_picture_is_folded_and_says_so(pgweave: Command) -> None:
     pgweave.write("long.df", chain)
     done = pgweave("render", "long.df", "-o", "out.dot")
     assert "folded, --depth 99 shows all of it" in done.err
-    assert "198 more steps" in (pgweave.folder / "out.dot").read_text(encoding="utf-8")
+    assert "184 more steps" in (pgweave.folder / "out.dot").read_text(encoding="utf-8")
     assert "folded" not in pgweave("render", "long.df", "-o", "out.dot", "--depth", "99").err
 
 
@@ -246,8 +246,17 @@ def test_a_hook_passes_what_is_in_order_and_fails_what_is_not(pgweave: Command, 
     assert bad.code == 1 or changed, "pre-commit fails a hook that changes a file"
 
 
+@pytest.mark.parametrize("hook", hooks())
+def test_a_hook_leaves_alone_what_the_project_excludes(pgweave: Command, hook: str) -> None:
+    """pre-commit names every file that is in the commit."""
+    pgweave.write("pyproject.toml", '[tool.pgweave]\nexclude = ["legacy"]\n')
+    pgweave.write("legacy/old.df", "'SELECT")
+    done = pgweave(*hooks()[hook][1:], "legacy/old.df")
+    assert (done.code, done.out) == (0, ""), done.err
+
+
 def test_every_command_of_the_example_workflow_exists() -> None:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(build())
     text = (ROOT / "docs" / "examples" / "github-workflow.yml").read_text(encoding="utf-8")
     lines = re.findall(r"run: pgweave (.+)$", text, re.MULTILINE)
     assert len(lines) == 5

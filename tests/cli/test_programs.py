@@ -143,6 +143,15 @@ def test_a_picture_is_drawn_in_the_format_of_its_name(pgweave: Command, suffix: 
     assert (pgweave.folder / f"out.{suffix}").read_bytes().startswith(start)
 
 
+def test_a_program_with_errors_is_drawn_and_says_what_is_wrong(pgweave: Command) -> None:
+    """The picture of a loop that takes too little shows it better than words."""
+    pgweave.write("swallowed.df", "@> df.sleep(60) ~> 'SELECT poll()'")
+    done = pgweave("render", "swallowed.df", "-o", "out.dot")
+    assert done.code == 0
+    assert "error[PW102]" in done.err
+    assert "pw_unreachable" in (pgweave.folder / "out.dot").read_text(encoding="utf-8")
+
+
 def test_a_picture_without_a_name_is_called_after_its_program(pgweave: Command) -> None:
     pgweave("render", "two.df", "--only", "right")
     assert (pgweave.folder / "two.svg").is_file()

@@ -121,6 +121,38 @@ def test_a_text_that_cannot_be_read_yet_offers_all_its_names() -> None:
     assert completed("('SELECT 1' |=> 'one') ~> ~> 'SELECT $^'") == ["one"]
 
 
+HALF = {
+    "an open bracket": "df.start(\n    'SELECT 7 AS id, 2 AS total' |=> 'order'\n    ~> 'SELECT $order.^'\n",
+    "an open quote": "df.start('SELECT 7 AS id, 2 AS total' |=> 'order' ~> 'SELECT $order.^",
+    "an open dollar quote": "('SELECT 7 AS id, 2 AS total' |=> 'order') ~> ($q$SELECT $order.^",
+    "a call without its end": "'SELECT 7 AS id, 2 AS total' |=> 'order' ~> df.loop('SELECT $order.^', df.",
+    "a choice without its else": "'SELECT 7 AS id, 2 AS total' |=> 'order' ~> ('SELECT true' ?> 'SELECT $order.^'",
+    "a slip further down": "'SELECT 7 AS id, 2 AS total' |=> 'order' ~> 'SELECT $order.^' ~> ~> 'SELECT 1'",
+    "brackets in brackets": "df.start(@> ('SELECT 7 AS id, 2 AS total' |=> 'order' ~> (df.sleep(1) & 'SELECT $order.^'",
+}
+
+
+@pytest.mark.parametrize("what", HALF)
+def test_columns_are_known_in_a_text_that_is_half_written(what: str) -> None:
+    assert completed(HALF[what]) == ["id", "total", "*"]
+
+
+def test_names_can_be_looked_up_in_a_text_that_is_half_written() -> None:
+    text = HALF["a slip further down"].replace("^", "id")
+    assert "Line 1: SQL: SELECT 7 AS id, 2 AS total" in hovered(text, "$or^der")
+    assert hovered(text, "'or^der'") == "**order**: SQL: SELECT 7 AS id, 2 AS total\n\nColumns: `id`, `total`"
+    assistant, offset = at(text, "$or^der")
+    assert [span.of(assistant.source.text) for span in assistant.definition(offset)] == ["'order'"]
+    with pytest.raises(CannotRename):  # what follows could hold the name, too
+        assistant.rename(offset, "purchase")
+
+
+def test_a_variable_says_what_it_was_set_to() -> None:
+    text = "df.setvar('region', 'north');\n'SELECT ''{region}'', ''{nobody}'''"
+    assert hovered(text, "{reg^ion}") == "**{region}**\n\nLine 1: `north`, put in as raw text"
+    assert hovered(text, "{no^body}") == ""
+
+
 def test_behind_a_brace_stand_the_variables() -> None:
     assert completed("df.setvar('region', 'eu'); df.start('SELECT {^}', 'x');") == ["region"]
 

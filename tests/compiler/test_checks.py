@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from support import ast
 from support.programs import definitions
+from support.sections import find
 
 from pgweave.compiler import passes
 from pgweave.grammar.diagnostics import Severity
@@ -146,3 +147,22 @@ def test_findings_stand_in_the_order_of_the_text_over_all_definitions() -> None:
 def test_any_program_can_be_checked_and_says_the_same_twice(definition: Definition) -> None:
     module = ast.module(definition.node)
     assert passes.check(module) == passes.check(module)
+
+
+@pytest.mark.parametrize(
+    ("script", "places"),
+    [
+        ("BEGIN;\nSELECT df.start('SELECT 1') AS id \\gset\nSELECT df.wait_for_completion(:'id');\nCOMMIT;\n", 1),
+        ("start transaction; SELECT df.start('SELECT 1'); SELECT DF.WAIT_FOR_COMPLETION(:'id', 5);", 1),
+        ("SELECT df.wait_for_completion(df.start('SELECT 1'));", 1),
+        ("SELECT df.start('SELECT 1') AS id \\gset\nSELECT df.wait_for_completion(:'id');\n", 0),
+        ("BEGIN; SELECT df.start('SELECT 1'); COMMIT; SELECT df.wait_for_completion('0a1b2c3d');", 0),
+        ("BEGIN; SELECT df.wait_for_completion('0a1b2c3d'); SELECT df.start('SELECT 1'); COMMIT;", 0),
+        ("BEGIN; SELECT df.start('SELECT 1', transaction_mode => 'new'); SELECT df.wait_for_completion(:'id');", 0),
+        ("-- BEGIN;\nSELECT df.start('SELECT ''df.wait_for_completion''');", 0),
+    ],
+)
+def test_a_script_that_waits_before_it_commits_waits_in_vain(script: str, places: int) -> None:
+    found = [one for one in find(Source("deploy.sql", script)) if one.code == "PW507"]
+    assert len(found) == places
+    assert all(one.span.of(script).lower() == "df.wait_for_completion" for one in found)

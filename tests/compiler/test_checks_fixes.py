@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from support.sections import FILES, Section, find, sections
 
-from pgweave.compiler import fixes
+from pgweave.compiler import fixes, lower
 from pgweave.compiler.fixes import apply, edited
 from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding
 from pgweave.grammar.parser import parse
@@ -64,6 +66,7 @@ def test_after_all_fixes_the_program_can_be_read_and_nothing_more_is_to_be_mende
             "'SELECT 1' |=> 'a' & 'SELECT 2' |=> 'b' ~> 'SELECT $a, $b::jsonb'",
             "(('SELECT 1' |=> 'a' & 'SELECT 2') |=> 'b') ~> 'SELECT $a, $b::jsonb'",
         ),
+        ("'SELECT a()' | @> df.sleep(9) | 'SELECT b()'", "'SELECT a()' | (@> df.sleep(9)) | 'SELECT b()'"),
         ("df.http('https://example.com/')", "df.http('https://example.com/', 'POST')"),
         (
             "'SELECT 1 AS a, 2 AS b' |=> 'x' ~> 'SELECT $x, ''$x'', $x?'",
@@ -89,6 +92,14 @@ def test_safe_fixes_write_what_a_person_would_write(before: str, after: str) -> 
         (
             "df.wait_for_signal('paid') | df.sleep(9) ~> 'SELECT a()' ~> 'SELECT b()'",
             "df.wait_for_signal('paid') | (df.sleep(9) ~> 'SELECT a()' ~> 'SELECT b()')",
+        ),
+        (
+            "'SELECT b FROM t WHERE id = 7' |=> 'x' ~> 'SELECT note($x.b.name.first)'",
+            "'SELECT b FROM t WHERE id = 7' |=> 'x' ~> 'SELECT note((($x.b)::jsonb #>> ''{name,first}''))'",
+        ),
+        (
+            "'SELECT max(id) AS id FROM t' |=> 'x' ~> 'SELECT ''é'', a FROM t WHERE id <> $x.id? OR $x.id? = b'",
+            "'SELECT max(id) AS id FROM t' |=> 'x' ~> 'SELECT ''é'', a FROM t WHERE id IS DISTINCT FROM $x.id? OR $x.id? IS NOT DISTINCT FROM b'",
         ),
         (
             "df.wait_for_signal('go') |=> 's' ~> 'SELECT note($s::jsonb->>''k'')'",
@@ -151,3 +162,44 @@ def test_fixes_that_undo_each_other_come_to_an_end() -> None:
 def test_insertions_at_one_place_keep_their_order() -> None:
     place = Span(1, 1)
     assert edited("ab", [Edit(place, "("), Edit(place, "["), Edit(Span(0, 1), "A")]) == "A([b"
+
+
+_STEPS = st.sampled_from(
+    [
+        "'SELECT a()'", "$$SELECT 1 AS n, 2 AS m$$", "'SELECT $x, $y.n'", "df.sleep(60)", "df.http('https://example.com/')",
+        "df.wait_for_signal('go', 9)", "df.break()", "@> df.sleep(60)", "'SELECT note(''it''''s'')'", "'$x'",
+        "df.if('$x = 1', 'SELECT b()', 'SELECT c()')", "df.wait_for_schedule('0 9 * * 1-5')",
+        "df.call_child('SELECT 1', 'c', '{\"timeout\": 9}')",
+    ]
+)  # fmt: skip
+_OPERATORS = st.sampled_from([" ~> ", " & ", " | ", " ?> ", " !> ", " |=> 'x' ~> ", " |=> 'y' & ", "\n-- why\n~> "])
+
+
+@st.composite
+def _rows(draw: st.DrawFn, depth: int = 2) -> str:
+    """Rows of operators with few parentheses, as hands write them that expect another precedence."""
+    parts = [draw(_STEPS)]
+    for _ in range(draw(st.integers(0, 5))):
+        nested = depth and draw(st.integers(0, 3)) == 0
+        parts += [draw(_OPERATORS), f"({draw(_rows(depth - 1))})" if nested else draw(_STEPS)]
+    return "".join(parts)
+
+
+@settings(deadline=None, max_examples=300)
+@given(_rows())
+def test_no_safe_fix_of_any_program_changes_what_it_does(text: str) -> None:
+    source = Source("fix.df", text)
+    read = parse(source)
+    assume(read.ok and read.module.definitions)
+    done = fixes.fix(source, lambda one: [found for found in find(one) if found.code not in SAME_BY_RULE])
+    assert parse(done.source).ok
+    assert lower.tree(parse(done.source).module.definitions[0]) == lower.tree(read.module.definitions[0])
+    assert [found.code for found in done.left if found.fix is not None and found.fix.safe] == []
+
+
+@settings(deadline=None, max_examples=150)
+@given(_rows())
+def test_after_every_fix_of_any_program_it_still_can_be_read(text: str) -> None:
+    read = parse(Source("fix.df", text))
+    assume(read.ok)
+    assert parse(fixes.fix(Source("fix.df", text), find, unsafe=True).source).ok

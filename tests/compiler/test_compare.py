@@ -59,12 +59,18 @@ CASES = {
     "a step put into a race": (
         "'a' ~> df.wait_for_signal('go')",
         "'a' ~> (df.wait_for_signal('go') | df.sleep(9))",
-        ["moved wait for signal: go into race: the first to finish wins"],
+        [
+            "moved wait for signal: go into race: the first to finish wins",
+            "added sleep: 9 s in race: the first to finish wins",
+        ],
     ),
     "a step taken out of a loop": (
         "'a' ~> df.loop(df.http('https://x.y/z', 'GET'), 'SELECT more()')",
         "'a' ~> df.http('https://x.y/z', 'GET')",
-        ["moved GET: https://x.y/z out of loop: while the test holds"],
+        [
+            "moved GET: https://x.y/z out of loop: while the test holds",
+            "removed SQL: SELECT more() in loop: while the test holds",
+        ],
     ),
     "a branch added": ("'a' & 'b'", "df.join3('a', 'b', 'c')", ["added SQL: c"]),
     "an arm changed": (

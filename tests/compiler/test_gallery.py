@@ -174,7 +174,8 @@ def test_a_long_run_of_steps_is_shortened_to_its_first_and_last() -> None:
     assert [attributes["label"] for _, attributes in short.nodes(data=True)] == [
         "start", "SQL: SELECT 0", "198 more steps", "SQL: SELECT 199", "end",
     ]  # fmt: skip
-    assert folding.readable(drawn).nodes.keys() == short.nodes.keys()
+    labels = [attributes["label"] for _, attributes in folding.readable(drawn).nodes(data=True)]
+    assert labels[8:11] == ["SQL: SELECT 7", "184 more steps", "SQL: SELECT 192"]  # as many at its ends as is legible
 
 
 def test_the_state_of_a_folded_block_is_that_of_its_row() -> None:

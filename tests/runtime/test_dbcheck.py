@@ -163,6 +163,46 @@ def test_the_set_up_file_comes_first_and_is_undone_as_well(asked: Connection) ->
     assert asked.execute("SELECT to_regclass('town')").fetchone() == (None,)
 
 
+SCRIPT = """\\set who ann
+BEGIN;
+CREATE TABLE IF NOT EXISTS parcels (id integer);
+INSERT INTO parcels VALUES (1);
+CREATE TABLE :who (id integer);
+SELECT df.start('SELECT id FROM parcels', 'first');
+COMMIT;
+CREATE TABLE letters (id integer);
+SELECT df.start('SELECT nope FROM letters', 'second');
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("deploy.sql", SCRIPT),
+        ("runbook.md", f"# Runbook\n\n```sql\n{SCRIPT}```\n"),
+        ("quoted.md", "> ```sql\n" + "".join(f"> {line}\n" for line in SCRIPT.splitlines()) + "> ```\n"),
+    ],
+)
+def test_tables_that_a_script_makes_before_a_workflow_are_there_for_it(asked: Connection, name: str, text: str) -> None:
+    outcome = dbcheck.check(parse(Source(name, text)).module, asked)
+    assert said(outcome, text) == [("PW513", 'Column "nope" does not exist', "nope")]
+    assert outcome.notes == ()
+    made = asked.execute("select to_regclass('parcels')").fetchone()
+    assert made == (None,)
+
+
+def test_what_a_script_makes_in_ways_that_are_not_run_here_is_not_missed(asked: Connection) -> None:
+    text = "CREATE EXTENSION nowhere;\nSELECT df.start('SELECT made_by_it()');\n"
+    assert dbcheck.check(parse(Source("deploy.sql", text)).module, asked).findings == ()
+
+
+def test_a_statement_of_a_script_that_fails_is_said_with_its_line(asked: Connection) -> None:
+    text = "\nCREATE TABLE a (LIKE nowhere);\nSELECT df.start('SELECT * FROM a');\n"
+    outcome = dbcheck.check(parse(Source("deploy.sql", text)).module, asked)
+    assert outcome.findings == ()
+    assert outcome.notes == ('deploy.sql:2: not made for this check: relation "nowhere" does not exist',)
+
+
 def test_after_a_set_up_that_failed_nothing_is_called_missing(asked: Connection) -> None:
     outcome = check(asked, "'SELECT * FROM town, LATERAL f(name)'", "CREATE TABLE town (name text);\nSELECT nope;\n")
     assert outcome.findings == ()

@@ -16,6 +16,7 @@ from pgweave.cli.output import replace_file, write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pgweave.compiler.reports.checked import Checked
     from pgweave.config import Config
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.span import Source
@@ -82,6 +83,7 @@ def check(
         checked = [
             Checked(source, tuple(_in_order([*find(source), *_wanted(config, ask(source))]))) for source in found
         ]
+        checked = _together(checked, config)
     failing = frozenset({Severity.ERROR, Severity.WARNING} if config.strict else {Severity.ERROR})
     style = Style(failing, colour=output is None and sys.stdout.isatty(), version=__version__)
     report = written(checked, config.output_format, style)
@@ -93,6 +95,21 @@ def check(
         say(summary(checked))
     if any(finding.severity in failing for file in checked for finding in file.findings):
         raise typer.Exit(FINDINGS)
+
+
+def _together(checked: list[Checked], config: Config) -> list[Checked]:
+    """Add what only several files together show. Few files start workflows from their steps, so few are read again."""
+    starting = [number for number, file in enumerate(checked) if file.source.text.lower().count("df.start") > 1]
+    if len(starting) < 2 or not config.selects("PW605"):
+        return checked
+    from pgweave.compiler import project
+    from pgweave.grammar.parser import parse
+
+    modules = [parse(checked[number].source).module for number in starting]
+    for place, found in project.check(modules):
+        file = checked[starting[place]]
+        checked[starting[place]] = replace(file, findings=tuple(_in_order([*file.findings, found])))
+    return checked
 
 
 def _in_order(found: list[Diagnostic]) -> list[Diagnostic]:

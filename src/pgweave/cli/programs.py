@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgweave.cli.options import FINDINGS, Only, choice, say
+from pgweave.cli.options import FINDINGS, ConfigFile, ForceExclude, Only, choice, say
 from pgweave.cli.output import is_stale, placed, write
 
 if TYPE_CHECKING:
@@ -46,10 +46,19 @@ def compile_(
         bool, typer.Option("--check", help="Write nothing; fail when what stands at --output is out of date.")
     ] = False,
     only: Only = None,
+    config_file: ConfigFile = None,
+    force_exclude: ForceExclude = False,
 ) -> None:
     """Compile workflows to text."""
+    from pgweave.cli.files import excluded
+    from pgweave.config import load
     from pgweave.workflow import EMITS, STYLES
 
+    if force_exclude:
+        config = load(config_file)
+        files = [file for file in files if not excluded(Path(file), config)]
+        if not files:
+            return
     emit = choice("--emit", emit, EMITS)
     if style is not None:
         style = choice("--style", style, STYLES.get(emit, ()))  # type: ignore[call-overload]
@@ -118,7 +127,7 @@ def render(
     dark: Annotated[bool, typer.Option("--dark", help="Draw on a dark background.")] = False,
     only: Only = None,
 ) -> None:
-    """Draw one workflow."""
+    """Draw one workflow, also one with errors: the picture may show what is wrong."""
     from pgweave.compiler.draw import DrawError
     from pgweave.compiler.folding import READABLE_NODES
     from pgweave.runtime.errors import PgweaveError
@@ -130,7 +139,7 @@ def render(
             f"{target.suffix or target} names no format; use {', '.join(SUFFIXES)}.", param_hint="--output"
         )
     workflow = choose(file, only)
-    _refuse_errors(workflow)
+    _show_errors(workflow)
     try:
         picture = workflow.render(form, depth="readable" if depth is None else depth, dark=dark)  # type: ignore[arg-type]
     except DrawError as error:
@@ -173,6 +182,15 @@ def _refuse_errors(workflow: Workflow) -> None:
     from pgweave.workflow import refuse_errors
 
     refuse_errors(workflow.check(), workflow.module.source)
+
+
+def _show_errors(workflow: Workflow) -> None:
+    from pgweave.grammar.diagnostics import Severity
+    from pgweave.grammar.render import render_all
+
+    errors = [finding for finding in workflow.check() if finding.severity is Severity.ERROR]
+    if errors:
+        say(render_all(errors, workflow.module.source).rstrip())
 
 
 def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="A finding's code, such as PW201.")]) -> None:

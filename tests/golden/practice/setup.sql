@@ -1,0 +1,26 @@
+-- The tables that the programs of this folder work on.
+CREATE TABLE orders (id bigserial primary key, customer_id bigint, total numeric(12,2), currency char(3) default 'EUR', state text default 'new', paid_at timestamptz, created_at timestamptz default now());
+CREATE TABLE customers (id bigserial primary key, email text unique, name text, country text, vip boolean default false);
+CREATE TABLE order_lines (order_id bigint, sku text, qty int, price numeric(10,2));
+CREATE TABLE stock (sku text primary key, on_hand int, reserved int default 0);
+CREATE TABLE audit_log (id bigserial primary key, at timestamptz default now(), what text, payload jsonb);
+CREATE TABLE jobs (id bigserial primary key, kind text, payload jsonb, state text default 'queued', attempts int default 0, locked_at timestamptz, run_at timestamptz default now(), error text);
+CREATE TABLE staging_sales (day date, region text, amount text);
+CREATE TABLE sales (day date, region text, amount numeric, primary key (day, region));
+CREATE TABLE exchange_rates (day date, currency char(3), rate numeric, primary key (day, currency));
+CREATE TABLE subscriptions (id bigserial primary key, customer_id bigint, plan text, renews_on date, state text default 'active');
+CREATE TABLE invoices (id bigserial primary key, customer_id bigint, subscription_id bigint, amount numeric, state text default 'open', due_on date, UNIQUE (subscription_id, due_on));
+CREATE TABLE documents (id bigserial primary key, title text, body text, state text default 'draft', summary text);
+CREATE TABLE approvals (id bigserial primary key, document_id bigint, approver text, decision text, decided_at timestamptz);
+CREATE TABLE events (id bigint generated always as identity, happened_at timestamptz default now(), kind text, payload jsonb);
+CREATE TABLE progress (name text primary key, value bigint default 0, updated_at timestamptz default now());
+CREATE TABLE webhooks (id bigserial primary key, url text, secret text, active boolean default true);
+CREATE TABLE deliveries (id bigserial primary key, webhook_id bigint, status int, attempt int, at timestamptz default now());
+CREATE TABLE devices (id uuid primary key default gen_random_uuid(), name text, firmware text, tags text[] default '{}', seen_at timestamptz);
+CREATE TABLE employees (id bigserial primary key, name text, manager_id bigint, email text);
+CREATE TABLE expenses (id bigserial primary key, employee_id bigint, amount numeric, state text default 'open');
+CREATE SCHEMA IF NOT EXISTS archive;
+CREATE TABLE archive.events (LIKE events);
+CREATE FUNCTION notify_ops(message text) RETURNS void LANGUAGE sql AS $$ INSERT INTO audit_log (what) VALUES (message) $$;
+CREATE FUNCTION score(bigint) RETURNS numeric LANGUAGE sql AS $$ SELECT 1.0 $$;
+CREATE MATERIALIZED VIEW revenue_by_region AS SELECT region, sum(amount) AS revenue FROM sales GROUP BY region;

@@ -2,8 +2,10 @@
 
 runtime/sql/schema.sql   the df schema of a new database, for reading and for psql: the migrations, one after the other
 docs/sql-reference.md    every function, operator, table and setting, from the comments in the database itself
+grammar/parse_table.py   the parser's table, from grammar/df.lark
 
-Tests compare both with what they come from (tests/runtime/test_schema_file.py, tests/runtime/test_schema_comments.py).
+Tests compare all with what they come from (tests/runtime/test_schema_file.py, tests/runtime/test_schema_comments.py,
+tests/grammar/test_parse_table.py).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgweave.grammar import lalr
 from pgweave.runtime import embedded, migrate
 from pgweave.runtime.connect import connect
 from pgweave.runtime.queries import QUERIES
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "runtime" / "sql" / "schema.sql"
 REFERENCE = ROOT / "docs" / "sql-reference.md"
+TABLE = ROOT / "grammar" / "parse_table.py"
 
 # What people call, in the order in which they meet it. All other functions are the schema's own.
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -94,7 +98,7 @@ def _pages(functions: list[Any], operators: list[Any], columns: list[Any], setti
         yield f"## {title}\n"
         for name in names:
             for _, arguments, result, comment in [row for row in functions if row[0] == name]:
-                yield f"### df.{name}\n\n```sql\ndf.{name}({arguments}) returns {result}\n```\n\n{comment}\n"
+                yield f"### df.{name}\n\n```text\ndf.{name}({arguments}) returns {result}\n```\n\n{comment}\n"
         if title == "Build":
             yield "### Operators\n\nAll have one precedence and group from the left; put parentheses around what belongs together.\n"
             yield "| Operator | Meaning |\n|---|---|"
@@ -121,7 +125,8 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
+    TABLE.write_text(lalr.module(), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
     with embedded.temporary() as server:
         migrate.install(server.dsn)

@@ -97,7 +97,7 @@ class NodeRun:
     node_id: str
     ordinal: int
     node_type: str
-    iteration: tuple[int, ...]
+    iteration: Sequence[int]
     status: str
     attempts: int
     started_at: datetime
@@ -113,7 +113,7 @@ class PresentState:
 
     instance_id: str
     node_id: str
-    iteration: tuple[int, ...]
+    iteration: Sequence[int]
     state: str
 
 
@@ -134,7 +134,6 @@ class Client:
 
     def __init__(self, dsn: str) -> None:
         self._connection = connect(dsn, application_name="pgweave client")
-        self._listening = False
         try:
             require(self._connection)
         except BaseException:
@@ -198,7 +197,7 @@ class Client:
     def runs(self, instance_id: str) -> list[NodeRun]:
         """What the steps of an instance and of its children did, and when, in the order in which they began."""
         rows = self._connection.execute(QUERIES["runs"], [instance_id])
-        return [NodeRun(*row[:4], tuple(row[4]), *row[5:]) for row in rows]
+        return [NodeRun(*row) for row in rows]
 
     def states(self, *instance_ids: str) -> list[PresentState]:
         """What the nodes of some instances are now: of a loop, in its present turn."""
@@ -209,17 +208,27 @@ class Client:
         """A text that changes whenever anything changes about these instances; it costs less than to look at them."""
         return str(self._one("pulse", list(instance_ids)))
 
-    def hear(self, seconds: float) -> None:
-        """Wait until something is said to the workers (a start, a signal, an end), but no longer than so many seconds."""
-        if not self._listening:
-            self._connection.execute(QUERIES["listen"])
-            self._listening = True
-        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
-            pass
+    def listen(self) -> int:
+        """Have the server tell this session what the workers are told: of a start, a signal, an end.
+
+        Returns the socket that becomes readable then, for `select`; `heard` takes what is there.
+        """
+        self._connection.execute(QUERIES["listen"])
+        return self._connection.fileno()
+
+    def heard(self) -> bool:
+        """Whether anything has been said since `listen` or since this was asked the last time."""
+        return any([True for _ in self._connection.notifies(timeout=0)])
 
     def workers(self) -> list[WorkerState]:
         """Which workers there are, those heard of last first. Only the owner of the schema sees them."""
         return [WorkerState(*row) for row in self._connection.execute(QUERIES["workers"])]
+
+    def worker_rights(self) -> tuple[bool, bool]:
+        """Whether this role sees the workers, and whether it may be one."""
+        row = self._connection.execute(QUERIES["worker_rights"]).fetchone()
+        assert row is not None
+        return bool(row[0]), bool(row[1])
 
     def now(self) -> datetime:
         """The database's time."""

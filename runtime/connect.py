@@ -7,6 +7,8 @@ outranks settings of roles and databases and is what DISCARD ALL returns to.
 
 from __future__ import annotations
 
+import select
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.errors import ConnectionFailed
@@ -15,10 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import psycopg
+    from psycopg_pool import ConnectionPool
 
     Connection = psycopg.Connection[Any]
 
 CONNECT_SECONDS = 10
+RECONNECT_SECONDS = (
+    10.0  # a pool's pauses between attempts grow; from then on they begin anew, or a long outage would echo
+)
+
+# A server that has vanished without a word (its machine died, a cable) is noticed within a minute. Without these it would
+# be after two hours, and a worker would stand still for as long. A connection string can say otherwise.
+KEEPALIVE: Mapping[str, int] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 # Why each: reliability of results (encodings, time zone, exact floats), no traps set by ALTER ROLE, no values in logs.
 STEP_SETTINGS: Mapping[str, str] = {
@@ -46,8 +61,9 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
 
     try:
         return psycopg.connect(
-            dsn,
+            watchful(dsn),
             autocommit=True,
+            prepare_threshold=None,  # a transaction pooler in between would not find what was prepared
             connect_timeout=CONNECT_SECONDS,
             application_name=application_name,
             client_encoding="utf8",
@@ -64,19 +80,62 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
         ) from error
 
 
-def step_conninfo(dsn: str, role: str, database: str | None, step_seconds: float = 0.0) -> str:
+def watchful(dsn: str) -> str:
+    """The same connection string, with KEEPALIVE where it says nothing about that."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    said = conninfo_to_dict(dsn)
+    return make_conninfo(dsn, **{name: value for name, value in KEEPALIVE.items() if name not in said})
+
+
+def step_conninfo(
+    dsn: str, role: str, database: str | None, step_seconds: float = 0.0, check_seconds: float = 0.0
+) -> str:
     """Connection string for a session logged in as `role`, in `database` or the one the DSN names.
 
-    step_seconds: how long the server lets one statement run; 0 for ever.
+    step_seconds: how long the server lets one statement run; 0 for ever. check_seconds: how often it looks, while a
+    statement runs, whether we are still there; 0 never.
     """
     from psycopg.conninfo import make_conninfo
 
     settings = {**STEP_SETTINGS, "statement_timeout": f"{int(step_seconds * 1000)}ms"}
+    if check_seconds:
+        settings["client_connection_check_interval"] = f"{int(check_seconds * 1000)}ms"
     options = " ".join(_options(settings))
     overrides: dict[str, str] = {"user": role, "options": options, "application_name": "pgweave step"}
     if database is not None:
         overrides["dbname"] = database
-    return make_conninfo(dsn, connect_timeout=CONNECT_SECONDS, client_encoding="utf8", **overrides)
+    return make_conninfo(watchful(dsn), connect_timeout=CONNECT_SECONDS, client_encoding="utf8", **overrides)
+
+
+@contextmanager
+def lent(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
+    """Lend a connection of a pool that the server has not ended meanwhile. psycopg_pool.PoolTimeout when there is none.
+
+    A dead connection has something to read: the server's last words, or its end. To look costs no round trip.
+    """
+    import psycopg
+
+    while True:
+        with pool.connection() as connection:
+            if _is_quiet(connection):
+                yield connection
+                return
+            try:
+                connection.execute("")  # a notice, perhaps
+            except psycopg.Error:
+                connection.close()
+            else:
+                yield connection
+                return
+
+
+def _is_quiet(connection: Connection) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return not select.select([connection], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return not poll.poll(0)
 
 
 def _options(settings: Mapping[str, str]) -> Iterator[str]:

@@ -30,11 +30,11 @@ def next_tick(expression: str, after: datetime) -> datetime:
 
 def split(expression: str) -> tuple[tzinfo, str]:
     """The zone of an expression, and its fields. ValueError when there is no such zone."""
-    first, _, fields = expression.strip().partition(" ")
+    first, *fields = expression.split(maxsplit=1) or [""]
     if not first.startswith(ZONE):
         return UTC, expression
     name = first.removeprefix(ZONE)
     try:
-        return ZoneInfo(name), fields
-    except (ZoneInfoNotFoundError, ValueError) as error:
+        return ZoneInfo(name), "".join(fields)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: Europe is a folder of zones
         raise ValueError(f"there is no time zone '{name}'") from error

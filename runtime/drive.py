@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.kinds import Wait
 from pgweave.runtime import activities
 from pgweave.runtime.advance import Broke, Done, Failed, Progress, Run, advance, subtree, within
-from pgweave.runtime.errors import InstanceCancelled
+from pgweave.runtime.errors import InstanceCancelled, PutOff
 from pgweave.runtime.failpoints import failpoint
 from pgweave.runtime.steps import StepProblem
 from pgweave.runtime.store import FORMAT
@@ -43,10 +44,26 @@ class Drive:
         self.progress = Progress()
         self.in_flight: dict[Future[Run], Todo] = {}
         self.shown: dict[str, Shown] = {}
-        self.turn_began = monotonic()
+        self.began = monotonic()
+        self.turns: dict[Key, float] = {}  # loops: when their turn began
+        self.rests: dict[Key, float] = {}  # loops: until when their next turn has to wait
+        self.quarantine = ExitStack()
 
     def run(self) -> None:
-        """Go on until the lease is done with. LeaseLost when somebody else has it."""
+        """Go on until the lease is done with. LeaseLost when somebody else has it, PutOff when it cannot be done now."""
+        import psycopg
+
+        try:
+            with self.quarantine:
+                if self.lease.suspect and not self.quarantine.enter_context(self.store.quarantine()):
+                    raise PutOff("another instance is under the same suspicion")
+                self._run()
+        except (PutOff, psycopg.Error):
+            # What is in hand may still come to its end, and must not be begun by somebody else beside it.
+            self._drain(interrupt=False)
+            raise
+
+    def _run(self) -> None:
         self.loaded = self.store.load(self.lease)
         failpoint("after_load")
         if self.loaded.format > FORMAT:
@@ -87,13 +104,13 @@ class Drive:
         if self.worker.stopping or not self.worker.holds(self.lease):
             self._drain(interrupt=False)
             self.store.release(self.lease)
+            self.worker.emit("released", self.lease.instance_id, None)
             return True
         begun = {todo.key for todo in self.in_flight.values()}
         return self._go_on([todo for todo in plan.todo if todo.key not in begun])
 
     def _decide(self, plan: Plan) -> bool:
         """Record winners and turns. True when that turned the lease into a pause."""
-        pause = 0.0
         for decision in plan.decisions:
             self._drop(decision)
             failpoint("before_decide")
@@ -104,21 +121,36 @@ class Drive:
             for key in decision.abandoned:
                 self.situation.runs[key] = Run("cancelled")
             self.situation.runs[decision.key] = Run("completed", decision.result)
-            pause = max(pause, self._shortfall(decision))
-        if pause > 0 and not plan.todo:  # nothing else to begin, and nothing in hand
-            return self._park(pause)
+            self._rest(decision)
         return False
 
-    def _shortfall(self, decision: Decision) -> float:
-        """How long an endless loop that never waits has to rest, so that it cannot eat a worker."""
+    def _rest(self, decision: Decision) -> None:
+        """Make an endless loop that never waits take its time, so that it cannot eat a worker."""
         row = self.loaded.graph.by_id[decision.key[0]]
         if row.node_type != "LOOP" or self.loaded.graph.condition(row) is not None:
-            return 0.0
+            return
         members = (self.loaded.graph.by_id[member] for member in subtree(self.loaded.graph, row))
         if any(member.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE} for member in members):
-            return 0.0
-        began, self.turn_began = self.turn_began, monotonic()
-        return max(0.0, self.worker.settings.loop_seconds - (self.turn_began - began))
+            return
+        now, least = monotonic(), self.worker.settings.loop_seconds
+        self.turns = {key: began for key, began in self.turns.items() if began + least > now}
+        self.turns[decision.key] = max(now, self.turns.get(decision.key, self.began) + least)
+        self.rests[decision.key] = self.turns[decision.key]
+
+    def _resting(self, todo: Todo) -> bool:
+        """Whether a leaf belongs to a turn that must not begin yet."""
+        return any(
+            within(todo.key, subtree(self.loaded.graph, self.loaded.graph.by_id[loop]), iteration)
+            for loop, iteration in self.rests
+        )
+
+    def _rested(self, todo: list[Todo]) -> tuple[list[Todo], float | None]:
+        """Leaves that may begin now, and in how many seconds the first of the others may."""
+        now = monotonic()
+        self.rests = {key: until for key, until in self.rests.items() if until > now}
+        if not self.rests:
+            return todo, None
+        return [leaf for leaf in todo if not self._resting(leaf)], min(self.rests.values()) - now
 
     def _drop(self, decision: Decision) -> None:
         """Interrupt the steps of a branch that is about to lose: none of them may begin once that is recorded."""
@@ -129,22 +161,23 @@ class Drive:
 
     def _go_on(self, todo: list[Todo]) -> bool:
         """Begin what has been reached; then wait for a step to end, or park. True when the lease is done with."""
+        todo, rest = self._rested(todo)
         waits, steps = activities.sort(todo)
         if waits:
             # Look at once, even when steps follow: a wait may be over as it begins, and what we then watch over beside
             # the steps is what we know to be waiting.
             self._begin_waits(waits)
             self.situation = self.store.settle(self.lease)
-        if len(steps) == 1 and not self.in_flight and not waits and not self._waiting():
+        if len(steps) == 1 and not self.in_flight and not waits and rest is None and not self._waiting():
             # The common case, a chain: run it here, without handing it to another thread.
             self._known({steps[0].key: self._step(steps[0])})
             return False
         for step in steps:
             self.in_flight[self.worker.steps.submit(self._step, step)] = step
         if self.in_flight:
-            self._collect()
+            self._collect(rest)
             return False
-        return False if waits else self._park()
+        return False if waits else self._park(rest)
 
     def _park(self, delay_seconds: float | None = None) -> bool:
         """Give the lease back. False: something has happened meanwhile, and we have looked again."""
@@ -175,23 +208,26 @@ class Drive:
             for todo in waits:
                 self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
 
-    def _collect(self) -> None:
-        """Wait until a step has ended, or a wait may have."""
+    def _collect(self, rest: float | None) -> None:
+        """Wait until a step has ended, or a wait may have, or a loop has rested."""
         pause = self.worker.settings.poll_seconds if self._waiting() else None
         if pause is not None and self.situation.due_in is not None:
             pause = min(pause, self.situation.due_in)
-        done, _ = wait(self.in_flight, timeout=pause, return_when=FIRST_COMPLETED)
+        patience = min((seconds for seconds in (pause, rest) if seconds is not None), default=None)
+        done, _ = wait(self.in_flight, timeout=patience, return_when=FIRST_COMPLETED)
         if len(self.in_flight) > MANY:
             # To look at so many takes longer than a step does: take some more in before we do.
             done, _ = wait(self.in_flight, timeout=len(self.in_flight) * LOOK_SECONDS)
         ended = {self.in_flight.pop(future).key: future.result() for future in done}
-        if ended and pause is None:
+        if pause is None:
             self._known(ended)
         else:
             self.situation = self.store.settle(self.lease)
 
     def _known(self, ended: dict[Key, Run]) -> None:
         """Take in the ends of steps. One that was interrupted says that something else has happened: look."""
+        if ended:
+            self.quarantine.close()  # it has come further: whatever it was, it was not this
         if any(run.status == "cancelled" for run in ended.values()):
             self.situation = self.store.settle(self.lease)
         else:
@@ -210,7 +246,7 @@ class Drive:
     def _step(self, todo: Todo) -> Run:
         """Run one step to its checkpoint."""
         shown = (self.lease.instance_id, todo.row.id)
-        self.worker.running.add(shown)
+        self.worker.running[shown] = (todo.iteration, monotonic())
         self.worker.emit("step", *shown)
         failpoint("before_step")
         failpoint("in_step", in_seconds=0.1)
@@ -220,7 +256,7 @@ class Drive:
                 self.worker.settings.max_result_bytes,
             )  # fmt: skip
         finally:
-            self.worker.running.discard(shown)
+            self.worker.running.pop(shown, None)
         failpoint("after_step")
         self.worker.emit("checkpointed", *shown)
         return run

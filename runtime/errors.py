@@ -14,6 +14,10 @@ class PgweaveError(Exception):
         super().__init__(message)
         self.advice = advice
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of the way through our code."""
+        return [f"{type(self).__name__}: {self}", *([f"  {self.advice}"] if self.advice else [])]
+
 
 class ConnectionFailed(PgweaveError):
     """The database cannot be reached, or refuses us."""
@@ -49,6 +53,17 @@ class LeaseLost(PgweaveError):
 
 class InstanceCancelled(PgweaveError):
     """Somebody has asked for the end of the instance; no further step may begin."""
+
+
+class PutOff(PgweaveError):
+    """The work cannot be done now; it will be taken up again a little later.
+
+    suspect: it may be what has ended several sessions.
+    """
+
+    def __init__(self, message: str, *, suspect: bool = False) -> None:
+        super().__init__(message)
+        self.suspect = suspect
 
 
 class StepInterrupted(PgweaveError):

@@ -21,6 +21,9 @@ POINTS = (
 )  # fmt: skip
 """In the order in which a worker comes to them. in_step: while the server is at work on the statement."""
 
+HTTP_POINTS = ("before_permit", "before_send", "after_answer")
+"""Around a request: before it is announced, before it is sent, before its answer is recorded. Then comes after_step."""
+
 _lock = Lock()
 _name, _, _times = os.environ.get("PGWEAVE_FAILPOINT", "").partition(":")
 _left = int(_times or 1)

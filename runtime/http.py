@@ -12,22 +12,21 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cache
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from pgweave.runtime.advance import Run
 from pgweave.runtime.envelope import Mask, envelope
 from pgweave.runtime.errors import LeaseLost, StepInterrupted
+from pgweave.runtime.failpoints import failpoint
 from pgweave.runtime.request import RequestProblem, prepare, secret_names
-from pgweave.runtime.steps import MAX_ATTEMPTS, PASSING
+from pgweave.runtime.steps import surely
 from pgweave.runtime.store import ALREADY_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
-
-    import psycopg
 
     from pgweave.runtime.advance import Todo
     from pgweave.runtime.request import Request
@@ -71,12 +70,14 @@ def execute(
 
     try:
         config = _config(todo)
+        failpoint("before_permit")
         permit = _permit(store, lease, todo, secret_names(config))
         if isinstance(permit, Run):
             return permit
         attempts = permit.attempts
         request = prepare(todo.row.node_type, config, todo.names, variables)
         sent = f"{request.method} {request.url}"
+        failpoint("before_send")
         result = perform(
             request,
             secrets=permit.secrets,
@@ -85,6 +86,7 @@ def execute(
             max_bytes=max_bytes,
             hold=lambda stop: sessions.hold((lease.instance_id, todo.key), stop),
         )
+        failpoint("after_answer")
         elapsed = monotonic() - began
         return _surely(
             store, lease, todo,
@@ -165,27 +167,15 @@ def _permit(store: Store, lease: Lease, todo: Todo, secrets: list[str]) -> Permi
 
 
 def _surely(store: Store, lease: Lease, todo: Todo, write: Callable[[], Run]) -> Run:
-    """Record an outcome, through short troubles of the database: without the record it would be sought again."""
+    """Record an outcome. RequestProblem when the database cannot keep it."""
     import psycopg
 
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        try:
-            return write()
-        except psycopg.DataError as error:
-            # Not UTF-8, for instance. Another attempt would end here, too.
-            said = error.diag.message_primary
-            raise RequestProblem(f"The database cannot keep the answer: {said}", request_sent=True) from error
-        except psycopg.Error as error:
-            if error.sqlstate == ALREADY_RUN:
-                return _recorded(store, lease, todo)
-            if attempt == MAX_ATTEMPTS or not _passes(error):
-                raise
-            sleep(0.1 * 2**attempt)
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _passes(error: psycopg.Error) -> bool:
-    return error.sqlstate is None or error.sqlstate.startswith(PASSING)
+    try:
+        return surely(write, lambda: _recorded(store, lease, todo))
+    except psycopg.DataError as error:
+        # Not UTF-8, for instance. Another attempt would end here, too.
+        said = error.diag.message_primary
+        raise RequestProblem(f"The database cannot keep the answer: {said}", request_sent=True) from error
 
 
 def _recorded(store: Store, lease: Lease, todo: Todo) -> Run:

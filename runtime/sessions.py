@@ -7,11 +7,12 @@ psycopg prepares nothing on them: a step could replace a prepared statement by i
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pgweave.runtime.connect import step_conninfo
+from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, first_line, lent, step_conninfo
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+_FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does not exist|unsupported)|fe_sendauth")
+
 IDLE_SECONDS = 60.0
 MAX_AGE_SECONDS = 600.0
 
@@ -37,7 +40,7 @@ class Sessions:
     """Pools of step sessions, one per role and database.
 
     own_role, own_database: those of the worker itself. limit: sessions per pool. step_seconds: how long the server lets
-    one statement run; 0 for ever.
+    one statement run; 0 for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Sessions:
         limit: int,
         *,
         step_seconds: float = 0.0,
-        acquire_seconds: float = 5.0,
+        check_seconds: float = 0.0,
+        acquire_seconds: float = ACQUIRE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._own_role, self._own_database = own
         self._limit = limit
         self._step_seconds = step_seconds
+        self._check_seconds = check_seconds
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
         self._in_use: dict[Tag, Callable[[], object]] = {}
@@ -67,7 +72,7 @@ class Sessions:
         """
         import psycopg
 
-        with self._pool(role, database).connection() as connection:
+        with lent(self._pool(role, database)) as connection:
             try:
                 with self.hold(tag, lambda: connection.cancel_safe(timeout=5.0)):
                     yield connection
@@ -115,6 +120,23 @@ class Sessions:
         """Whether `database` is another than the one that holds the df schema."""
         return database not in {None, self._own_database}
 
+    def refusal(self, role: str, database: str | None) -> str | None:
+        """Why the server refuses a session that no waiting will bring, in its own words; None if it may pass.
+
+        It has to be told by the words: what libpq says about a connection that did not come about has no SQLSTATE.
+        """
+        import psycopg
+
+        try:
+            psycopg.connect(self._conninfo(role, database)).close()
+        except psycopg.OperationalError as error:
+            said = first_line(str(error))
+            return said if _FOR_GOOD.search(said) else None
+        return None
+
+    def _conninfo(self, role: str, database: str | None) -> str:
+        return step_conninfo(self._dsn, role, database, self._step_seconds, self._check_seconds)
+
     def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
         from psycopg_pool import ConnectionPool
 
@@ -122,13 +144,14 @@ class Sessions:
             key = (role, database)
             if key not in self._pools:
                 self._pools[key] = ConnectionPool(
-                    step_conninfo(self._dsn, role, database, self._step_seconds),
+                    self._conninfo(role, database),
                     kwargs={"autocommit": True, "prepare_threshold": None},
                     min_size=0,
                     max_size=self._limit,
                     timeout=self._acquire_seconds,
                     max_idle=IDLE_SECONDS,
                     max_lifetime=MAX_AGE_SECONDS,
+                    reconnect_timeout=RECONNECT_SECONDS,
                     num_workers=1,
                     reset=_wipe,
                     open=True,

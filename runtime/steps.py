@@ -9,13 +9,15 @@ it is possible:
     remote   steps for another database, which has no df schema: likewise.
 
 What fails for a passing reason (a deadlock, a lost connection) is tried again; everything else fails the node, with
-what the server said about it.
+what the server said about it. That there is no server, no free session or no right to write is no reason at all: the
+step is put off until there is.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar.template import statement_count
 from pgweave.runtime.advance import Run
-from pgweave.runtime.errors import LeaseLost, StepInterrupted
+from pgweave.runtime.errors import LeaseLost, PutOff, StepInterrupted
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.store import ALREADY_RUN, LEASE_LOST, TO_BE_CANCELLED, fenced
 from pgweave.runtime.values import Rendered, ValueProblem, render_sql
@@ -39,13 +41,17 @@ if TYPE_CHECKING:
 
     _Way = Callable[["Step", psycopg.Connection[Any]], str]
 
-MAX_ATTEMPTS = 7  # some five seconds in all: a server that recovers from a crash is back by then
-PATIENCE = 30  # times that the sessions' acquire_seconds are waited for one
+MAX_ATTEMPTS = 7  # of a statement that the server had in hand
+SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what kills them, and goes on when no other suspect does
+PATIENCE = 6  # times that the sessions' acquire_seconds are waited for one
 # Serialization failure, deadlock, lock not available, administrator's shutdown, crash, too many connections, no
 # connection, a server that is being failed over: none of them says anything about the step.
 PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
 # "cannot run inside a transaction block" and "invalid transaction termination". Nothing has happened yet when they come.
 REFUSES_TRANSACTIONS = ("25001", "2D000")
+# The context of an error that came before or after the SQL of a step, and not from it. The words around the names are in
+# the language of the server; what a step says of itself stands in quotation marks.
+_AROUND = re.compile(r'\bdf\.step_(?:begin|end)\([^"\n]*\n[^"\n]*\bdf\.exec_node\([^"\n]*$')
 CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
 
 
@@ -58,11 +64,12 @@ class StepProblem(Exception):
 
 
 class _Again(Exception):
-    """Worth another attempt. error: what to say if there is none."""
+    """Worth another attempt. error: what to say if there is none. lost: the session died of it, or with it."""
 
-    def __init__(self, error: dict[str, Any]) -> None:
+    def __init__(self, error: dict[str, Any], *, lost: bool = False) -> None:
         super().__init__(error["message"])
         self.error = error
+        self.lost = lost
 
 
 class _RefusesTransactions(Exception):
@@ -87,29 +94,28 @@ class Step:
 
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a session of the submitter. StepProblem when there can be none; patience while there is none to be had."""
+        """Lend a session of the submitter. StepProblem when there can be none, PutOff when there is none for long."""
         with ExitStack() as held:
-            for patience in reversed(range(PATIENCE)):
-                if (session := self._enter(held, patience)) is not None:
+            for _ in range(PATIENCE):
+                if (session := self._enter(held)) is not None:
                     yield session
                     return
+            raise PutOff(f"no session of role {self.lease.role} is to be had")
 
-    def _enter(self, held: ExitStack, patience: int) -> psycopg.Connection[Any] | None:
+    def _enter(self, held: ExitStack) -> psycopg.Connection[Any] | None:
         from psycopg_pool import PoolTimeout
 
         assert self.lease.role is not None
-        tag = (self.lease.instance_id, self.todo.key)
+        role, tag = self.lease.role, (self.lease.instance_id, self.todo.key)
         try:
-            return held.enter_context(self.sessions.borrow(self.lease.role, self.database, tag))
+            return held.enter_context(self.sessions.borrow(role, self.database, tag))
         except PoolTimeout as error:
             # The pool does not say why. What only people can mend fails the step; a crowd or a restart passes.
-            obstacle = self.store.obstacle(self.lease.role, self.database)
-            if obstacle is None and patience:
+            obstacle = self.store.obstacle(role, self.database) or self.sessions.refusal(role, self.database)
+            if obstacle is None:
                 return None
             database = self.database or self.lease.database or "default"
-            raise StepProblem(
-                f"Failed to connect to database '{database}' as '{self.lease.role}'. Error: {obstacle or error}"
-            ) from error
+            raise StepProblem(f"Failed to connect to database '{database}' as '{role}'. Error: {obstacle}") from error
 
 
 def execute(
@@ -117,7 +123,8 @@ def execute(
 ) -> Run:
     """Run a SQL step and say what it came to; a run with the status "cancelled" was interrupted by us.
 
-    LeaseLost when the instance is no longer ours, InstanceCancelled when it is to end.
+    LeaseLost when the instance is no longer ours, InstanceCancelled when it is to end, PutOff when there is no server or
+    no session.
     """
     began = monotonic()
     attempts, rendered = 1, Rendered("")
@@ -127,11 +134,15 @@ def execute(
         starts_child = (todo.row.result_name or "").startswith(CHILD_STARTER)
         database = lease.database if sessions.elsewhere(lease.database) and not starts_child else None
         step = Step(store, sessions, lease, todo, rendered, database, max_bytes)
+        lost = 0
         for attempts in _attempts():
             try:
                 return _run(step, attempts, began)
             except _Again as again:
                 last = again
+                lost += again.lost
+                if lost == SUSPECT_ATTEMPTS and not lease.suspect:
+                    raise PutOff("the step has lost its session several times", suspect=True) from again
         raise StepProblem(**last.error) from last
     except StepInterrupted:
         return Run("cancelled")
@@ -198,14 +209,31 @@ def _at_least_once(step: Step, attempts: int, began: float, way: _Way) -> Run:
         return known
     with _translated(step), step.session() as session:
         result = way(step, session)
-    return step.store.record(
-        step.lease,
-        step.todo.key,
-        result,
-        query=step.rendered.text,
-        attempts=attempts,
-        elapsed_seconds=monotonic() - began,
+    elapsed = monotonic() - began
+    return surely(
+        lambda: step.store.record(
+            step.lease, step.todo.key, result, query=step.rendered.text, attempts=attempts, elapsed_seconds=elapsed
+        ),
+        lambda: _recorded(step),
     )
+
+
+def surely(write: Callable[[], Run], recorded: Callable[[], Run]) -> Run:
+    """Record an outcome through short troubles of the database: without the record it would be sought again.
+
+    recorded: looks up what is recorded already.
+    """
+    import psycopg
+
+    for attempt in _attempts():
+        try:
+            return write()
+        except psycopg.Error as error:
+            if error.sqlstate == ALREADY_RUN:
+                return recorded()
+            if attempt == MAX_ATTEMPTS or not (error.sqlstate is None or error.sqlstate.startswith(PASSING)):
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _alone(step: Step, session: psycopg.Connection[Any]) -> str:
@@ -249,11 +277,13 @@ def _translated(step: Step) -> Iterator[None]:
             raise
 
 
+def _is_around(error: psycopg.Error) -> bool:
+    return _AROUND.search(error.diag.context or "") is not None
+
+
 def _is_refusal(error: psycopg.Error) -> bool:
-    """Whether the schema refuses us. The SQL of a step may raise the same codes; it cannot have functions in schema df."""
-    if error.sqlstate not in {LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED}:
-        return False
-    if not (error.diag.context or "").startswith("PL/pgSQL function df."):
+    """Whether the schema refuses us. The SQL of a step may raise the same codes."""
+    if error.sqlstate not in {LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED} or not _is_around(error):
         return False
     if error.sqlstate == ALREADY_RUN:
         raise _AlreadyRun from error
@@ -269,9 +299,11 @@ def _meaning(error: psycopg.Error, rendered: Rendered) -> Exception:
     described = describe(error, rendered)
     if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         # The connection broke; whether the step committed is for the next attempt to find out.
-        return _Again(described)
+        return _Again(described, lost=True)
     if state is not None and state.startswith(PASSING):
-        return _Again(described)
+        if _is_around(error):
+            return PutOff(described["message"])
+        return _Again(described, lost=state.startswith("57P"))
     return StepProblem(**described)
 
 

@@ -7,8 +7,8 @@ write names the lease's token; LeaseLost when another worker has taken over.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pgweave.runtime.advance import Decision, Key, Shown
 
 LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PWR01", "PWR02", "PWR05"
+SUSPECT = 3  # leases without progress. Workers died with the instance, or lost it: it may have been the cause
 FORMAT = 1  # the shape of rows this worker knows
 
 
@@ -42,6 +43,11 @@ class Lease:
     role: str | None
     database: str | None
     attempts: int
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is to be worked on only while no other suspect is."""
+        return self.attempts > SUSPECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,16 @@ class Situation:
     wakes: int
     cancel: str | None
     due_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A step that is running. seconds: for how long already."""
+
+    instance_id: str
+    node_id: str
+    iteration: tuple[int, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +130,9 @@ class Store:
         """Remove instances that have outlived their retention; how many went."""
         return int(self._call("prune"))
 
-    def renew(self, leases: Iterable[Lease], running: Iterable[tuple[str, str]], lease_seconds: float) -> set[UUID]:
-        """Keep leases and show (instance id, node id) pairs as running. Returns the tokens that still hold."""
-        shown = [{"instance_id": instance, "node_id": node} for instance, node in running]
+    def renew(self, leases: Iterable[Lease], running: Iterable[InHand], lease_seconds: float) -> set[UUID]:
+        """Keep leases and show steps as running. Returns the tokens that still hold."""
+        shown = [asdict(step) for step in running]
         return set(self._call("renew", [lease.token for lease in leases], json.dumps(shown), lease_seconds))
 
     def load(self, lease: Lease) -> Loaded:
@@ -217,6 +233,25 @@ class Store:
     def release(self, lease: Lease) -> None:
         """Give the lease back in the middle of the work."""
         self._call("release", lease.instance_id, lease.token)
+
+    def put_off(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
+        """Give the lease back for a while: the work cannot be done now, which does not count as an attempt."""
+        self._call("put_off", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
+
+    @contextmanager
+    def quarantine(self) -> Iterator[bool]:
+        """Whether a suspect may be worked on while the block lasts: one may at a time, over all workers."""
+        import psycopg
+
+        with self._connection() as connection:
+            connection.execute(QUERIES["begin"])
+            row = connection.execute(QUERIES["quarantine"]).fetchone()
+            assert row is not None
+            try:
+                yield bool(row[0])
+            finally:
+                with suppress(psycopg.Error):  # the session may have been lost meanwhile, and the lock with it
+                    connection.execute(QUERIES["rollback"])
 
     def finish(
         self,

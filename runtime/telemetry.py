@@ -57,6 +57,9 @@ class Prometheus:
             self._began[instance_id, node_id] = perf_counter()
         elif event == "checkpointed" and (began := self._began.pop((instance_id, node_id), None)) is not None:
             self._seconds.observe(perf_counter() - began)
+        elif event in {"parked", "finished", "released"}:
+            for key in [key for key in list(self._began) if key[0] == instance_id]:  # steps that came to nothing
+                self._began.pop(key, None)
 
     def close(self) -> None:
         """Stop serving."""
@@ -88,7 +91,8 @@ class Spans:
             case "checkpointed":
                 self._end((instance_id, node_id))
             case "parked" | "finished" | "released":
-                self._end((instance_id, None))
+                for key in [key for key in list(self._open) if key[0] == instance_id]:
+                    self._end(key)
             case _:
                 pass
 

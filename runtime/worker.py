@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import secrets
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,25 +21,33 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pgweave.runtime.connect import connect
+from pgweave.runtime.connect import ACQUIRE_SECONDS, CONNECT_SECONDS, RECONNECT_SECONDS, connect, lent, watchful
+from pgweave.runtime.direct import checks_clients, require_direct
 from pgweave.runtime.drive import Drive
-from pgweave.runtime.errors import ConnectionFailed, LeaseLost
+from pgweave.runtime.errors import ConnectionFailed, LeaseLost, PutOff
 from pgweave.runtime.failpoints import failpoint
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.sessions import Sessions
 from pgweave.runtime.ssrf import Policy
-from pgweave.runtime.store import Lease, Store
+from pgweave.runtime.store import InHand, Lease, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pgweave.runtime.advance import Iteration
 
 
 log = logging.getLogger("pgweave.worker")
 
 MIN_POLL_SECONDS = 0.01  # between two looks of which the first found nothing, however often somebody rings
+FREE_LOOKS = 8.0  # that may follow each other faster
 
 MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; so long may work wait once it is back
+
+PUT_OFF_SECONDS = (0.5, 2.0)  # between the least and the most, so that those put off together do not come back together
+
+MIN_SHOWN_SECONDS = 1.0  # a step is shown as running when it has been for so long
 
 PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
 
@@ -68,7 +77,7 @@ class Worker:
     """Works off the instances of one database. `run` blocks until `stop`; both may be called from any thread.
 
     on_event: told what happens as (event, instance id, node id or None): "claimed", "step", "checkpointed", "waiting",
-    "parked", "finished". Tests wait for these and the command line draws them; it must return quickly.
+    "parked", "released" (in the middle of the work), "finished". Tests wait for these and the command line draws them; it must return quickly.
     """
 
     def __init__(
@@ -81,12 +90,16 @@ class Worker:
         self.settings = settings or Settings()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.emit = on_event
-        self.running: set[tuple[str, str]] = set()  # (instance id, node id) of steps in flight, for people who watch
+        # Steps in flight, for people who watch: (instance id, node id) -> (iteration, when it began).
+        self.running: dict[tuple[str, str], tuple[Iteration, float]] = {}
         self._stop = Event()  # begin nothing new
         self._closed = Event()  # nothing is in hand any more
         self._bell = Event()
         self._leases: dict[str, Lease] = {}
         self._lost: set[Any] = set()
+        self._owed: list[
+            tuple[Lease, bool]
+        ] = []  # to be put off, as suspects or not, as soon as the database can be reached
         self._lock = Lock()
 
     def stop(self) -> None:
@@ -109,13 +122,20 @@ class Worker:
 
         with connect(self.dsn, application_name="pgweave worker") as connection:
             require(connection)
+            require_direct(connection, self.dsn)
             own = connection.execute(QUERIES["who_am_i"]).fetchone()
+            checked = checks_clients(connection)
         assert own is not None
         helpers = [
             Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew, self._watch)
         ]
         limit = self.settings.concurrency * 2
-        with self._pool() as store, Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds) as sessions:
+        # A step whose worker is gone must not hold its instance for long; the lease is over soon after.
+        check = self.settings.lease_seconds / 2 if checked else 0.0
+        with (
+            self._pool() as store,
+            Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds, check_seconds=check) as sessions,
+        ):
             self.store, self.sessions = store, sessions
             with suppress(psycopg.Error):  # a server that is read-only yet; said again with every renewal
                 store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
@@ -140,38 +160,43 @@ class Worker:
         from psycopg_pool import ConnectionPool
 
         with ConnectionPool(
-            self.dsn,
-            kwargs={"autocommit": True, "application_name": "pgweave worker"},
+            watchful(self.dsn),
+            kwargs={"autocommit": True, "application_name": "pgweave worker", "connect_timeout": CONNECT_SECONDS},
             min_size=1,
             max_size=self.settings.concurrency + 2,
+            timeout=ACQUIRE_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             num_workers=1,
-            check=ConnectionPool.check_connection,
         ) as pool:
-            yield Store(pool.connection)
+            yield Store(lambda: lent(pool))
 
     def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
         """Claim as much as there is room for; sleep until rung for, or for the poll interval."""
         import psycopg
 
         pending: set[Future[None]] = set()
-        pause, looked_at = self.settings.poll_seconds, 0.0
+        pause, looked_at, free_looks = self.settings.poll_seconds, monotonic(), FREE_LOOKS
         while not self.stopping:
-            # A flood of rings must not become a flood of polls. After a pause of its own nothing is waited for.
-            self._stop.wait(max(0.0, looked_at + MIN_POLL_SECONDS - monotonic()))
+            # A flood of rings must not become a flood of polls. Who is rung for now and then looks at once.
+            free_looks = min(FREE_LOOKS, free_looks + (monotonic() - looked_at) / MIN_POLL_SECONDS)
+            if free_looks < 1:
+                self._stop.wait((1 - free_looks) * MIN_POLL_SECONDS)
             self._bell.clear()
             pending = {future for future in pending if not future.done()}
             free = self.settings.concurrency - len(pending)
             failpoint("before_claim")
+            self._pay()
             try:
                 leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
                 pause = self.settings.poll_seconds
             except psycopg.Error as error:
                 log.warning("cannot claim: %s", type(error).__name__)
                 leases, pause = [], min(pause * 2, MAX_PAUSE_SECONDS)
-            # As long as there is work, the next look is at once.
-            looked_at = 0.0 if leases else monotonic()
+            looked_at = monotonic()
             if leases:
                 failpoint("after_claim")
+            else:
+                free_looks -= 1
             for lease in leases:
                 with self._lock:
                     self._leases[lease.instance_id] = lease
@@ -190,9 +215,13 @@ class Worker:
             Drive(self, lease).run()
         except LeaseLost:
             log.warning("lease lost: instance %s", lease.instance_id)
+        except PutOff as error:
+            log.warning("put off: instance %s: %s", lease.instance_id, error)
+            self._owe(lease, suspect=error.suspect)
         except (psycopg.Error, ConnectionFailed) as error:
-            # The lease runs out by itself; then somebody, perhaps we, goes on from the rows.
+            # Somebody, perhaps we, goes on from the rows.
             log.warning("database trouble: instance %s: %s", lease.instance_id, type(error).__name__)
+            self._owe(lease)
         except Exception:
             log.exception("internal error: instance %s", lease.instance_id)
         finally:
@@ -200,6 +229,30 @@ class Worker:
                 self._leases.pop(lease.instance_id, None)
             self.sessions.forget(lease.instance_id)
             self._bell.set()
+
+    def _owe(self, lease: Lease, *, suspect: bool = False) -> None:
+        self.emit("released", lease.instance_id, None)
+        with self._lock:
+            self._owed.append((lease, suspect))
+        self._pay()
+
+    def _pay(self) -> None:
+        """Give back what could not be done. If that cannot be done either, the lease runs out and counts as an attempt."""
+        import psycopg
+
+        with self._lock:
+            owed, self._owed = self._owed, []
+        while owed:
+            lease, suspect = owed[-1]
+            try:
+                self.store.put_off(lease, random.uniform(*PUT_OFF_SECONDS), suspect=suspect)  # noqa: S311
+            except LeaseLost:
+                pass
+            except psycopg.Error:
+                break
+            owed.pop()
+        with self._lock:
+            self._owed += owed
 
     def _listen(self) -> None:
         """Turn notifications into a ring of the bell. Deaf for a while is harmless: the loop polls."""
@@ -231,11 +284,19 @@ class Worker:
                 self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
                 if not leases:
                     continue
-                held = self.store.renew(leases, list(self.running), self.settings.lease_seconds)
+                held = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
             except psycopg.Error as error:
                 log.warning("cannot renew: %s", type(error).__name__)
                 continue
             self._lost.update(lease.token for lease in leases if lease.token not in held)
+
+    def _long_steps(self) -> list[InHand]:
+        now = monotonic()
+        return [
+            InHand(instance_id, node_id, iteration, now - began)
+            for (instance_id, node_id), (iteration, began) in list(self.running.items())
+            if now - began > MIN_SHOWN_SECONDS
+        ]
 
     def _watch(self) -> None:
         """Interrupt the steps of instances that are to be cancelled; without this a long step would outlive its cancel."""

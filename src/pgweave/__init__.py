@@ -17,16 +17,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pgweave.notebooks.runs import Run
     from pgweave.runtime.client import Client
     from pgweave.runtime.errors import PgweaveError
     from pgweave.workflow import ProgramError, Workflow, connect, format, load, load_all, parse  # noqa: A004
 
 __version__ = "0.1.0"
-__all__ = ["Client", "PgweaveError", "ProgramError", "Workflow", "connect", "format", "load", "load_all", "parse"]
+__all__ = [
+    "Client",
+    "PgweaveError",
+    "ProgramError",
+    "Run",
+    "Workflow",
+    "connect",
+    "format",
+    "load",
+    "load_all",
+    "parse",
+]
 
 _HOMES = {
     "Client": "pgweave.runtime.client",
     "PgweaveError": "pgweave.runtime.errors",
+    "Run": "pgweave.notebooks.runs",
 }
 
 
@@ -36,3 +49,17 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(_HOMES.get(name, "pgweave.workflow")), name)
+
+
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext pgweave`: the magics, completion and hover of notebooks."""
+    from pgweave.notebooks.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """`%unload_ext pgweave`."""
+    from pgweave.notebooks.magics import unload
+
+    unload(shell)

@@ -6,6 +6,7 @@ The thin face over grammar, compiler and runtime: it holds no rule of the langua
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,12 +20,15 @@ from pgweave.grammar.span import Source
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     import networkx as nx
 
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
+    from pgweave.notebooks.display import Findings
+    from pgweave.notebooks.runs import Run
+    from pgweave.notebooks.widget import Designer
     from pgweave.runtime.client import Client
 
 Emit: TypeAlias = Literal["tree", "rows", "sql", "graph", "dot", "mermaid", "ascii"]
@@ -47,15 +51,26 @@ class ProgramError(PgweaveError):
         self.source = source
         super().__init__("\n\n".join(render(finding, source) for finding in self.findings))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: where in the program, not where in ours."""
+        return _bold("\n\n".join(render(finding, self.source, colour=True) for finding in self.findings)).splitlines()
+
 
 class RunFailed(PgweaveError):
-    """A workflow ended as failed or cancelled. instance_id, status and error say how."""
+    """A workflow ended as failed or cancelled. instance_id, status and error say how; explanation where in the text."""
 
-    def __init__(self, instance_id: str, status: str, error: Mapping[str, Any] | None) -> None:
+    def __init__(self, instance_id: str, status: str, error: Mapping[str, Any] | None, explanation: str = "") -> None:
         self.instance_id = instance_id
         self.status = status
         self.error = error
+        self.explanation = explanation
         super().__init__(f"instance {instance_id} {status}: {(error or {}).get('message', '')}".rstrip(": "))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the step that failed, what the server said and what ran, not the way through our code."""
+        if not self.explanation:
+            return [f"RunFailed: {self}"]
+        return [f"RunFailed: instance {self.instance_id} {self.status}", "", *_bold(self.explanation).splitlines()]
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,15 @@ class Workflow:
 
     definition: Definition
     module: Module
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.name}>"
+
+    def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the picture."""
+        from pgweave.notebooks.display import picture
+
+        return picture(self, include=include)
 
     @property
     def name(self) -> str:
@@ -89,15 +113,19 @@ class Workflow:
 
         return graph.build(self.definition)
 
-    def check(self, target: Target = "pgweave") -> list[Diagnostic]:
-        """Everything there is to say about this workflow, in the order of the text.
+    def check(self, target: Target = "pgweave") -> Findings:
+        """Everything there is to say about this workflow, in the order of the text: a list that notebooks can show.
 
         target: pg_durable for what would differ there, too.
         """
         from pgweave.compiler import lower, passes
+        from pgweave.notebooks.display import Findings
 
         found = [*passes.check(self.module, target=target), *lower.refusals(self.definition)]
-        return [finding for finding in found if finding.span in self.definition.span and finding.code != COMPUTED]
+        return Findings(
+            (finding for finding in found if finding.span in self.definition.span and finding.code != COMPUTED),
+            self.module.source,
+        )
 
     @property
     def computed(self) -> bool:
@@ -179,8 +207,33 @@ class Workflow:
             client.wait(instance_id, timeout_seconds)
             instance = client.instance(instance_id)
             if instance.status != "completed":
-                raise RunFailed(instance_id, instance.status, instance.error)
+                from pgweave.snapshot import take
+
+                failure = take(client, instance_id, self).failure
+                explanation = failure.explanation(colour=True) if failure is not None else ""
+                raise RunFailed(instance_id, instance.status, instance.error, explanation)
             return client.result(instance_id)
+
+    def start(
+        self, *, dsn: str | None = None, label: str | None = None, variables: Mapping[str, str] | None = None
+    ) -> Run:
+        """Start it and return at once, with an object to watch it by; a notebook shows it live.
+
+        Without a database of your own the embedded server is started, which lives as long as this process, as does a
+        worker if there is none yet. ProgramError when a check finds an error.
+        """
+        from pgweave.notebooks.runs import start
+
+        return start(self, dsn=dsn, label=label, variables=variables)
+
+    def design(self, *, dsn: str | None = None) -> Designer:
+        """Open it on a canvas in a notebook, with all of the text that it comes from.
+
+        It is kept in the file that it was loaded from; in any other case its text is `.text` of what this returns.
+        """
+        from pgweave.notebooks.widget import design
+
+        return design(self, dsn)
 
 
 def parse(text: str, name: str = "<text>") -> Workflow:
@@ -302,6 +355,11 @@ def database(dsn: str | None = None, progress: Callable[[str], None] | None = No
 
     with prepared(dsn, progress) as found:
         yield found
+
+
+def _bold(text: str) -> str:
+    """Coloured text in bold only: front ends show errors on a red ground, on which red cannot be read."""
+    return re.sub(r"\x1b\[\d+;1m", "\x1b[1m", text)
 
 
 def _single(workflows: list[Workflow], source: Source) -> Workflow:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from support.work import desk
 
 from pgweave.runtime.client import Client
 from pgweave.runtime.migrate import migrations
@@ -183,3 +184,26 @@ def test_a_schema_df_of_somebody_else_is_left_alone(pgweave: Command, bare: str)
         assert "there is a schema df that pgweave did not make" in done.err
     with psycopg.connect(bare) as connection:
         assert connection.execute("select to_regclass('df.theirs')::text").fetchone() == ("df.theirs",)
+
+
+def test_a_loop_that_goes_on_is_not_shown_as_completed(pgweave: Command, database: str) -> None:
+    """What is recorded of a loop and of a race is a note of ours, not their result."""
+    with desk(database) as place:
+        instance = place.start(
+            "('SELECT 2' | df.sleep(30)) ~> @> ('SELECT 1 AS n' ~> df.sleep(1) ~> df.wait_for_signal('go'))"
+        )
+        place.events.wait_for("parked", instance, times=2)
+        place.client.signal(instance, "go")
+        place.until(
+            f"exists (select from df.runs where instance_id = '{instance}' and iteration = '{{2}}' and status = 'waiting')"
+        )
+        shown = pgweave("show", instance, "--dsn", database).out
+        nodes = {
+            node["node_type"]: node
+            for node in json.loads(pgweave("show", instance, "--dsn", database, "--json").out)["nodes"]
+        }
+        place.client.cancel(instance)
+        place.ended(instance)
+    assert "▶ loop  running" in shown
+    assert (nodes["LOOP"]["status"], nodes["LOOP"]["result"]) == ("running", None)
+    assert (nodes["RACE"]["status"], nodes["RACE"]["result"]["rows"]) == ("completed", [{"?column?": 2}])

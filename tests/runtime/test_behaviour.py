@@ -13,6 +13,7 @@ differ from it on purpose. Not here, because they have a place of their own:
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -310,6 +311,43 @@ def test_52_an_endless_loop_takes_its_time_also_beside_something_that_waits(plac
     instance = place.finish(f"(@> {log('turn')}) | df.sleep(3)")
     assert instance.result == '{"slept": true, "seconds": 3}'
     assert 2 <= len(steps(place)) <= 5
+
+
+def test_52_an_endless_loop_takes_its_time_also_beside_a_step_in_hand(place: Desk) -> None:
+    """The lease cannot be given back as long as the step runs; the loop has to rest all the same."""
+    instance = place.finish(f"(@> {log('turn')}) | 'SELECT 1 AS won FROM pg_sleep(2.5)'")
+    assert json.loads(instance.result or "")["rows"] == [{"won": 1}]
+    assert 2 <= len(steps(place)) <= 4
+
+
+def test_each_of_two_endless_loops_takes_its_time(place: Desk) -> None:
+    instance = place.start(f"(@> {log('one')}) & (@> ({log('two')} ~> {log('and')}))")
+    place.until("(select count(*) from log) >= 6")
+    place.client.cancel(instance)
+    assert place.ended(instance).status == "cancelled"
+    assert max(Counter(steps(place)).values()) <= 4
+
+
+def test_the_turns_of_a_loop_are_shown_with_their_own_results_and_steps(place: Desk) -> None:
+    """The second turn ends as the first did, with another result; then a long step of it is in hand."""
+    instance = place.start(
+        "('SELECT 0 AS n' |=> 't') ~> @> (('SELECT $t.n + 1 AS n' |=> 't') ~> 'SELECT $t.n AS turn' |=> 'r'"
+        " ~> df.wait_for_signal('go') ~> $$SELECT 1 FROM pg_sleep(CASE WHEN $t.n > 1 THEN 600 ELSE 0 END)$$)"
+    )
+    for turn in (1, 2):
+        place.events.wait_for("parked", instance, times=turn)
+        shown = [node.result for node in place.client.nodes(instance) if node.result_name == "r"]
+        stored = place.sql(
+            "select result #>> '{rows,0,turn}' from df.nodes where result_name = 'r' and instance_id = %s", instance
+        )
+        assert (len(shown), stored) == (1, [(str(turn),)])
+        place.client.signal(instance, "go")
+    long = f"from df.nodes where instance_id = '{instance}' and query like '%pg_sleep%'"
+    place.until(f"(select status = 'running' and status_details ->> 'iteration' = '[2]' {long})")
+    (running,) = (run for run in place.client.runs(instance) if run.status == "running")
+    assert list(running.iteration) == [2]
+    place.client.cancel(instance)
+    assert place.ended(instance).status == "cancelled"
 
 
 @pytest.mark.parametrize("name", ["1st", "two words", "x; drop table log", "", "ünicode"])

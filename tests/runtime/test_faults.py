@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import combinations, cycle
 from pathlib import Path
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +127,10 @@ def test_a_worker_that_dies_at_this_point_costs_nothing(quiet: Desk, point: str)
 
 @pytest.mark.slow
 def test_workers_killed_again_and_again_lose_and_repeat_nothing(quiet: Desk) -> None:
-    """Three workers; one that has a lease is shot while it works, and another takes its place."""
+    """Three workers; one that has a lease is shot or told to stop while it works, and another takes its place."""
     starts: list[str] = []
     kills = 0
+    chance = Random(CHAOS_SECONDS)
     with ExitStack() as stack:
 
         def hire() -> WorkerProcess:
@@ -149,7 +151,12 @@ def test_workers_killed_again_and_again_lose_and_repeat_nothing(quiet: Desk) -> 
             # Not before something has been done: who is shot ten times in a row without progress counts as poisoned.
             quiet.until(f"(select count(*) from fx) >= {4 * len(starts) - 40} and exists (select {held})")
             for (pid,) in quiet.sql(f"select split_part(worker, ':', 2)::int {held} limit 1"):
-                workers.pop(pid).kill()
+                victim = workers.pop(pid)
+                if chance.random() < 0.5:
+                    victim.kill()
+                else:
+                    victim.process.terminate()
+                    assert victim.process.wait(PATIENCE_SECONDS) == 0
                 fresh = hire()
                 workers[fresh.process.pid] = fresh
                 kills += 1
@@ -564,6 +571,20 @@ def test_a_large_result_is_kept_or_refused_by_name_and_never_reaches_the_worker(
     assert said.endswith(outcome)
     assert peak is not None
     assert int(peak[1]) < 200_000, "the worker has grown"
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT pg_sleep(600)", "SELECT set_config('statement_timeout', '0', false), pg_sleep(600)"]
+)
+def test_a_statement_that_takes_too_long_is_ended_and_cannot_prevent_that(quiet: Desk, statement: str) -> None:
+    with worker_process(quiet.dsn, "--step-seconds", "0.3"):
+        assert quiet.error(f"$${statement}$$").endswith("canceling statement due to statement timeout")
+
+
+def test_how_large_a_result_may_be_is_the_workers_to_say(quiet: Desk) -> None:
+    with worker_process(quiet.dsn, "--max-result-bytes", "100"):
+        assert quiet.finish("'SELECT repeat(''x'', 90) AS v'").status == "completed"
+        assert quiet.error("'SELECT repeat(''x'', 100) AS v'").endswith("The result is larger than 100 bytes")
 
 
 # Programs that would take others down with them.

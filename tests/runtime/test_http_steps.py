@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from support.checker import check
 from support.http_server import Received, Server, answer, serving
 from support.work import Desk, Events, desk, worker_process
 
+from pgweave.runtime.failpoints import HTTP_POINTS
 from pgweave.runtime.ssrf import VARIABLE, Policy
 from pgweave.runtime.worker import Settings
 
@@ -411,6 +413,39 @@ def test_a_worker_killed_before_it_records_the_answer_sends_again_under_the_same
         assert alone.ended(instance).status == "completed"
     assert len(set(web.keys())) == 1
     assert len(web.requests) == 2
+
+
+POINTS = {
+    "before_permit": 0,
+    "before_send": 0,
+    "after_answer": 1,
+    "after_step:2": 1,
+    "before_finish": 1,
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_that_dies_around_a_request_leaves_one_key_and_one_effect_each(
+    alone: Desk, web: Server, point: str
+) -> None:
+    """Everything ends. POINTS: how many requests the worker that dies has made of the one node."""
+    assert set(HTTP_POINTS) <= POINTS.keys()
+    alone.sql("create table fx (step text)")
+    url = web.on("/", answer("hello"))
+    instance = alone.start(
+        "'INSERT INTO fx VALUES (''before'')'"
+        f" ~> df.http('{url}', 'POST', 'x') |=> 'a' ~> $$INSERT INTO fx VALUES ('after ' || $a.body)$$"
+    )
+    with worker_process(alone.dsn, failpoint=point) as first:
+        assert first.process.wait(60) == -signal.SIGKILL, f"it never came to {point}"
+    assert len(web.requests) == POINTS[point]
+    alone.sql("update df.queue set leased_until = '-infinity'")
+    with worker_process(alone.dsn):
+        assert alone.ended(instance).status == "completed"
+    assert len(set(web.keys())) == 1
+    assert len(web.requests) == (2 if point == "after_answer" else 1)
+    assert alone.sql("select step from fx order by 1") == [("after hello",), ("before",)]
+    check(alone.dsn)
 
 
 def test_an_outcome_is_recorded_through_short_troubles_of_the_database(place: Desk, web: Server) -> None:

@@ -513,3 +513,44 @@ def test_an_endless_loop_that_never_waits_cannot_eat_a_worker(place: Desk) -> No
     place.ended(instance)
     (turns,) = place.sql("select last_value from turns")
     assert 2 <= turns[0] <= 5
+
+
+def test_every_run_of_a_step_can_be_drawn_on_a_time_line(place: Desk) -> None:
+    """Steps and waits of a parent and of its child, the latest turn of a loop, and what is still waited for."""
+    parent = place.start(
+        "df.call_child('SELECT 1', 'child') ~> ('SELECT 0 AS n' |=> 't')"
+        " ~> df.loop('SELECT $t.n + 1 AS n' |=> 't', 'SELECT $t.n < 3') ~> df.wait_for_signal('go', 3600)"
+    )
+    place.events.wait_for("waiting", parent, times=2)
+    runs = place.client.runs(parent)
+    (child,) = {run.instance_id for run in runs} - {parent}
+    assert [(run.instance_id == child, run.node_type, tuple(run.iteration), run.status) for run in runs] == [
+        (False, "SQL", (), "completed"),
+        (False, "AWAIT_INSTANCE", (), "completed"),
+        (True, "SQL", (), "completed"),
+        (False, "SQL", (), "completed"),
+        (False, "SQL", (3,), "completed"),
+        (False, "SQL", (3,), "completed"),
+        (False, "SIGNAL", (), "waiting"),
+    ]
+    assert [run.awaited_id for run in runs if run.node_type == "AWAIT_INSTANCE"] == [child]
+    waiting = runs[-1]
+    assert (waiting.signal_name, waiting.completed_at, waiting.attempts) == ("go", None, 1)
+    assert waiting.due_at is not None
+    assert waiting.due_at > waiting.started_at
+    nodes = {(node.instance_id, node.id): node.ordinal for node in place.client.nodes(parent, child)}
+    for run in runs[:-1]:
+        assert run.ordinal == nodes[run.instance_id, run.node_id]
+        assert run.completed_at is not None
+        assert run.completed_at >= run.started_at
+
+
+def test_a_step_in_hand_is_on_the_time_line_too(place: Desk) -> None:
+    instance = place.start("'SELECT 1' ~> 'SELECT pg_sleep(600)'")
+    place.until(
+        f"exists (select from df.nodes where instance_id = '{instance}' and query like '%pg_sleep%' and status = 'running')"
+    )
+    assert [run.status for run in place.client.runs(instance)] == ["completed", "running"]
+    place.client.cancel(instance)
+    assert place.ended(instance).status == "cancelled"
+    assert [run.status for run in place.client.runs(instance)] == ["completed"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -195,6 +195,8 @@ class Crew:
         self.stage = stage
         self.worker = Worker("", settings)
         self.worker.store = Store(stage.lend)
+        # A lock of its own session's; here one session serves all.
+        self.worker.store.quarantine = lambda: nullcontext(True)  # type: ignore[method-assign]
         self.worker.sessions = Sessions(stage)  # type: ignore[assignment]
         self.worker.steps = Threads(self)  # type: ignore[assignment]
         self.actors: list[Actor] = []
@@ -214,7 +216,7 @@ class Crew:
     def renew(self) -> None:
         """What the worker does three times within each lease."""
         leases = list(self.worker._leases.values())
-        held = self.worker.store.renew(leases, list(self.worker.running), self.worker.settings.lease_seconds)
+        held = self.worker.store.renew(leases, self.worker._long_steps(), self.worker.settings.lease_seconds)
         self.worker._lost.update(lease.token for lease in leases if lease.token not in held)
 
     def ready(self) -> list[Actor]:

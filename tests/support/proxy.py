@@ -8,12 +8,14 @@ The plan is asked about every message of a client and says what is to become of 
 
 from __future__ import annotations
 
+import random
 import socket
 import tempfile
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import TYPE_CHECKING, Self
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -36,11 +38,15 @@ class Cut(Enum):
 class Proxy:
     """Listens on a socket of its own and passes on what comes, as planned."""
 
-    def __init__(self, dsn: str, plan: Callable[[bytes], Cut]) -> None:
+    def __init__(
+        self, dsn: str, plan: Callable[[bytes], Cut] = lambda message: Cut.NOT, *, delay: float = 0.0, piece: int = 0
+    ) -> None:
+        """delay: seconds that every message takes, at most, either way. piece: bytes that arrive at once; 0 all."""
         parts = conninfo_to_dict(dsn)
         name = f".s.PGSQL.{parts.get('port', 5432)}"
         self._server = str(Path(str(parts["host"])) / name)
         self._plan = plan
+        self._delay, self._piece = delay, piece
         self._folder = tempfile.TemporaryDirectory(prefix="pgweave-proxy-")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(Path(self._folder.name) / name))
@@ -56,7 +62,14 @@ class Proxy:
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._server)
                 self._open += [client, server]
-                _Line(client, server, self._plan)
+                _Line(client, server, self._plan, self._send)
+
+    def _send(self, end: socket.socket, message: bytes) -> None:
+        if self._delay:
+            sleep(random.uniform(0.5, 1.0) * self._delay)
+        step = self._piece or len(message)
+        for place in range(0, len(message), step):
+            end.sendall(message[place : place + step])
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +88,14 @@ class Proxy:
 class _Line:
     """One connection: two directions, two threads."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, plan: Callable[[bytes], Cut]) -> None:
-        self.client, self.server, self.plan = client, server, plan
+    def __init__(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        plan: Callable[[bytes], Cut],
+        send: Callable[[socket.socket, bytes], None],
+    ) -> None:
+        self.client, self.server, self.plan, self.send = client, server, plan, send
         self.answer = Cut.NOT
         for direction in (self._there, self._back):
             Thread(target=direction, daemon=True).start()
@@ -92,7 +111,7 @@ class _Line:
                         break
                     case cut:
                         self.answer = cut
-                        self.server.sendall(message)
+                        self.send(self.server, message)
         self._cut()
 
     def _back(self) -> None:
@@ -105,7 +124,7 @@ class _Line:
                         self.client.sendall(answer[: len(answer) // 2])
                         break
                     case _:
-                        self.client.sendall(answer)
+                        self.send(self.client, answer)
         self._cut()
 
     def _cut(self) -> None:

@@ -10,22 +10,51 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Annotated, NoReturn
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from pgweave import __version__
-from pgweave.cli import check, database, diff, fmt, lsp, operate, programs, run, summary
 from pgweave.cli.options import TROUBLE, complain, say
 
-app = typer.Typer(
-    name="pgweave",
-    help="Design durable SQL workflows as text, check and draw them, and run them on plain PostgreSQL.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "run": ("run",),
+    "check": ("check",),
+    "fmt": ("fmt",),
+    "programs": ("compile", "render", "explain"),
+    "diff": ("diff",),
+    "summary": ("summary",),
+    "lsp": ("lsp",),
+    "studio": ("studio",),
+    "database": ("db", "worker"),
+    "operate": ("ps", "show", "result", "signal", "cancel", "wait"),
+}
+"""The commands of each module of pgweave.cli. A module that is missing here has no commands."""
+
+
+def build(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The application; with the words of a command line, no more of it than the command that they begin with needs.
+
+    To read the declarations of all commands takes about as long as to check a small program.
+    """
+    app = typer.Typer(
+        name="pgweave",
+        help="Design durable SQL workflows as text, check and draw them, and run them on plain PostgreSQL.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(pgweave)
+    needed = [module for module, commands in MODULES.items() if arguments and arguments[0] in commands]
+    for module in needed or MODULES:
+        import_module(f"pgweave.cli.{module}").add_to(app)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -34,7 +63,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def pgweave(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
@@ -43,19 +71,18 @@ def pgweave(
     """Design durable SQL workflows as text, check and draw them, and run them on plain PostgreSQL."""
 
 
-for module in (run, check, fmt, programs, diff, summary, lsp, database, operate):
-    module.add_to(app)
-
-
 def main() -> NoReturn:
     """Run the command line and exit. What goes wrong outside of pgweave is said for people, without a traceback."""
     from pgweave.runtime.errors import PgweaveError
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 gets escapes, not a crash
     try:
-        app()
+        build(sys.argv[1:])()
     except PgweaveError as error:
         sys.exit(complain(error))
     except OSError as error:  # files and connections explain themselves where they are opened; this is our output

@@ -153,6 +153,9 @@ def worker(
         ),
     ] = None,
     step_seconds: Annotated[float, typer.Option(min=0, help="How long one statement may take; 0 for ever.")] = 0.0,
+    max_result_bytes: Annotated[
+        int, typer.Option(min=100, help="How large the result of one step may be.")
+    ] = 1_000_000,
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve Prometheus figures on this port of 127.0.0.1.")
     ] = None,
@@ -170,6 +173,7 @@ def worker(
         lease_seconds=lease_seconds,
         poll_seconds=poll_seconds,
         step_seconds=step_seconds,
+        max_result_bytes=max_result_bytes,
         http=Policy.allowing(*http_allow) if http_allow else Policy.of_environment(),
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

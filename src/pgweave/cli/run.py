@@ -51,7 +51,7 @@ def run(
     variables = dict(_variable(text) for text in var or [])
     with _stoppable(), prepared(dsn, say, keep=True) as place, Client(place) as client:
         if not no_setup:
-            _set_up(Path(file), place)
+            set_up(Path(file), place)
         instance_id = _start(client, workflow, label, variables)
         if no_wait:
             typer.echo(json.dumps({"instance_id": instance_id}) if as_json else instance_id)
@@ -89,7 +89,7 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _set_up(program: Path, place: str) -> None:
+def set_up(program: Path, place: str) -> None:
     """Run the companion `NAME.setup.sql` of `NAME.df` in one transaction, if there is one."""
     from pgweave.runtime.connect import connect
     from pgweave.runtime.errors import PgweaveError

@@ -1,0 +1,89 @@
+"""`studio`: the visual designer as a page of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgweave.cli.options import Dsn, say
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from pgweave.notebooks.session import Session
+
+LIBRARIES = frozenset({"starlette", "uvicorn", "websockets", "anyio", "h11", "click"})
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(studio)
+
+
+def studio(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A program; made when it is saved if it is not there yet.")
+    ] = None,
+    dsn: Dsn = None,
+    port: Annotated[int, typer.Option(help="Port of the page; 0: any that is free.", min=0, max=65535)] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, open no browser.")] = False,
+    no_setup: Annotated[
+        bool, typer.Option("--no-setup", help="Do not run FILE's companion NAME.setup.sql before a start.")
+    ] = False,
+) -> None:
+    """Design a program on a page in the browser, until Ctrl-C."""
+    from pgweave.runtime.errors import PgweaveError
+
+    try:
+        from pgweave.notebooks.studio import serve
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in LIBRARIES:
+            raise
+        raise PgweaveError(
+            "The designer's page needs starlette, uvicorn and websockets.", "Install: pip install 'pgweave[studio]'"
+        ) from error
+    from pgweave.notebooks.opening import open_file
+
+    session = open_file(file, dsn, setup=not no_setup)
+
+    def opened(url: str) -> None:
+        typer.echo(url)
+        say(
+            f"{session.name} is open there. The address holds a secret: it lets whoever has it edit and run. Ctrl-C ends."
+        )
+        if not no_browser and _has_screen():
+            import webbrowser
+
+            webbrowser.open(url)
+
+    before = signal.signal(signal.SIGTERM, _interrupt)  # so that it ends as with Ctrl-C, unsaved text and all
+    try:
+        serve(session, port, opened)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        _keep_unsaved(session)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open in a window; one in this terminal would only be in the way."""
+    return sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _keep_unsaved(session: Session) -> None:
+    """What was never saved is written beside the file: ending the page must not cost anybody's work."""
+    if session.saved:
+        return
+    from pgweave.cli.output import write
+
+    where = Path(f"{session.name if session.keeper is None else session.keeper.file.path}.unsaved")
+    write(session.document.text.encode(), where)
+    say(f"\nWhat was not saved is in {where}.")

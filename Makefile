@@ -4,11 +4,11 @@ PYTHON = python3
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help test check lint format golden bench clean
+.PHONY: help test check lint format golden designer notebooks bench clean
 
 help: ## show this list
 	@while IFS= read -r line; do \
-	    case $$line in [a-z]*:*'## '*) printf '  make %-8s %s\n' "$${line%%:*}" "$${line##*## }" ;; esac; \
+	    case $$line in [a-z]*:*'## '*) printf '  make %-9s %s\n' "$${line%%:*}" "$${line##*## }" ;; esac; \
 	done <Makefile
 
 test: lint ## everything that CI runs: format, lint, types, then all tests
@@ -25,9 +25,18 @@ format: $(INSTALLED) ## lay out the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
-golden: $(INSTALLED) ## rewrite tests/golden and the README's picture; read the diff before you commit
-	PGWEAVE_UPDATE_GOLDEN=1 $(BIN)/pytest --quiet tests/compiler/test_golden.py
+golden: $(INSTALLED) ## rewrite tests/golden and what is generated; read the diff before you commit
+	$(BIN)/python docs/generate.py
+	PGWEAVE_UPDATE_GOLDEN=1 $(BIN)/pytest --quiet $$(grep -rl --include='test_*.py' PGWEAVE_UPDATE_GOLDEN tests)
 	$(BIN)/pgweave render examples/parent_child.df -o docs/parent_child.svg
+
+designer: $(INSTALLED) ## build the designer's page from notebooks/designer; needs Node 18 or newer and npm
+	$(BIN)/python -m pgweave.notebooks.codemirror
+	$(BIN)/python -m pgweave.notebooks.colours
+	cd notebooks/designer && npm ci --no-audit --no-fund && npm run check && npm run build
+
+notebooks: $(INSTALLED) ## run the tutorials and store what they show now; read the diff before you commit
+	PGWEAVE_UPDATE_NOTEBOOKS=1 $(BIN)/pytest --quiet tests/notebooks/test_tutorials.py
 
 bench: $(INSTALLED) ## run the benchmarks
 	@for file in benchmarks/*.py; do \

@@ -25,13 +25,16 @@ def packages() -> set[str]:
     }
 
 
+NOT_SHIPPED = FOLDERS["pgweave.notebooks"] / "designer"  # the source of static/designer.js
+
+
 def data() -> set[str]:
     """Every file that stands in a package and is no module: code pages, the grammar, SQL."""
     return {
         str(Path(*name.split("."), file.relative_to(folder)))
         for name, folder in FOLDERS.items()
         for file in folder.rglob("*")
-        if file.is_file() and file.suffix not in {".py", ".pyc"}
+        if file.is_file() and file.suffix not in {".py", ".pyc"} and NOT_SHIPPED not in file.parents
     }
 
 

@@ -17,7 +17,7 @@ import pytest
 import typer.main
 
 import pgweave
-from pgweave.cli.app import app
+from pgweave.cli.app import build
 from pgweave.runtime.client import Client
 from pgweave.runtime.worker import working
 
@@ -84,7 +84,7 @@ def commands(page: str) -> Iterator[tuple[list[str], list[str]]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(build())
     for words, options in commands(page.read_text(encoding="utf-8")):
         if not words:
             continue
@@ -96,7 +96,7 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(build())
     named = {tuple(words[:1]) for words, _ in commands(README)} | {tuple(words[:2]) for words, _ in commands(README)}
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         assert (name,) in named

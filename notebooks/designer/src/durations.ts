@@ -1,0 +1,25 @@
+// Times in words.
+
+const UNITS: [number, string][] = [
+  [86400, "day"],
+  [3600, "hour"],
+  [60, "minute"],
+  [1, "second"],
+];
+
+/** 90061 as "1 day 1 hour 1 minute 1 second". */
+export function inWords(seconds: number): string {
+  const words: string[] = [];
+  let left = seconds;
+  for (const [size, unit] of UNITS) {
+    const count = Math.floor(left / size);
+    if (count > 0) words.push(`${count} ${unit}${count === 1 ? "" : "s"}`);
+    left -= count * size;
+  }
+  return words.join(" ") || "at once";
+}
+
+/** "0.42 s", "3 minutes 20 seconds". */
+export function duration(seconds: number): string {
+  return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 2 : 0)} s` : inWords(Math.round(seconds));
+}

@@ -1,0 +1,62 @@
+// The two doors: `mount` for the page of pgweave studio, the default export for anywidget.
+
+import { EditorView } from "@codemirror/view";
+import flowStyle from "@xyflow/react/dist/base.css";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { App } from "./App";
+import canvasStyle from "./canvas.css";
+import colours from "./colours.css";
+import { DesignerContext } from "./context";
+import { Designer } from "./designer";
+import { textState } from "./editor";
+import style from "./style.css";
+import { followTheme, prefersDark } from "./theme";
+import { custom, websocket, type Model } from "./transports";
+import type { Transport } from "./wire";
+
+export { websocket };
+
+/**
+ * Puts a designer into `element` and returns what takes it out again.
+ *
+ * It lives in a shadow root: neither the notebook's style sheets nor ours reach into each other.
+ */
+export function mount(element: HTMLElement, transport: Transport): () => void {
+  const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync([flowStyle, colours, style, canvasStyle].join("\n"));
+  root.adoptedStyleSheets = [sheet];
+  // JupyterLab's shortcuts keep away from what is typed here.
+  element.dataset["lmSuppressShortcuts"] = "true";
+
+  const designer = new Designer(transport, root, textState);
+  const follow = (dark: boolean): void => designer.set({ theme: dark ? "dark" : "light" });
+  follow(prefersDark());
+  const unfollow = followTheme(follow);
+  designer.view = new EditorView({ root, state: textState(designer, "", 0) });
+  const place = document.createElement("div");
+  place.className = "pw-root";
+  root.append(place);
+  const react = createRoot(place);
+  react.render(
+    <StrictMode>
+      <DesignerContext.Provider value={designer}>
+        <App />
+      </DesignerContext.Provider>
+    </StrictMode>,
+  );
+  return () => {
+    unfollow();
+    react.unmount();
+    designer.close();
+    place.remove();
+  };
+}
+
+export default {
+  render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+    el.style.height = "min(640px, 80vh)";
+    return mount(el, custom(model));
+  },
+};

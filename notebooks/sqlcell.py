@@ -1,0 +1,111 @@
+"""`%pgweave sql ..` and `%%pgweave sql`: plain SQL on the session's database, with the last result as a table.
+
+Every cell is a session of its own, and one transaction as long as it does not say otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from pgweave.notebooks import display, place
+from pgweave.notebooks.shell import Shell, expanded, show, split
+from pgweave.notebooks.stopped import Stopped
+
+if TYPE_CHECKING:
+    from pgweave.grammar.diagnostics import Diagnostic
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:  # noqa: ANN401 - it never returns
+        raise UsageError(f"{message}. Write: %%pgweave sql [NAME] [--dsn ..]")
+
+
+def run_cell(shell: Shell, line: str, cell: str) -> object:
+    """`%%pgweave sql [NAME] [--dsn ..]`. NAME: a variable for the result, which is then not shown."""
+    parser = _Parser(prog="sql", add_help=False)
+    parser.add_argument("sql")
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--dsn")
+    options = parser.parse_args(split(line))
+    # The magic's own line counts, as it does in the cell.
+    result = query("\n" + cell, options.dsn and str(expanded(shell, options.dsn)))
+    if options.name is None:
+        return result
+    if not options.name.isidentifier():
+        raise UsageError(f"{options.name!r} is not the name of a variable.")
+    shell.push({options.name: result})
+    return None
+
+
+def query(text: str, dsn: str | None = None) -> display.Result | None:
+    """Run SQL; the rows of its last statement that has any, else what the last statement did is shown."""
+    import psycopg
+    from psycopg.types.json import set_json_loads
+
+    from pgweave.runtime.connect import connect
+
+    if not text.strip():
+        raise UsageError("There is no SQL. Write: %pgweave sql SELECT 1")
+    with connect(place.current(dsn), application_name="pgweave notebook") as connection:
+        set_json_loads(partial(json.loads, parse_float=Decimal), connection)  # as exact as everything else
+        try:
+            cursor = connection.execute(text.encode())
+        except psycopg.Error as error:
+            if error.diag.statement_position is None:
+                raise
+            _show_refusal(error, text)
+            raise Stopped("PostgreSQL refused this SQL.") from None
+        result, said = None, ""
+        while True:
+            if cursor.description is not None:
+                result = _result(cursor)
+            said = cursor.statusmessage or said
+            if not cursor.nextset():
+                break
+    if result is None:
+        show(display.sentence(said))
+    return result
+
+
+def _result(cursor: Any) -> display.Result:  # noqa: ANN401 - psycopg is imported when it is needed
+    columns: list[str] = []
+    for column in cursor.description:
+        name, number = column.name, 1
+        while name in columns:  # a dictionary holds each name once
+            number += 1
+            name = f"{column.name} ({number})"
+        columns.append(name)
+    rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return display.Result(rows=rows, row_count=len(rows), columns=columns)
+
+
+def _show_refusal(error: Any, text: str) -> None:  # noqa: ANN401
+    from pgweave.grammar.span import Source
+
+    source = Source("sql", text)
+    show(display.findings([refusal(error, text)], source))
+
+
+def refusal(error: Any, text: str) -> Diagnostic:  # noqa: ANN401
+    """What the server says about a text of SQL, at its place in it."""
+    import re
+
+    from pgweave.grammar.diagnostics import Diagnostic, Rule, Severity
+    from pgweave.grammar.span import Span
+
+    start = min(int(error.diag.statement_position) - 1, len(text))
+    word = re.compile(r'[\w.$"]+|\S').match(text, start)
+    said = str(error.diag.message_primary)
+    return Diagnostic(
+        Rule(str(error.sqlstate), "refused", Severity.ERROR, "", "", ""),
+        Span(start, word.end() if word else start + 1),
+        said[:1].upper() + said[1:],
+        error.diag.message_detail or "",
+        error.diag.message_hint or "",
+    )

@@ -190,6 +190,13 @@ def test_a_safe_fix_makes_a_good_program(written: str, text: str) -> None:
     assert codes(text) == []
 
 
+def test_ensure_durofut_is_what_the_place_of_a_step_does_anyway() -> None:
+    (ensured, plain) = parse(
+        Source("x.df", "df.ensure_durofut('a' |=> 'x') ~> 'b'; 'a' |=> 'x' ~> 'b'")
+    ).module.definitions
+    assert ensured.node == plain.node
+
+
 def test_an_opaque_argument_makes_the_call_opaque_and_keeps_the_steps_inside() -> None:
     node = step("df.call_child('a' ~> 'b', :'label')")
     assert isinstance(node, nodes.Opaque)

@@ -277,7 +277,7 @@ REFUSED: dict[str, tuple[str, str, Callable[[Place], Edits], str]] = {
     "an argument that is a step": ("df.loop('a', 'b')", "df", lambda place: edits.set_argument(place, "body", "x"), "no argument `body`"),
     "an argument of a wrong type": ("df.sleep(5)", "df", lambda place: edits.set_argument(place, "seconds", "x"), "must be a whole number"),
     "an argument that is no JSON": ("df.http('https://x')", "df", lambda place: edits.set_argument(place, "headers", "{"), "must be JSON"),
-    "a value that is refused": ("df.sleep(5)", "df", lambda place: edits.set_argument(place, "seconds", -5), "cannot be edited"),
+    "a value that is refused": ("df.sleep(5)", "df", lambda place: edits.set_argument(place, "seconds", -5), "would be refused: Sleep duration must be non-negative"),
     "an argument it needs": ("df.sleep(5)", "df", lambda place: edits.set_argument(place, "seconds", None), "needs its `seconds`"),
     "an option of something else": ("df.sleep(5)", "df", lambda place: edits.set_option(place, "database", "d"), "Only df.call_child"),
     "a name that is none": ("'a'", "'a'", lambda place: edits.set_name(place, "not a name"), "not a valid identifier"),
@@ -287,7 +287,7 @@ REFUSED: dict[str, tuple[str, str, Callable[[Place], Edits], str]] = {
     "a new name that is read": ("'a' |=> 'x' ~> 'SELECT $y'", "'a'", lambda place: edits.rename(place, "y"), "`y` already means"),
     "a name in a computed text": ("'a' |=> 'x' ~> repeat('$x ', 2)", "'a'", lambda place: edits.rename(place, "y"), "computed"),
     "a step inside of JSON": (
-        """'{"node_type":"THEN","left_node":{"node_type":"SQL","query":"a"},"right_node":{"node_type":"SQL","query":"b"}}'""", '{"node_type":"SQL"', edits.wrap_in_loop, "cannot be edited",
+        """'{"node_type":"THEN","left_node":{"node_type":"SQL","query":"a"},"right_node":{"node_type":"SQL","query":"b"}}'""", '{"node_type":"SQL"', edits.wrap_in_loop, "part of Durofut JSON",
     ),
     "a step below 256 levels": ("df.loop(" * 256 + "'a'" + ")" * 256, "'a'", edits.wrap_in_loop, "256 levels"),
 }  # fmt: skip
@@ -328,10 +328,12 @@ def test_workflows_inside_of_sql_are_edited_where_they_stand() -> None:
     assert changed(text, "'c'", edits.wrap_in_loop, "x.sql") == text.replace("'c'", "@> 'c'")
 
 
-def test_a_workflow_inside_of_plain_quotes_is_not_edited() -> None:
+def test_a_workflow_inside_of_quotes_is_edited_through_them() -> None:
     text = "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT df.start(''a'' ~> ''b'')';"
-    with pytest.raises(EditError, match="inside of quotes"):
-        changed(text, "'b", lambda place: edits.insert_after(place, NEW), "x.sql")
+    new = ast.sql("it's")
+    after = changed(text, "'b", lambda place: edits.insert_after(place, new), "x.sql")
+    assert after == text.replace("''b''", "''b'' ~> ''it''''s''")
+    assert changed(text, "'b", edits.delete, "x.sql") == text.replace(" ~> ''b''", "")
 
 
 def test_edits_must_not_overlap() -> None:
@@ -612,3 +614,42 @@ def test_a_child_is_exchanged_and_the_others_stay(node: Node, number: int, new: 
 def test_renaming_reads_the_texts_that_the_compiler_reads(node: Node) -> None:
     """The grammar may not ask the compiler which texts are filled in, so it says so once more."""
     assert list(renaming.texts(node)) == [text for text, _ in reads.texts(node)]
+
+
+def in_escapes(text: str) -> str:
+    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+BODIES: dict[str, Callable[[str], str]] = {
+    "plain": lambda body: "'" + body.replace("'", "''") + "'",
+    "escapes": in_escapes,
+    "unicode": lambda body: "U&'" + body.replace("\\", "\\\\").replace("'", "''") + "'",
+    "two literals": lambda body: "'BEGIN NULL; '\n  '" + body.replace("'", "''") + "'",
+    "dollars": lambda body: f"$body${body}$body$",
+}
+
+
+@pytest.mark.parametrize("quoting", BODIES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(programs(max_leaves=4), min_size=1, max_size=3), st.booleans(), st.integers(0, 2**31), steps, steps)
+def test_an_edit_in_quotes_is_the_edit_without_them(
+    quoting: str, roots: list[Node], nested: bool, choice: int, new: Node, other: Node
+) -> None:
+    """Whatever can be done in a body can be done in the quotes that a file has around it, twice if need be."""
+    body = "".join(f"PERFORM df.start({print_node(root, dollars=False)}); " for root in roots)
+    quoted = BODIES[quoting](f"DO {BODIES[quoting](body)}" if nested and quoting != "dollars" else body)
+    plain, file = parse(Source("x.sql", body)).module, parse(Source("x.sql", f"SELECT 1;\nDO {quoted};")).module
+    number = choice % len(list(places(plain)))
+    make, _ = Random(choice).choice([one for name, one in OPERATIONS.items() if name != "unwrap"])
+    try:
+        wanted = parse(Source("x.sql", apply(plain.source.text, make(list(places(plain))[number], new, other))))
+    except EditError:
+        with pytest.raises(EditError):
+            make(list(places(file))[number], new, other)
+        return
+    made = make(list(places(file))[number], new, other)
+    found = parse(Source("x.sql", apply(file.source.text, made)))
+    assert found.ok
+    assert len(found.module.definitions) == len(roots)
+    for ours, theirs in zip(found.module.definitions, wanted.module.definitions, strict=True):
+        assert same(ours.node, theirs.node)

@@ -159,4 +159,6 @@ def test_where_postgres_can_read_a_text_so_can_we_and_in_the_same_pieces(text: s
         return
     found = {diagnostic.code for diagnostic in lexed.diagnostics}
     assert found <= {"PW005", "PW007", "PW008"}  # cut well, but nothing of ours: PostgreSQL's grammar has no use for it
-    assert "PW005" in found or ours == expected  # glued operators are read on as if there were a space
+    # Glued operators are read on as if there were a space, and a comment of another language as if it were one.
+    read_on = "PW005" in found or any("begins no comment" in diagnostic.label for diagnostic in lexed.diagnostics)
+    assert read_on or ours == expected

@@ -136,7 +136,9 @@ def as_jsonb(value: object) -> str:
 
 jsonb = json_values.map(as_jsonb).filter(lambda text: text != "null")  # in Durofut JSON, null is nothing
 queries = texts.map(lambda text: '{"node_type": "SQL", "query": "x"}' + text) | texts
-opaque = st.sampled_from(("(SELECT 'a')", ":x", "f(:x, 'y')", "CASE WHEN a THEN 'b' END", "'a' || :x", "x", ":x::text"))
+opaque = st.sampled_from(
+    ("(SELECT 'a')", ":x", "f(:x, 'y')", "CASE WHEN a THEN 'b' END", "'a' || :x", "current_user", ":x::text")
+)
 hostile_leaves = st.one_of(
     st.builds(ast.sql, queries, bindings),
     st.builds(ast.break_, texts, bindings),

@@ -1,0 +1,68 @@
+"""A workflow started from the canvas, watched there and released there, on the server that the studio starts by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+    from support.studio import Designer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A place for an embedded server; the one that is started there ends with the test."""
+    folder = Path(tempfile.mkdtemp(prefix="pgweave-browser-"))
+    folder.chmod(0o755)  # root's server runs as another account
+    try:
+        yield folder / "data"
+        environment = {**os.environ, "PGWEAVE_DATA": str(folder / "data")}
+        subprocess.run([sys.executable, "-m", "pgweave", "db", "stop"], env=environment, check=True, timeout=60)
+    finally:
+        shutil.rmtree(folder)
+
+
+def with_status(page: Page, status: str) -> set[str]:
+    """The ids of the blocks in view that say so."""
+    blocks = page.locator(f"[data-block-id][data-status={status}]")
+    return set(blocks.evaluate_all("all => all.map(one => one.dataset.blockId)"))
+
+
+def test_the_approval_example_is_run_and_released_from_the_canvas(
+    design: Callable[..., Designer], data: Path, tmp_path: Path
+) -> None:
+    for name in ("approval.df", "approval.setup.sql"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    designer = design(tmp_path / "approval.df", data=data)
+    page = designer.page
+    designer.test_id("run").click()
+    designer.test_id("start").click()
+    wait = designer.block("wait for signal").and_(page.locator("[data-status=waiting]"))
+    wait.wait_for()
+    assert designer.test_id("run-status").inner_text() == "running"
+    assert len(with_status(page, "completed")) == 1, "the INSERT"
+    wait.locator(".pw-handle").click()
+    page.screenshot(path="/tmp/h9/run1.png")
+    form = designer.test_id("signal-form")
+    form.locator("textarea").fill('{"approved": true, "by": "Ann"}')
+    form.get_by_role("button", name="Send the signal").click()
+    designer.test_id("run-status").get_by_text("completed").wait_for()
+    page.screenshot(path="/tmp/h9/run2.png")
+    result = designer.test_id("run-panel").get_by_role("table")
+    assert result.locator("td").all_inner_texts() == ["1", "approved", "Ann"]
+    assert len(with_status(page, "skipped")) == 1, "the way to `expired` was not taken"
+    designer.select("SET state = CASE")
+    designer.test_id("node-run").get_by_text("'Ann'").first.wait_for()
+    page.screenshot(path="/tmp/h9/run3.png")

@@ -142,6 +142,8 @@ def _in_place(source: Source, definition: Definition, form: Form) -> str:
     alone = parse_as(Source(source.name, text), form)
     if not alone.ok or not same(tuple(each.node for each in alone.module.definitions), (definition.node,)):
         return text
+    if lex(text).diagnostics:  # psql's own commands stand between its lines
+        return text
     ((statement,), _) = read_statements(text, _frozen(alone.module), requote=False)
     start = definition.span.start
     line = source.text[source.text.rfind("\n", 0, start) + 1 : start]

@@ -74,6 +74,11 @@ def test_windows_line_ends_stay_and_a_byte_order_mark_goes() -> None:
     assert laid_out(text) == "SELECT df.start(\r\n    'a'\r\n    ~> $$two\r\nlines$$\r\n);\r\n-- end\r\n"
 
 
+def test_a_call_with_a_command_of_psql_between_its_lines_stays_as_it_is() -> None:
+    text = "SELECT df.start('a'~>\n\\echo half\n'b');\nSELECT df.start('c'~>'d');\n"
+    assert laid_out(text, "x.sql") == text.replace("'c'~>'d'", "\n    'c'\n    ~> 'd'\n")
+
+
 def test_a_line_end_inside_of_a_string_is_not_ours() -> None:
     assert laid_out("'one\r\ntwo';\n'three'") == "'one\r\ntwo';\r\n'three'\r\n"
     assert laid_out("df.sql('one\rtwo')") == "df.sql('one\rtwo')\n"

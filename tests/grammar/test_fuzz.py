@@ -16,6 +16,7 @@ from time import process_time
 import pytest
 
 from pgweave.grammar.embedded import Form
+from pgweave.grammar.formatter import format_source
 from pgweave.grammar.lexer import lex
 from pgweave.grammar.parser import parse_as
 from pgweave.grammar.render import as_json, render
@@ -26,6 +27,8 @@ COUNT = int(os.environ.get("PGWEAVE_FUZZ", "3000"))
 CHUNKS = 10
 ROOT = Path(__file__).parents[2]
 
+SUFFIXES = {Form.PROGRAM: ".df", Form.SQL: ".sql", Form.MARKDOWN: ".md"}
+FORMATTED = 3000  # characters; what is longer would take most of the time
 WORDS = [
     "'a'", "'SELECT 1'", "df.sleep(", "df.call_child(", "df.if(", "df.start(", "df.explain('", "df.setvar(", ")", "(", ",",
     "~>", "|=>", "&", "|", "?>", "!>", "@>", "||", "'x'", "::jsonb", "=>", ":=", "label", "5", "NULL", ";", "SELECT", " AS ",
@@ -103,6 +106,8 @@ def read(text: str) -> None:
         if form is Form.PROGRAM and any(token.value != ";" for token in lex(text).tokens):
             # df.explain of an instance's id is the one statement that declares nothing and is right all the same
             assert parsed.diagnostics or parsed.module.definitions or parsed.module.variables or "explain" in text
+        if parsed.ok and len(text) < FORMATTED:
+            format_source(Source(f"fuzz{SUFFIXES[form]}", text))  # which proves itself
         for definition in parsed.module.definitions:
             assert 0 <= definition.span.start < definition.span.end <= len(text)
     for placeholder in (*scan_sql(text), *scan_raw(text)):

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import typer.main
 
 from pgweave.cli.app import MODULES, build
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAVY = (
     "psycopg",
@@ -89,16 +86,40 @@ def test_every_command_is_in_the_table_of_commands() -> None:
     assert set(typer.main.get_command(build()).commands) == names  # type: ignore[attr-defined]
 
 
-def test_what_is_printed_arrives_although_the_process_ends_at_once(tmp_path: Path) -> None:
-    """Nothing is taken apart at the end of a check; what is still in a buffer must not be lost with it."""
-    broken = tmp_path / "broken.df"
-    broken.write_text("'SELECT 1' ~>\n" * 200, encoding="utf-8")
+@pytest.fixture
+def broken(tmp_path: Path) -> str:
+    file = tmp_path / "broken.df"
+    file.write_text("'SELECT 1' ~>;\n" * 200, encoding="utf-8")
+    return str(file)
+
+
+def shell(line: str, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and messages of a line of bash, in which "$@" is pgweave and its arguments."""
     done = subprocess.run(
-        [sys.executable, "-m", "pgweave", "check", "--output-format", "json", str(broken)],
+        ["bash", "-o", "pipefail", "-c", line, "bash", sys.executable, "-m", "pgweave", *arguments],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 1
-    assert json.loads(done.stdout)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_what_is_printed_arrives_although_the_process_ends_at_once(broken: str) -> None:
+    """Nothing is taken apart at the end of a check; what is still in a buffer must not be lost with it."""
+    code, out, _ = shell('"$@"', "check", "--output-format", "json", broken)
+    assert code == 1
+    assert len(json.loads(out)) == 200
+
+
+@pytest.mark.parametrize("line", ['"$@" >&-', '"$@" 2>&-', '"$@" | head -1'])
+def test_an_output_that_nobody_reads_is_no_traceback(broken: str, line: str) -> None:
+    assert shell(line, "check", broken)[0] in {1, 2}  # 2 where the pipe was closed before all was written
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_an_output_that_cannot_be_written_is_said_in_a_sentence(broken: str) -> None:
+    code, _, err = shell('"$@" >/dev/full', "check", broken)
+    assert code == 2
+    assert "Cannot write the output: No space left on device." in err
 
 
 def test_a_worker_needs_no_parser_and_no_graph_library() -> None:

@@ -218,7 +218,7 @@ class Client:
 
     def heard(self) -> bool:
         """Whether anything has been said since `listen` or since this was asked the last time."""
-        return any([True for _ in self._connection.notifies(timeout=0)])
+        return bool(list(self._connection.notifies(timeout=0)))
 
     def workers(self) -> list[WorkerState]:
         """Which workers there are, those heard of last first. Only the owner of the schema sees them."""

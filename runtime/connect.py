@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 CONNECT_SECONDS = 10
-RECONNECT_SECONDS = (
-    10.0  # a pool's pauses between attempts grow; from then on they begin anew, or a long outage would echo
-)
+ACQUIRE_SECONDS = 5.0  # that a connection of a pool is waited for
+RECONNECT_SECONDS = 4.0  # the pauses of a pool grow; then they begin anew, or a long outage would have an echo
 
 # A server that has vanished without a word (its machine died, a cable) is noticed within a minute. Without these it would
 # be after two hours, and a worker would stand still for as long. A connection string can say otherwise.

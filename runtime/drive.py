@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgweave.worker")
 
 MANY = 100  # steps in hand
+HOLD_SECONDS = 2.0  # before a step that could not be done is tried again beside others
 LOOK_SECONDS = 5e-6  # what it takes to look at one of them, measured with joins of 5,000 branches
 
 
@@ -47,6 +48,7 @@ class Drive:
         self.began = monotonic()
         self.turns: dict[Key, float] = {}  # loops: when their turn began
         self.rests: dict[Key, float] = {}  # loops: until when their next turn has to wait
+        self.held: dict[Key, float] = {}  # steps that cannot be done now, beside others that can: until when
         self.quarantine = ExitStack()
 
     def run(self) -> None:
@@ -148,9 +150,11 @@ class Drive:
         """Leaves that may begin now, and in how many seconds the first of the others may."""
         now = monotonic()
         self.rests = {key: until for key, until in self.rests.items() if until > now}
-        if not self.rests:
+        self.held = {key: until for key, until in self.held.items() if until > now}
+        if not self.rests and not self.held:
             return todo, None
-        return [leaf for leaf in todo if not self._resting(leaf)], min(self.rests.values()) - now
+        rested = [leaf for leaf in todo if leaf.key not in self.held and not self._resting(leaf)]
+        return rested, min([*self.rests.values(), *self.held.values()]) - now
 
     def _drop(self, decision: Decision) -> None:
         """Interrupt the steps of a branch that is about to lose: none of them may begin once that is recorded."""
@@ -218,11 +222,24 @@ class Drive:
         if len(self.in_flight) > MANY:
             # To look at so many takes longer than a step does: take some more in before we do.
             done, _ = wait(self.in_flight, timeout=len(self.in_flight) * LOOK_SECONDS)
-        ended = {self.in_flight.pop(future).key: future.result() for future in done}
+        ended = self._ends(done)
         if pause is None:
             self._known(ended)
         else:
             self.situation = self.store.settle(self.lease)
+
+    def _ends(self, done: set[Future[Run]]) -> dict[Key, Run]:
+        """What came of steps. One that cannot be done now waits a little while others can; alone it is put off."""
+        ended = {}
+        for future in done:
+            todo = self.in_flight.pop(future)
+            try:
+                ended[todo.key] = future.result()
+            except PutOff as error:
+                if error.suspect or not self.in_flight:
+                    raise
+                self.held[todo.key] = monotonic() + HOLD_SECONDS
+        return ended
 
     def _known(self, ended: dict[Key, Run]) -> None:
         """Take in the ends of steps. One that was interrupted says that something else has happened: look."""

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 7  # of a statement that the server had in hand
 SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what kills them, and goes on when no other suspect does
-PATIENCE = 6  # times that the sessions' acquire_seconds are waited for one
 # Serialization failure, deadlock, lock not available, administrator's shutdown, crash, too many connections, no
 # connection, a server that is being failed over: none of them says anything about the step.
 PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
@@ -94,28 +93,23 @@ class Step:
 
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a session of the submitter. StepProblem when there can be none, PutOff when there is none for long."""
-        with ExitStack() as held:
-            for _ in range(PATIENCE):
-                if (session := self._enter(held)) is not None:
-                    yield session
-                    return
-            raise PutOff(f"no session of role {self.lease.role} is to be had")
-
-    def _enter(self, held: ExitStack) -> psycopg.Connection[Any] | None:
+        """Lend a session of the submitter. StepProblem when there can be none, PutOff when there is none to be had now."""
         from psycopg_pool import PoolTimeout
 
         assert self.lease.role is not None
         role, tag = self.lease.role, (self.lease.instance_id, self.todo.key)
-        try:
-            return held.enter_context(self.sessions.borrow(role, self.database, tag))
-        except PoolTimeout as error:
-            # The pool does not say why. What only people can mend fails the step; a crowd or a restart passes.
-            obstacle = self.store.obstacle(role, self.database) or self.sessions.refusal(role, self.database)
-            if obstacle is None:
-                return None
-            database = self.database or self.lease.database or "default"
-            raise StepProblem(f"Failed to connect to database '{database}' as '{role}'. Error: {obstacle}") from error
+        with ExitStack() as held:
+            try:
+                session = held.enter_context(self.sessions.borrow(role, self.database, tag))
+            except PoolTimeout as error:
+                # The pool does not say why. What only people can mend fails the step; a crowd or a restart passes.
+                obstacle = self.store.obstacle(role, self.database) or self.sessions.refusal(role, self.database)
+                if obstacle is None:
+                    raise PutOff(f"no session of role {role} is to be had") from error
+                database = self.database or self.lease.database or "default"
+                said = f"Failed to connect to database '{database}' as '{role}'. Error: {obstacle}"
+                raise StepProblem(said) from error
+            yield session
 
 
 def execute(

@@ -97,9 +97,7 @@ class Worker:
         self._bell = Event()
         self._leases: dict[str, Lease] = {}
         self._lost: set[Any] = set()
-        self._owed: list[
-            tuple[Lease, bool]
-        ] = []  # to be put off, as suspects or not, as soon as the database can be reached
+        self._owed: list[tuple[Lease, bool]] = []  # to be put off, as suspects or not, once the database can be reached
         self._lock = Lock()
 
     def stop(self) -> None:

@@ -371,9 +371,8 @@ def test_a_worker_killed_before_it_sends_leaves_nothing_behind(alone: Desk, web:
     url = web.on("/", answer("hello"))
     instance = alone.start(f"df.http('{url}')")
     with psycopg.connect(alone.dsn) as holder:
+        holder.execute("lock table df.nodes in exclusive mode")
         with worker_process(alone.dsn, "--lease-seconds", "1") as first:
-            first.wait_for(f"claimed instance={instance}")
-            holder.execute("lock table df.nodes in exclusive mode")
             alone.until(blocked(alone, "nodes"))
             first.kill()
         assert web.connections == 0

@@ -18,13 +18,16 @@ import pytest
 from support.checker import check
 from support.work import QUICK, Desk, desk
 
-from pgweave.runtime import embedded, migrate, sessions, steps, worker
+from pgweave.runtime import drive, embedded, migrate, sessions, steps, worker
 from pgweave.runtime.client import Client
 from pgweave.runtime.store import Store
 from pgweave.runtime.worker import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+SOON = (0.05, 0.1)
 
 
 @pytest.fixture
@@ -35,6 +38,12 @@ def quiet(database: str) -> Iterator[Desk]:
     yield place
     place.client.close()
     check(database)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put off comes back soon."""
+    monkeypatch.setattr(worker, "PUT_OFF_SECONDS", SOON)
 
 
 def effect(step: str) -> str:
@@ -68,8 +77,9 @@ def own_server() -> Iterator[embedded.Server]:
 def test_a_step_waits_for_its_server_however_long_it_is_away() -> None:
     """Longer than all patience there is: the step in hand is put off, again and again, and runs once."""
     with own_server() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "PATIENCE", 1)
-        patch.setattr(worker, "RECONNECT_SECONDS", 1.0)
+        for name in ("RECONNECT_SECONDS", "ACQUIRE_SECONDS", "MAX_PAUSE_SECONDS"):
+            patch.setattr(worker, name, 1.0)
+        patch.setattr(worker, "Sessions", partial(sessions.Sessions, acquire_seconds=1.0))
         place = Desk(server.dsn)
         place.sql("create table fx (step text)")
         place.client.close()
@@ -92,7 +102,6 @@ def test_a_step_waits_for_its_server_however_long_it_is_away() -> None:
 
 def test_a_role_whose_sessions_are_all_taken_is_waited_for(quiet: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer than a step is patient. Meanwhile others work, and so does the worker itself."""
-    monkeypatch.setattr(steps, "PATIENCE", 1)
     impatient = partial(sessions.Sessions, acquire_seconds=0.2)
     monkeypatch.setattr(worker, "Sessions", impatient)
     name = f"crowded_{os.getpid()}"
@@ -129,6 +138,28 @@ def test_a_standby_that_is_still_to_be_promoted_is_not_the_fault_of_a_step(
         working.events.wait_for("claimed", instance, times=2)
         quiet.sql("update gate set shut = false")
         assert working.ended(instance).status == "completed"
+
+
+def test_branches_share_the_few_sessions_that_their_role_may_have(quiet: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time where six could run: those that find none wait their turn, and the others do not wait for them."""
+    monkeypatch.setattr(worker, "Sessions", partial(sessions.Sessions, acquire_seconds=0.1))
+    monkeypatch.setattr(drive, "HOLD_SECONDS", 0.1)
+    name = f"modest_{os.getpid()}"
+    quiet.sql(f"create role {name} login connection limit 2")
+    quiet.sql(f"grant usage on schema public to {name}; grant insert on fx to {name}; select df.grant_usage('{name}')")
+    try:
+        with desk(quiet.dsn) as working:
+            with psycopg.connect(quiet.dsn, autocommit=True) as ann:
+                ann.execute(f"set role {name}")
+                branches = [f"$$INSERT INTO fx SELECT '{n}' FROM pg_sleep(0.4)$$" for n in range(6)]
+                row = ann.execute(f"select df.start({' & '.join(branches)})".encode()).fetchone()
+            assert row is not None
+            ended = working.ended(row[0])
+            assert ended.status == "completed", ended.error
+        assert quiet.sql("select count(*) from fx") == [(6,)]
+    finally:
+        quiet.sql(f"drop owned by {name} cascade")
+        quiet.sql(f"drop role {name}")
 
 
 @pytest.mark.parametrize(
@@ -175,9 +206,10 @@ def test_what_was_done_outside_of_a_transaction_is_recorded_through_short_troubl
 
 WORKER = """
 import os, sys
-from pgweave.runtime import drive
+from pgweave.runtime import drive, worker
 from pgweave.runtime.worker import Settings, Worker
 
+worker.PUT_OFF_SECONDS = (0.05, 0.1)
 step = drive.Drive._step
 def deadly(self, todo):
     if "deadly" in (todo.row.query or ""):

@@ -40,9 +40,9 @@ def effect(step: str) -> str:
 # Networks.
 
 
-@pytest.mark.parametrize("how", [{"delay": 0.1}, {"piece": 1}])
+@pytest.mark.parametrize("how", [{"delay": 0.04}, {"piece": 1}])
 def test_a_slow_network_makes_things_late_and_nothing_else(quiet: Desk, how: dict[str, float]) -> None:
-    """A tenth of a second each way, or one byte at a time. That nothing fires early is the checker's to see."""
+    """Some hundredths of a second each way, or one byte at a time. That nothing fires early is the checker's to see."""
     with Proxy(quiet.dsn, **how) as proxy, desk(proxy.dsn):  # type: ignore[arg-type]
         instance = quiet.start(
             f"{effect('a')} ~> ({effect('b')} & {effect('c')}) ~> df.sleep(1) ~> df.wait_for_signal('never', 1)"

@@ -196,7 +196,7 @@ class Crew:
         self.worker = Worker("", settings)
         self.worker.store = Store(stage.lend)
         # A lock of its own session's; here one session serves all.
-        self.worker.store.quarantine = lambda: nullcontext(True)  # type: ignore[method-assign]
+        self.worker.store.quarantine = lambda: nullcontext(True)  # type: ignore[method-assign, assignment, return-value]
         self.worker.sessions = Sessions(stage)  # type: ignore[assignment]
         self.worker.steps = Threads(self)  # type: ignore[assignment]
         self.actors: list[Actor] = []

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pgweave.grammar.edits import Edits
 
+MANY_LINES = 1_000
+
 
 def difference(old: str, new: str) -> Edits:
     """Edits of `old` that give `new`, in the order of the text."""
@@ -30,11 +32,25 @@ def difference(old: str, new: str) -> Edits:
     before, after = _lines(old[start : len(old) - end]), _lines(new[start : len(new) - end])
     found: list[Edit] = []
     at = start
-    for what, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for what, i, j, k, m in opcodes(before, after):
         if what != "equal":
             found += _cut(at, before[i:j], after[k:m])
         at += sum(map(len, before[i:j]))
     return tuple(found)
+
+
+def opcodes(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """What became of lines, as difflib says it.
+
+    Of many lines those that stand everywhere are not matched between the first and the last change: it would take
+    for ever.
+    """
+    start, end = _common_ends(before, after)
+    old, new = before[start : len(before) - end], after[start : len(after) - end]
+    yield "equal", 0, start, 0, start
+    for what, i, j, k, m in SequenceMatcher(None, old, new, autojunk=len(new) > MANY_LINES).get_opcodes():
+        yield what, start + i, start + j, start + k, start + m
+    yield "equal", len(before) - end, len(before), len(after) - end, len(after)
 
 
 def _cut(at: int, first: Sequence[str], second: Sequence[str]) -> Iterator[Edit]:
@@ -47,8 +63,8 @@ def _cut(at: int, first: Sequence[str], second: Sequence[str]) -> Iterator[Edit]
         at += len(was)
 
 
-def _common_ends(one: str, other: str) -> tuple[int, int]:
-    """How many characters are the same at the start, and at the end of what is left."""
+def _common_ends(one: Sequence[str], other: Sequence[str]) -> tuple[int, int]:
+    """How many characters, or lines, are the same at the start, and at the end of what is left."""
     most = min(len(one), len(other))
     start = next((at for at in range(most) if one[at] != other[at]), most)
     most -= start
@@ -75,6 +91,6 @@ def merge(base: str, mine: str, theirs: str) -> str | None:
 
 
 def _hunks(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    for what, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for what, i, j, k, m in opcodes(before, after):
         if what != "equal":
             yield i, j, tuple(after[k:m])

@@ -13,9 +13,9 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 
+from pgweave.notebooks.differences import opcodes
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import decode
 
@@ -51,9 +51,9 @@ class Layout:
         if self.ends:
             lines = text.split("\n")
             ends = [self.newline] * (len(lines) - 1)
-            matcher = SequenceMatcher(None, self.lines, lines[:-1], autojunk=False)
-            for old, new, size in matcher.get_matching_blocks():
-                ends[new : new + size] = self.ends[old : old + size]
+            for _, i, j, k, m in opcodes(self.lines, lines[:-1]):
+                kept = min(j - i, m - k)  # a line that was changed keeps its end
+                ends[k : k + kept] = self.ends[i : i + kept]
             text = "".join(line + end for line, end in zip(lines, [*ends, ""], strict=True))
         elif self.newline != "\n":
             text = text.replace("\n", self.newline)

@@ -113,7 +113,9 @@ def finding_html(finding: Diagnostic, source: Source) -> str:
     title = re.sub(r"\A\w+\[[^\]]*\]", lambda head: f"<b>{head[0]}</b>", title)
     rest = re.sub(r"(?m)^(\s*\| *)(\^+.*)$", r"\1<b>\2</b>", rest)
     # The excerpt keeps its lines, for the carets; what is said below it may be wrapped.
-    rest = re.sub(r"(?m)^( *= )help: (.*)\n?", r'<span class="pgw-line">\1<i class="pgw-help">help</i>: \2</span>', rest)
+    rest = re.sub(
+        r"(?m)^( *= )help: (.*)\n?", r'<span class="pgw-line">\1<i class="pgw-help">help</i>: \2</span>', rest
+    )
     return f'<pre class="pgw-finding pgw-{severity}">{title}\n{rest}</pre>'
 
 
@@ -227,7 +229,10 @@ def table(columns: Iterable[str], rows: list[list[object]], note: str = "") -> B
     summary = note or summary
     if not columns:
         return sentence(summary)
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    head = "".join(
+        f'<th scope="col"{_NUMBER if all(row[at][1] == _NUMBER for row in shown) else ""}>{html.escape(name)}</th>'
+        for at, name in enumerate(columns)
+    )
     body = "".join(f"<tr>{''.join(f'<td{look}>{html.escape(text)}</td>' for text, look in row)}</tr>" for row in shown)
     drawn = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     plain = _plain_table(columns, [[text for text, _ in row] for row in shown])
@@ -235,6 +240,9 @@ def table(columns: Iterable[str], rows: list[list[object]], note: str = "") -> B
         "text/html": page(f'{drawn}<p class="pgw-faint">{summary}</p>'),
         "text/plain": f"{plain}\n({summary})",
     }
+
+
+_NUMBER = ' class="pgw-number"'
 
 
 def _cell(value: object) -> tuple[str, str]:
@@ -246,7 +254,7 @@ def _cell(value: object) -> tuple[str, str]:
     if isinstance(value, bool):
         return str(value).lower(), ""
     if isinstance(value, int | float | Decimal):
-        return str(value), ' class="pgw-number"'
+        return str(value), _NUMBER
     text = value if isinstance(value, str) else _json(value) if isinstance(value, dict | list) else str(value)
     look = ' class="pgw-long"' if len(text) > LONG_CELL else ""
     return (text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}… ({len(text):,} characters)"), look

@@ -17,6 +17,7 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.places import Place, root_place
 from pgweave.notebooks.fields import fields
 from pgweave.notebooks.protocol import Block, Child, Drawing, Finding, Program, Read, Sql, Variable
+from pgweave.notebooks.titles import sql_title
 from pgweave.notebooks.units import Units
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class _Drawer:
             id=self.ids[step],
             kind=kind,
             shape=shape,
-            title="steps" if isinstance(node, nodes.Then) else said.verb,
+            title=_title(node, said),
             name=node.binding.name if node.binding else None,
             detail=_detail(node, said, parts),
             full=said.full or said.detail,
@@ -239,6 +240,18 @@ class _Drawer:
 
     def _range(self, span: Span) -> list[int]:
         return [self.units.to_wire(span.start), self.units.to_wire(span.end)]
+
+
+def _title(node: Node, said: words.Words) -> str:
+    match node:
+        case nodes.Sql():
+            return sql_title(node.query.value)
+        case nodes.Then():
+            return "steps"
+        case nodes.CallChild():
+            return "child"  # a frame with all of it inside, not its start alone
+        case _:
+            return said.verb
 
 
 def _detail(node: Node, said: words.Words, parts: list[tuple[Role, str, Place]]) -> str:

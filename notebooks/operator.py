@@ -6,7 +6,6 @@ States are told by block id, in the program as it was started; a view that watch
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 from pgweave.grammar.parser import parse
 from pgweave.notebooks import background, place, watch
 from pgweave.notebooks.drawing import block_id, draw, path_of
+from pgweave.notebooks.page_results import rows
 from pgweave.notebooks.protocol import (
     Action,
     Attempt,
     InstanceRow,
     NodeResult,
     PastResult,
-    Rows,
     RunEvent,
     StepState,
     Wait,
 )
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
+from pgweave.signals import receiver
 from pgweave.snapshot import take
 
 if TYPE_CHECKING:
@@ -34,23 +34,28 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from pgweave import snapshot as snapshots
     from pgweave.notebooks.session import Session, View
     from pgweave.runtime.client import Instance
     from pgweave.snapshot import Snapshot
     from pgweave.workflow import Workflow
 
-MAX_ROWS = 200  # of a result that are sent to a page
-MAX_CELL = 10_000  # characters of one value
 MOST_INSTANCES = 1_000  # that are looked through for a list
 WAITS_SHOWN = 25  # instances of a list whose waits are said; each costs a look
 
 
 @dataclass(eq=False)
 class _Watched:
-    """One instance that some views watch. index: of its workflow in the text; last: what they were told."""
+    """One instance that some views watch.
+
+    workflow: what was started, if that is known; index: its number in the text. elsewhere: what runs is not what the
+    text shows, since the database has put it together, and no view shows the program of the rows yet. last: what they
+    were told.
+    """
 
     workflow: Workflow | None
     index: int
+    elsewhere: bool = False
     views: list[View] = field(default_factory=list)
     subject: watch.Subject | None = None
     watcher: watch.Watcher | None = None
@@ -126,15 +131,24 @@ class Operator:
 
     def _shows(self, instance: str, watched: _Watched) -> Any:  # noqa: ANN401 - a callback of watch.Subject
         def show(snapshot: Snapshot) -> None:
-            event = run_event(snapshot, watched.index if snapshot.workflow is watched.workflow else 0)
             with self._lock:
                 watched.snapshot = snapshot
-                changed, watched.last = event != watched.last, event
-                views = tuple(watched.views)
-            for view in views if changed else ():
-                view.send(event)
+                if watched.workflow not in (None, snapshot.workflow):
+                    watched.workflow, watched.index, watched.elsewhere = None, 0, True
+            self._tell(watched)
 
         return show
+
+    def _tell(self, watched: _Watched) -> None:
+        """Tell the views of an instance how it is, if they do not know."""
+        with self._lock:
+            if watched.snapshot is None:
+                return
+            event = run_event(watched.snapshot, None if watched.elsewhere else watched.index)
+            changed, watched.last = event != watched.last, event
+            views = tuple(watched.views)
+        for view in views if changed else ():
+            view.send(event)
 
     def unwatch(self, view: View, instance: str) -> None:
         """Tell this view no more."""
@@ -159,9 +173,7 @@ class Operator:
     def signal(self, instance: str, name: str, payload: object) -> None:
         """Send a signal to where it is waited for: a child of the instance, perhaps."""
         with self._client() as client:
-            snapshot = take(client, instance)
-            waiting = [wait.instance_id for wait in snapshot.waits if wait.kind == "signal" and wait.name == name]
-            client.signal(waiting[0] if waiting else instance, name, payload)
+            client.signal(receiver(take(client, instance), name), name, payload)
 
     def cancel(self, instance: str) -> None:
         """End an instance before its next step."""
@@ -189,6 +201,9 @@ class Operator:
         watched = self._watched.get(instance)
         with self._client() as client:
             source = take(client, instance).workflow.module.source
+        if watched is not None and watched.elsewhere:
+            watched.elsewhere = False
+            self._tell(watched)
         return PastResult(drawing=draw(parse(source), (), first=watched.index if watched else 0), text=source.text)
 
     def node(self, instance: str, block: str) -> NodeResult:
@@ -246,19 +261,8 @@ class Operator:
         return Client(self._place())
 
 
-def run_event(snapshot: Snapshot, index: int) -> RunEvent:
-    """How an instance is, for a view. index: of its workflow in what the view draws."""
-    states = {}
-    for step in snapshot.steps:
-        state = StepState(
-            status=step.state,
-            duration_seconds=step.seconds,
-            attempts=step.run.attempts if step.run is not None else None,
-            iteration=_turns(step.iteration),
-        )
-        if step.message is not None:
-            state["message"] = step.message
-        states[block_id(index, step.path)] = state
+def run_event(snapshot: Snapshot, index: int | None) -> RunEvent:
+    """How an instance is, for a view. index: of its workflow in what the view draws; None: it draws something else."""
     event = RunEvent(
         type="run",
         instance=snapshot.instance.id,
@@ -266,14 +270,14 @@ def run_event(snapshot: Snapshot, index: int) -> RunEvent:
         waits=[
             Wait(
                 sentence=wait.sentence,
-                block=block_id(index, wait.path),
+                block=None if index is None else block_id(index, wait.path),
                 action=Action(kind="signal", name=wait.name)
                 if wait.kind == "signal" and wait.name is not None
                 else Action(kind="none"),
             )
             for wait in snapshot.waits
         ],
-        states=states,
+        states={} if index is None else {block_id(index, step.path): _state(step) for step in snapshot.steps},
     )
     if snapshot.ended:
         result, error = snapshot.instance.result, snapshot.instance.error
@@ -282,29 +286,16 @@ def run_event(snapshot: Snapshot, index: int) -> RunEvent:
     return event
 
 
-def rows(text: str) -> Rows:
-    """A result for a view, from its JSON text: a table where it is one."""
-    value = json.loads(text, parse_float=str)
-    table = value.get("rows") if isinstance(value, dict) else None
-    if not isinstance(table, list) or not all(isinstance(row, dict) for row in table):
-        said = value if isinstance(value, str) else json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        return Rows(columns=[], rows=[], row_count=0, cut=len(said) > MAX_CELL, text=said[:MAX_CELL])
-    columns = list(dict.fromkeys(name for row in table for name in row))
-    count = value.get("row_count", len(table))
-    return Rows(
-        columns=columns,
-        rows=[[_cell(row.get(column)) for column in columns] for row in table[:MAX_ROWS]],
-        row_count=count if isinstance(count, int) else len(table),
-        cut=len(table) > MAX_ROWS,
-        text=None,
+def _state(step: snapshots.StepState) -> StepState:
+    state = StepState(
+        status=step.state,
+        duration_seconds=step.seconds,
+        attempts=step.run.attempts if step.run is not None else None,
+        iteration=_turns(step.iteration),
     )
-
-
-def _cell(value: object) -> str | None:
-    if value is None:
-        return None
-    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return said if len(said) <= MAX_CELL else said[:MAX_CELL] + "…"
+    if step.message is not None:
+        state["message"] = step.message
+    return state
 
 
 def _row(client: Client, instance: Instance, now: datetime, *, waits: bool) -> InstanceRow:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from math import inf
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ class Run:
         self._works = works
         self._who = background.ensure_worker(dsn) if works else background.who_works(dsn)
         self._views: list[LiveView] = []
+        self._showing = Lock()
         self._subject: watch.Subject | None = None
         self._shown_in: object = None
 
@@ -108,15 +110,27 @@ class Run:
         with Client(self.dsn) as client:
             while True:
                 try:
-                    return client.wait(self.id, max(0.0, min(slice_seconds, deadline - monotonic())))
+                    status = client.wait(self.id, max(0.0, min(slice_seconds, deadline - monotonic())))
                 except TimeoutError:
                     if monotonic() >= deadline:
                         now = take(client, self.id, self._workflow).sentence
                         raise StillGoing(f"{self.id} has not ended after {timeout:g} s. {now}") from None
+                else:
+                    self._show_now(client)
+                    return status
                 if self._works:  # another worker may have gone
                     self._who = background.ensure_worker(self.dsn)
                 said = said or self._say_what_for(client)
                 slice_seconds = WORKER_SECONDS
+
+    def _show_now(self, client: Client) -> None:
+        """Bring what is shown up to date, rather than leave it to the thread that watches.
+
+        What executes a notebook without a person, nbconvert for example, takes changes of earlier outputs only from the
+        cell that runs.
+        """
+        if self._views:
+            self._update(take(client, self.id, self._workflow, running=background.steps_in_hand(self.dsn)))
 
     def _say_what_for(self, client: Client) -> bool:
         """Whoever waits in a cell cannot do anything in the next one; that is worth saying, once."""
@@ -200,10 +214,11 @@ class Run:
             self._watcher = watch.watch(self.dsn, self._subject)
 
     def _update(self, snapshot: Snapshot) -> None:
-        for view in tuple(self._views):
-            view.show(snapshot)
-        if snapshot.ended:
-            self._views.clear()
+        with self._showing:  # two threads may have something to show
+            for view in self._views:
+                view.show(snapshot)
+            if snapshot.ended:
+                self._views.clear()
 
     def _said(self) -> Said:
         return Said(self.name, nobody=self._who is background.Who.NOBODY)

@@ -100,6 +100,7 @@ def _of(
         yield from zip(colours, dark[name], strict=True)
 
 
+# `.pgweave.pgweave`: JupyterLab sets the cells of all tables that are HTML to the right, with a rule of two classes.
 _RULES = """\
 .pgweave{font-family:system-ui,sans-serif;font-size:13px;line-height:1.45;color:var(--pgw-ink)}
 .pgweave svg{max-width:100%;height:auto}
@@ -114,12 +115,12 @@ margin:6px 0;padding:8px 10px;overflow-x:auto;white-space:pre}
 .pgweave .pgw-faint{color:var(--pgw-faint)}
 .pgweave p{margin:4px 0}
 .pgweave table{border-collapse:collapse;margin:6px 0;font-variant-numeric:tabular-nums}
-.pgweave table :is(th,td){padding:3px 10px;text-align:left;vertical-align:top;border-bottom:1px solid var(--pgw-rule);\
+.pgweave.pgweave table :is(th,td){padding:3px 10px;text-align:left;vertical-align:top;border-bottom:1px solid var(--pgw-rule);\
 white-space:pre-wrap;max-width:60ch}
-.pgweave table th{font-weight:600;border-bottom-width:2px;white-space:nowrap}
-.pgweave table td.pgw-long{overflow-wrap:anywhere;min-width:24ch}
-.pgweave table td.pgw-number{text-align:right}
-.pgweave table td.pgw-null{color:var(--pgw-faint);font-style:italic}
+.pgweave.pgweave table th{font-weight:600;border-bottom-width:2px;white-space:nowrap}
+.pgweave.pgweave table td.pgw-long{overflow-wrap:anywhere;min-width:24ch}
+.pgweave.pgweave table :is(th,td).pgw-number{text-align:right}
+.pgweave.pgweave table td.pgw-null{color:var(--pgw-faint);font-style:italic}
 .pgweave .pgw-keyword{color:var(--pgw-keyword)}.pgweave .pgw-call{color:var(--pgw-call)}
 .pgweave .pgw-string{color:var(--pgw-string)}.pgweave .pgw-number-literal{color:var(--pgw-number)}
 .pgweave .pgw-comment{color:var(--pgw-comment);font-style:italic}"""

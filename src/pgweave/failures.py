@@ -14,13 +14,14 @@ from pgweave.compiler import words
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Diagnostic, Note, Rule, Severity
 from pgweave.grammar.render import render
+from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.places import Path
-    from pgweave.grammar.span import Source, Span
+    from pgweave.grammar.span import Source
     from pgweave.runtime.client import Instance, NodeState
     from pgweave.snapshot import Snapshot, StepState
 
@@ -71,8 +72,8 @@ def _failure(snapshot: Snapshot, instance: Instance) -> Failure | None:
     told = child is not None and child.status == "failed" and not _message(step.run).startswith(_TIMED_OUT)
     deeper = _failure(snapshot, child) if child is not None and told else None
     if deeper is None or child is None:
-        return Failure(step.path, instance.id, _finding(step.run, step.node, child), source, step.run.ran)
-    note = Note(step.node.span, f"so the child {child.label or child.id} failed")
+        return Failure(step.path, instance.id, _finding(step.run, step.node, child, source), source, step.run.ran)
+    note = Note(_head(step.node, source), f"so the child {child.label or child.id} failed")
     return replace(deeper, finding=replace(deeper.finding, notes=(*deeper.finding.notes, note)))
 
 
@@ -97,35 +98,47 @@ def _ended_at(run: NodeState | None) -> float:
     return run.finished_at.timestamp() if run is not None and run.finished_at is not None else 0.0
 
 
-def _finding(run: NodeState, origin: Node, child: Instance | None) -> Diagnostic:
+def _finding(run: NodeState, origin: Node, child: Instance | None, source: Source) -> Diagnostic:
     error = run.run_error or {"message": run.error or "it failed"}
     rule = Rule(str(error.get("sqlstate") or "failed"), "step-failed", Severity.ERROR, "", "", "")
     said = str(error["message"]).removeprefix(_PREFIX)
-    if child is not None and (child.status == "cancelled" or said.startswith(_TIMED_OUT)):
-        return _in_words_of_the_parent(rule, origin, child)
-    return Diagnostic(rule, _place(origin, error), said, str(error.get("detail") or ""), str(error.get("hint") or ""))
+    late = said.startswith(_TIMED_OUT)
+    if child is not None and (late or child.status == "cancelled"):
+        return _in_words_of_the_parent(rule, origin, child, source, late=late)
+    return Diagnostic(
+        rule, _place(origin, error, source), said, str(error.get("detail") or ""), str(error.get("hint") or "")
+    )
 
 
-def _in_words_of_the_parent(rule: Rule, origin: Node, child: Instance) -> Diagnostic:
-    """A child that was cancelled, or that goes on while its parent has given up: no step of it has failed."""
+def _in_words_of_the_parent(rule: Rule, origin: Node, child: Instance, source: Source, *, late: bool) -> Diagnostic:
+    """A child that was late for its parent, or that was cancelled: no step of it has failed."""
     name = f"{short(child.label)} ({child.id})" if child.label else child.id
-    if child.status == "cancelled":
+    if not late:
         title, advice, option = f"The child {name} was cancelled", "", "on_failure"
     else:
         seconds = words.timeout(origin)
         within = f"within {words.duration(seconds)}" if seconds is not None else "in time"
-        title, advice, option = f"The child {name} did not end {within}", "It goes on by itself. ", "on_timeout"
+        title, option = f"The child {name} did not end {within}", "on_timeout"
+        advice = "" if child.ended else "It goes on by itself. "
     if isinstance(origin, nodes.CallChild):
         advice += f"""Let the parent go on without it: '{{"{option}": "return"}}'."""
-    return Diagnostic(rule, origin.span, title, "", advice.strip())
+    return Diagnostic(rule, _head(origin, source), title, "", advice.strip())
 
 
-def _place(origin: Node, error: Mapping[str, object]) -> Span:
+def _head(node: Node, source: Source) -> Span:
+    """The name of a call, so that carets do not run over all of a child; the whole step if it is no call."""
+    written = node.span.of(source.text)
+    opening = written.find("(")
+    is_call = written[:3].lower() == "df." and opening > 0
+    return Span(node.span.start, node.span.start + opening) if is_call else node.span
+
+
+def _place(origin: Node, error: Mapping[str, object], source: Source) -> Span:
     position = error.get("position")
     if isinstance(origin, nodes.Sql) and isinstance(position, int):
         start = min(position - 1, len(origin.query.value))
         return origin.query.span_of(start, start + _word_length(origin.query.value[start:]))
-    return origin.span
+    return _head(origin, source)
 
 
 def _word_length(text: str) -> int:

@@ -48,7 +48,7 @@ class Wait:
 
 def waits(snapshot: Snapshot) -> tuple[Wait, ...]:
     """Everything that is waited for, in the order of the program. A wait for a child that itself waits is not repeated."""
-    if snapshot.ended:
+    if snapshot.instance.ended:
         return ()
     if snapshot.status == "pending":
         return (Wait((), snapshot.instance.id, "worker", None, None, "a worker"),)
@@ -111,6 +111,8 @@ def sentence(snapshot: Snapshot) -> str:
         case "failed":
             failure = snapshot.failure
             return f"Failed after {seconds(snapshot.seconds)}: {failure.title if failure else message}"
+        case "cancelled" if not snapshot.ended:
+            return "Cancelled: it ends before its next step."
         case "cancelled":
             return f"Cancelled after {seconds(snapshot.seconds)}: {message.removeprefix('canceled: ')}"
         case _:

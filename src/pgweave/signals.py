@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def receiver(snapshot: Snapshot, name: str) -> str:
     """The instance that waits for this signal, else the first whose program will. PgweaveError when there is none."""
-    if snapshot.ended:
+    if snapshot.instance.ended:
         raise PgweaveError(f"{snapshot.instance.id} is {snapshot.status}: nothing waits any more.", "Start it again.")
     for wait in snapshot.waits:
         if wait.kind == "signal" and wait.name == name:

@@ -102,8 +102,11 @@ class Snapshot:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will change any more. A child may outlive its parent; it is not waited for."""
-        return self.instance.ended
+        """Whether nothing will change any more. A child may outlive its parent; it is not waited for.
+
+        A request to cancel counts at once, but what became of the steps is written down by a worker.
+        """
+        return self.instance.ended and self.instance.completed_at is not None
 
     @property
     def seconds(self) -> float:
@@ -129,6 +132,12 @@ class Snapshot:
     def sentence(self) -> str:
         """How things stand, in one sentence."""
         return sentences.sentence(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the picture of this moment, which does not change any more."""
+        from pgweave.notebooks.live import picture
+
+        return picture(self)
 
 
 class Observer:

@@ -41,7 +41,9 @@ def design(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Designer]
             if isinstance(program, str) and program:
                 path.write_text(program, encoding="utf-8")
             url = stack.enter_context(studio(path, *arguments, PGWEAVE_DATA=str(data)))
-            context = browser.new_context(viewport=WINDOW, color_scheme="dark" if dark else "light", reduced_motion="reduce")
+            context = browser.new_context(
+                viewport=WINDOW, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+            )
             stack.callback(context.close)
             empty = not path.exists() or not path.read_bytes()
             designer = Designer(context.new_page(), path).open(url, ".pw-empty" if empty else "[data-block-id]")

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pgweave
+from support.studio import SEED_CHILD, SEED_PARENT, seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support.studio import Designer
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "parent_child.df"
-CHILD_SQL = " SELECT 42 AS report_id, 'ready' AS status "
-PARENT_SQL = "INSERT INTO audit_log (payload) VALUES ($child::jsonb) RETURNING payload"
-
-
-def wanted() -> str:
-    """The example as the formatter writes it, without the comment at its top: a canvas has no place for one."""
-    text = pgweave.format(EXAMPLE.read_text(encoding="utf-8"))
-    return text[text.index("SELECT df.start(") :]
 
 
 def test_the_seed_s_parent_and_child_are_built_by_pointing(design: Callable[..., Designer]) -> None:
@@ -29,11 +18,11 @@ def test_the_seed_s_parent_and_child_are_built_by_pointing(design: Callable[...,
     designer.choose("child")
     designer.fill("label", "generate-report")
     designer.name_result("child")
-    designer.add("Add a step after start child", "sql")
-    designer.write_sql(PARENT_SQL)
+    designer.add("Add a step after child", "sql")
+    designer.write_sql(SEED_PARENT)
     designer.select("SELECT 1")
-    designer.write_sql(CHILD_SQL)
+    designer.write_sql(SEED_CHILD)
     designer.label("parent-workflow")
     designer.lay_out()
     designer.save()
-    assert designer.path.read_text(encoding="utf-8") == wanted()
+    assert designer.path.read_text(encoding="utf-8") == seed()

@@ -54,15 +54,14 @@ def test_the_approval_example_is_run_and_released_from_the_canvas(
     assert designer.test_id("run-status").inner_text() == "running"
     assert len(with_status(page, "completed")) == 1, "the INSERT"
     wait.locator(".pw-handle").click()
-    page.screenshot(path="/tmp/h9/run1.png")
-    form = designer.test_id("signal-form")
+    form = designer.test_id("node-run").get_by_test_id("signal-form")
     form.locator("textarea").fill('{"approved": true, "by": "Ann"}')
     form.get_by_role("button", name="Send the signal").click()
     designer.test_id("run-status").get_by_text("completed").wait_for()
-    page.screenshot(path="/tmp/h9/run2.png")
     result = designer.test_id("run-panel").get_by_role("table")
     assert result.locator("td").all_inner_texts() == ["1", "approved", "Ann"]
     assert len(with_status(page, "skipped")) == 1, "the way to `expired` was not taken"
-    designer.select("SET state = CASE")
-    designer.test_id("node-run").get_by_text("'Ann'").first.wait_for()
-    page.screenshot(path="/tmp/h9/run3.png")
+    updated = designer.block("UPDATE expenses").and_(page.locator("[data-status=completed]"))
+    updated.locator(".pw-handle").click()
+    designer.page.get_by_text("SQL as it ran").click()
+    designer.test_id("node-run").get_by_text("decided_by = d.data ->> 'by'").wait_for()

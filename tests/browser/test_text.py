@@ -29,7 +29,9 @@ def test_a_syntax_error_leaves_the_last_good_drawing_until_it_is_mended(design: 
     designer.page.locator(".pw-text .cm-lintRange-error").first.wait_for()
     assert designer.shown().keys() == blocks.keys()
     assert designer.page.locator(".pw-problems").count() == 1
-    assert designer.page.locator(".pw-slot").count() == 0, "what is shown is not the text, so nothing can be added to it"
+    assert designer.page.locator(".pw-slot").count() == 0, (
+        "what is shown is not the text, so nothing can be added to it"
+    )
     for _ in " ~>":
         designer.press("Backspace")
     stale.wait_for(state="detached")

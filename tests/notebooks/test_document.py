@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,15 @@ def test_a_difference_touches_only_the_lines_that_changed() -> None:
     first, second = difference(old, new)
     assert (first.span.of(old), first.text) == ("7", "seven")
     assert (second.span.of(old), second.text) == ("line 40\n", "")
+
+
+def test_long_texts_that_say_the_same_again_and_again_are_compared_in_a_moment() -> None:
+    old = "'a'\n\n" * 15_000
+    new = "'b'\n\n" + "'a'\n\n" * 7_000 + "x\n" + "'a'\n\n" * 8_000
+    began = process_time()
+    assert apply(old, difference(old, new)) == new
+    assert merge(old, new, old) == new
+    assert process_time() - began < 5
 
 
 def test_change_sets_count_utf_16_units() -> None:
@@ -217,8 +227,12 @@ def test_line_ends_and_marks_of_a_file_come_back_byte_for_byte(
 
 def test_a_changed_line_leaves_the_ends_of_all_others() -> None:
     plain, layout = Layout.of("a\r\nb\nc\r\nd\r\n")
-    assert layout.restored(plain.replace("b", "B\nnew")) == "a\r\nB\r\nnew\r\nc\r\nd\r\n"
+    assert layout.restored(plain.replace("b", "B\nnew")) == "a\r\nB\nnew\r\nc\r\nd\r\n"
     assert layout.restored(plain.replace("d", "D")) == "a\r\nb\nc\r\nD\r\n"
+    long = "\r\n\n" * 5_000
+    plain, layout = Layout.of(long)
+    assert layout.restored(plain) == long
+    assert layout.restored(plain[:4000] + "x" + plain[4000:]) == long[:6000] + "x" + long[6000:]
 
 
 @pytest.fixture

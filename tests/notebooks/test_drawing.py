@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.programs import definitions
 
 from pgweave.grammar import nodes
@@ -19,6 +20,7 @@ from pgweave.grammar.span import Source
 from pgweave.notebooks import drawing
 from pgweave.notebooks.drawing import draw, draw_source, path_of, walk
 from pgweave.notebooks.palette import PALETTE, new_step
+from pgweave.notebooks.titles import sql_title
 from pgweave.notebooks.units import Units, width
 
 if TYPE_CHECKING:
@@ -113,6 +115,34 @@ def test_offsets_count_utf_16_units() -> None:
         assert units.to_wire(offset) == width(text[:offset])
         assert units.from_wire(units.to_wire(offset)) == offset
     assert units.from_wire(units.to_wire(3) + 1) == 3  # between the halves of the elephant
+
+
+TITLES = {
+    "SELECT 1": "SELECT",
+    "-- all of them\nselect region, sum(x) from sales": "SELECT sales",
+    "SELECT $a.n FROM $rows.*": "SELECT",
+    " INSERT INTO expenses (a) VALUES (1) RETURNING id ": "INSERT expenses",
+    "UPDATE ONLY app.seats SET x = (SELECT 1 FROM y)": "UPDATE app.seats",
+    "with old as (delete from a returning id) insert into b select * from old": "INSERT b",
+    "DELETE FROM events WHERE id IN (SELECT id FROM $old.*)": "DELETE events",
+    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)": "CREATE INDEX i",
+    "VACUUM ANALYZE t": "VACUUM t",
+    "CALL work(1)": "CALL work",
+    f"SELECT 1 FROM {'x' * 60}": f"SELECT {'x' * 32}…",
+    "": "SQL",
+    "$what": "SQL",
+    "<script>": "SQL",
+}
+
+
+@pytest.mark.parametrize(("sql", "title"), TITLES.items())
+def test_a_step_of_sql_is_called_by_what_it_does(sql: str, title: str) -> None:
+    assert sql_title(sql) == title
+
+
+@given(st.text())
+def test_any_text_has_a_title(sql: str) -> None:
+    assert 0 < len(sql_title(sql)) <= 40
 
 
 def test_what_cannot_be_changed_on_the_canvas_says_why() -> None:

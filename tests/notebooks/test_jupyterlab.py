@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 from support.lab import CHROMIUM, PATIENCE_MS, WINDOW, Lab, Opened, chromium, lab
@@ -24,7 +27,7 @@ $$ SELECT 7 AS id, 148.50 AS amount $$ |=> 'expense'
 ~> (
     'SELECT $decision.timed_out'
     ?> $$ SELECT 'expired' AS state $$
-    !> $$ SELECT $expense.id AS id, 'approved' AS state $$
+    !> $$ SELECT $expense.id AS id, 'approved' AS state FROM pg_sleep(1.5) $$
 )"""
 BROKEN = """\
 %%pgweave broken
@@ -57,7 +60,6 @@ def page(browser: Browser) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     yield page
-    shoot(page, "end")
     context.close()
 
 
@@ -82,12 +84,19 @@ def test_a_program_is_drawn_checked_run_and_released(page: Page, place: Lab, the
     assert "^^^^^^^^ no step before this one is named `ordr`" in found.inner_text()
     live = notebook.run(3)
     boxes(live, "waiting").first.wait_for()
-    assert boxes(live, "completed").count() >= 1
+    assert (boxes(live, "completed").count(), boxes(live, "running").count()) == (1, 0)
     live.get_by_text("run.signal('decision', {...})").wait_for()
     shoot(page, f"waiting-{theme}")
     notebook.run(4)
+    boxes(live, "running").get_by_text("approved").wait_for()
+    assert boxes(live, "waiting").count() == 0
+    shoot(page, f"running-{theme}")
     live.get_by_text("Completed in").wait_for()
-    live.locator(".jp-RenderedSVG img").wait_for()
+    # From here on the picture needs no kernel, so that the saved notebook has it.
+    image = live.locator(".jp-RenderedSVG img")
+    image.wait_for()
+    ended = re.findall(r'class="[^"]* state_(\w+)"', unquote(str(image.get_attribute("src"))))
+    assert Counter(ended) == {"completed": 5, "skipped": 1}
     notebook.run(5).locator("td", has_text="approved").wait_for()
     shoot(page, f"done-{theme}")
 

@@ -132,6 +132,11 @@ def test_a_run_in_a_kernel_from_its_start_over_an_interrupt_and_a_restart_to_its
         assert WIDGET not in last["data"], "what is saved needs no kernel"
         assert last["data"]["image/svg+xml"].count("state_completed") == 3
 
+        # nbconvert and the like take the last picture only from a cell that runs, so whoever waits must show it.
+        here.run("import pgweave\nnap = pgweave.parse('df.sleep(1)').start()")
+        said = here.run("nap.wait()")
+        assert any("state_completed" in (shown(one, "image/svg+xml") or "") for one in said)
+
 
 class Recorder(Watcher):
     """A watcher that notes how long it would rest, and does not."""

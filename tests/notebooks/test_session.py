@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from datetime import UTC, datetime
 from queue import Queue
@@ -11,6 +12,7 @@ import pytest
 
 from pgweave.notebooks.document import Document, applied
 from pgweave.notebooks.opening import open_file
+from pgweave.notebooks.page_results import rows
 from pgweave.notebooks.questions import schedule
 from pgweave.notebooks.session import Session
 from pgweave.runtime.errors import PgweaveError
@@ -249,3 +251,24 @@ def test_a_file_that_cannot_be_read_is_told_of_once(tmp_path: Path) -> None:
     view.session.look()
     assert view.event("disk")["saved"]
     assert view.session.document.text == "'SELECT 2'"
+
+
+def test_results_are_texts_with_all_the_digits_that_the_database_gave() -> None:
+    row = '{"n": 1.10, "big": 123456789012345678901234567890.5, "j": {"a": [1.50, "x"]}, "t": "<b>", "z": null, "b": true}'
+    found = rows(f'{{"rows": [{row}], "row_count": 1}}')
+    assert found["columns"] == ["n", "big", "j", "t", "z", "b"]
+    assert found["rows"] == [
+        ["1.10", "123456789012345678901234567890.5", '{"a": [1.50, "x"]}', "<b>", None, "true"],
+    ]  # fmt: skip
+    assert rows('{"status": "completed", "result": {"n": 1.0, "e": []}}')["text"] == (
+        '{\n  "status": "completed",\n  "result": {\n    "n": 1.0,\n    "e": []\n  }\n}'
+    )
+    assert rows('"plain"')["text"] == "plain"
+    assert rows("null")["text"] == "null"
+
+
+def test_a_long_result_is_cut_and_says_so() -> None:
+    many = rows(json.dumps({"rows": [{"n": number} for number in range(500)], "row_count": 500}))
+    assert (len(many["rows"]), many["row_count"], many["cut"]) == (200, 500, True)
+    wide = rows(json.dumps({"rows": [{"t": "x" * 50_000}]}))
+    assert len(wide["rows"][0][0] or "") == 10_001

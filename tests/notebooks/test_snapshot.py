@@ -124,7 +124,7 @@ def test_a_failure_in_a_child_is_told_from_the_child_up(place: Desk) -> None:
     assert failure.instance_id == snapshot.family[1].id
     text = failure.text()
     assert "--> program:3:11" in text
-    assert "so the child kid failed" in text
+    assert " ^^^^^^^^^^^^^ so the child kid failed" in text
 
 
 def test_a_child_that_takes_too_long_is_told_in_the_parent_s_words(place: Desk) -> None:
@@ -133,7 +133,12 @@ def test_a_child_that_takes_too_long_is_told_in_the_parent_s_words(place: Desk) 
     assert failure is not None
     assert failure.title == f"The child slow ({snapshot.family[1].id}) did not end within 1 s"
     assert '"on_timeout": "return"' in failure.finding.help
+    assert "It goes on by itself" in failure.finding.help
     place.client.cancel(snapshot.family[1].id)
+    later = take(place.client, snapshot.instance.id).failure
+    assert later is not None
+    assert later.title == failure.title, "what became of the child later is not why the parent failed"
+    assert "It goes on by itself" not in later.finding.help
 
 
 def test_a_child_that_was_cancelled_is_told_in_the_parent_s_words_too(place: Desk) -> None:
@@ -146,7 +151,7 @@ def test_a_child_that_was_cancelled_is_told_in_the_parent_s_words_too(place: Des
     failure = take(place.client, parent, workflow).failure
     assert failure is not None
     assert failure.title == f"The child slow ({child}) was cancelled"
-    assert failure.finding.span.of(workflow.module.source.text).startswith("df.call_child(")
+    assert failure.finding.span.of(workflow.module.source.text) == "df.call_child"
 
 
 def test_a_failure_that_was_caught_is_not_the_reason(place: Desk) -> None:

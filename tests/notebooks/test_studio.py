@@ -316,6 +316,19 @@ def test_the_second_of_two_workflows_is_started_and_shown_as_the_second(running:
     assert not running.ask("start", target="0", label=None, variables={})["ok"]
 
 
+def test_a_program_that_the_database_puts_together_shows_its_states_on_what_it_put_together(running: Page) -> None:
+    running.type("'SELECT $order.id AS id'", "reverse('di SA 8 TCELES')")
+    instance = running.ask("start", target="", label=None, variables={})["instance"]
+    assert running.event("run", instance=instance)["states"] == {}
+    past = running.ask("past", instance=instance)
+    assert "SELECT 8 AS id" in past["text"]
+    ids = {block["id"] for block in leaves(past["drawing"]["programs"][0]["root"])}
+    event = running.event("run", instance=instance)
+    while not event["states"]:
+        event = running.event("run", instance=instance)
+    assert event["states"].keys() >= ids
+
+
 def test_a_failed_step_says_what_the_server_said(running: Page) -> None:
     running.type("SELECT 7 AS id", "SELECT nothing AS id")
     instance = running.ask("start", target="0", label="other", variables={"v": "1"})["instance"]

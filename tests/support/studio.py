@@ -8,11 +8,11 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Locator, Page, ViewportSize, WebSocket
 
@@ -23,7 +23,25 @@ WINDOW: ViewportSize = {"width": 1400, "height": 900}
 _SHADOW = "document.querySelector('#designer').shadowRoot"
 _TEXT = f"{_SHADOW}.querySelector('.pw-text .cm-content').cmTile.view.state.doc.toString()"
 _PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Notes when the first block stands on the canvas.
+_WATCH = f"""(function look() {{
+    if (document.querySelector('#designer')?.shadowRoot?.querySelector('[data-block-id]')) window.drawnAt = performance.now();
+    else requestAnimationFrame(look);
+}})();"""
 _ATTACKED = "window.attacked = (...what) => { (window.attacks ??= []).push(what.join(' ')); };"
+
+SEED_CHILD = " SELECT 42 AS report_id, 'ready' AS status "
+SEED_PARENT = "INSERT INTO audit_log (payload) VALUES ($child::jsonb) RETURNING payload"
+
+
+def seed() -> str:
+    """The seed's example as the formatter writes it, without the comment at its top: a canvas has no place for one."""
+    import pgweave
+
+    text = pgweave.format((Path(__file__).parents[2] / "examples" / "parent_child.df").read_text(encoding="utf-8"))
+    assert SEED_CHILD in text
+    assert SEED_PARENT in text
+    return text[text.index("SELECT df.start(") :]
 
 
 @contextmanager
@@ -36,7 +54,9 @@ def studio(path: Path, *arguments: str, **environment: str) -> Iterator[str]:
     ) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip()
+            url = process.stdout.readline().strip()
+            assert url, process.communicate()[1]
+            yield url
         finally:
             process.terminate()
             _, said = process.communicate(timeout=60)
@@ -64,7 +84,7 @@ class Designer:
         page.on("dialog", self._dialog)
         page.on("console", lambda line: line.type in {"error", "warning"} and self.complaints.append(line.text))
         page.on("websocket", self._connected)
-        page.add_init_script(_ATTACKED)
+        page.add_init_script(_ATTACKED + _WATCH)
         page.goto(url)
         page.wait_for_selector(wait_for)
         return self
@@ -125,8 +145,8 @@ class Designer:
         return block
 
     def add(self, slot: str, entry: str) -> None:
-        """Click on a `+` by its spoken name, and on an entry of the palette."""
-        self.page.get_by_role("button", name=slot, exact=True).last.click()
+        """Click on a `+` by the beginning of its spoken name, and on an entry of the palette."""
+        self.page.locator(f".pw-slot[aria-label^={json.dumps(slot)}]").last.click()
         self.choose(entry)
 
     def edit_by(self, way: str | Locator) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "tutorial"
 TEXTS = sorted(FOLDER.glob("*.md"))
-CELL_SECONDS = 60
+CELL_SECONDS = 120
 
 # A run that has ended gets its last picture from a thread, which a notebook that is saved at once would miss.
 SETTLE = """

@@ -5,6 +5,7 @@ import { Boundary } from "./Boundary";
 import { Canvas } from "./Canvas";
 import { useDesigner, useDesignerState } from "./context";
 import { Dialogs } from "./Dialogs";
+import { Floating } from "./Floating";
 import { Inspector } from "./Inspector";
 import { Palette } from "./Palette";
 import { Problems } from "./Problems";
@@ -122,9 +123,9 @@ function Ghost() {
   if (!dragging) return null;
   const block = designer.selectedBlock();
   return (
-    <div className="pw-ghost" style={{ left: dragging.x + 12, top: dragging.y + 12 }}>
+    <Floating at={{ left: dragging.x + 12, top: dragging.y + 12 }} className="pw-ghost">
       {block?.title} {block?.detail}
-    </div>
+    </Floating>
   );
 }
 

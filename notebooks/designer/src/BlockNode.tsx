@@ -110,8 +110,16 @@ function Chips({ box: { block, outline } }: { box: Box }) {
   return (
     <>
       {outline === "frame" && block.detail && !block.sql && <span className="pw-framedetail">{block.detail}</span>}
-      {block.name !== null && <span className="pw-chip pw-name">{block.name}</span>}
-      {block.badge !== null && <span className="pw-chip">{block.badge}</span>}
+      {block.name !== null && (
+        <span className="pw-chip pw-name" title={`The result is named ${block.name}`}>
+          → {block.name}
+        </span>
+      )}
+      {block.badge !== null && (
+        <span className="pw-chip" title={block.badge}>
+          {block.badge}
+        </span>
+      )}
     </>
   );
 }

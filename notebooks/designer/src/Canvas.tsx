@@ -67,6 +67,7 @@ function Flow() {
         panOnScroll
         minZoom={0.05}
         maxZoom={2}
+        onMoveStart={() => designer.set({ tools: null })}
         onPaneClick={() => designer.select(null)}
       >
         <Background gap={24} size={1} />
@@ -86,9 +87,11 @@ function Flow() {
 }
 
 function nodesOf(picture: Picture, index: Index, folded: ReadonlySet<string>): Node[] {
-  return picture.boxes.flatMap((box) => {
-    const place = index.get(box.block.id);
-    if (!place) return [];
+  const boxes = new Map(picture.boxes.map((box) => [box.block.id, box]));
+  // In reading order, for those who hear the page: a condition comes before what follows it.
+  return [...index].flatMap(([id, place]) => {
+    const box = boxes.get(id);
+    if (!box) return [];
     const frame = box.outline === "frame" || box.outline === "sequence";
     const data: BlockData = { box, place, folded: folded.has(box.block.id) };
     const { width, height } = box;

@@ -1,9 +1,10 @@
-// What asks for an answer: compare, a conflict with the file, a name for a new file; and the list of keys.
+// What asks for an answer: a conflict with the file, a name for a new file; and the list of keys.
 
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { useState } from "react";
+import { Box } from "./Box";
+import { Compare } from "./Compare";
 import { useDesigner, useDesignerState } from "./context";
 import { KEYS } from "./keys";
-import type { CompareResult } from "./protocol";
 
 export function Dialogs() {
   const dialog = useDesignerState((state) => state.dialog);
@@ -30,77 +31,6 @@ export function Dialogs() {
     default:
       return null;
   }
-}
-
-function Box({ title, children, wide }: { title: string; children: ReactNode; wide?: boolean }) {
-  const designer = useDesigner();
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
-  const close = (): void => {
-    designer.set({ dialog: null });
-    designer.focusCanvas();
-  };
-  return (
-    <dialog ref={dialog} className={wide ? "pw-dialog pw-wide" : "pw-dialog"} aria-label={title} onClose={close}>
-      <header>
-        <h2>{title}</h2>
-        <button type="button" className="pw-button" onClick={close}>
-          Close
-        </button>
-      </header>
-      {children}
-    </dialog>
-  );
-}
-
-const VERSIONS: ["saved" | "git", string][] = [
-  ["saved", "the saved file"],
-  ["git", "the last commit"],
-];
-
-function Compare() {
-  const designer = useDesigner();
-  const theme = useDesignerState((state) => state.theme);
-  const [than, setThan] = useState<"saved" | "git">("saved");
-  const [result, setResult] = useState<CompareResult | string | null>(null);
-  useEffect(() => {
-    let current = true;
-    setResult(null);
-    void designer
-      .settle()
-      .then(() => designer.wire.ask("compare", { with: than, dark: theme === "dark" }))
-      .then((answer) => current && setResult(answer))
-      .catch((problem: unknown) => current && setResult(problem instanceof Error ? problem.message : String(problem)));
-    return () => {
-      current = false;
-    };
-  }, [designer, than, theme]);
-  return (
-    <Box title="What has changed" wide>
-      <div className="pw-row" role="radiogroup" aria-label="Compare with">
-        {VERSIONS.map(([name, title]) => (
-          <label key={name}>
-            <input type="radio" name="pw-than" checked={than === name} onChange={() => setThan(name)} /> since {title}
-          </label>
-        ))}
-      </div>
-      <div data-testid="comparison">
-        {result === null && <p className="pw-hint">Comparing …</p>}
-        {typeof result === "string" && <p className="pw-wrong">{result}</p>}
-        {result !== null && typeof result !== "string" && (
-          <>
-            {result.words.length === 0 ? <p>Nothing has changed.</p> : <ul>{result.words.map((line) => <li key={line}>{line}</li>)}</ul>}
-            {result.svg !== null && (
-              // As an image: a picture's scripts do not run and it loads nothing.
-              <img className="pw-picture" alt="Both versions in one picture" src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(result.svg)}`} />
-            )}
-          </>
-        )}
-      </div>
-    </Box>
-  );
 }
 
 function Conflict({ theirs }: { theirs: string }) {

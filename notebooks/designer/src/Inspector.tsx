@@ -10,7 +10,8 @@ import { NodeRun } from "./NodeRun";
 import type { Block, Program } from "./protocol";
 import { SqlEditor } from "./SqlEditor";
 import { editable, shownProgram } from "./state";
-import { indexOf, type Index } from "./tree";
+import { AddWorkflow } from "./TopBar";
+import { indexOf, isColumn, type Index } from "./tree";
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -33,7 +34,7 @@ function OneBlock({ block, index }: { block: Block; index: Index }) {
   const running = useDesignerState((state) => state.run?.event?.states[block.id] !== undefined);
   const readOnly = !active || !block.editable;
   const findings = (all ?? []).filter((one) => one.block === block.id);
-  const takesName = block.shape !== "break" && block.shape !== "sequence";
+  const takesName = block.shape !== "break" && !isColumn(block);
   return (
     <>
       <Path block={block} index={index} />
@@ -162,7 +163,8 @@ function WholeProgram({ program }: { program: Program | null }) {
           </dl>
         </section>
       )}
-      <p className="pw-hint">Select a block to see what it does. Press ? on the canvas for the keys.</p>
+      <p className="pw-hint pw-apart">Select a block to see what it does. Press ? on the canvas for the keys.</p>
+      {active && <AddWorkflow words="Add a workflow" />}
     </>
   );
 }

@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useDesigner, useDesignerState } from "./context";
 import type { Designer } from "./designer";
+import { Floating, Veil } from "./Floating";
 import { Icon } from "./icons";
 import type { Entry } from "./protocol";
 import type { Menu } from "./state";
@@ -13,8 +14,6 @@ const GROUPS: [Entry["group"], string][] = [
   ["flow", "Flow"],
   ["children", "Children"],
 ];
-const WIDTH = 340;
-const HEIGHT = 420;
 
 export function Palette() {
   const menu = useDesignerState((state) => state.menu);
@@ -56,12 +55,11 @@ function Open({ menu }: { menu: Menu }) {
     event.preventDefault();
     event.stopPropagation();
   };
-  const left = Math.max(8, Math.min(menu.x - 20, window.innerWidth - WIDTH - 8));
-  const top = Math.max(8, Math.min(menu.y - 20, window.innerHeight - HEIGHT - 8));
 
   return (
-    <div className="pw-veil" onPointerDown={(event) => event.target === event.currentTarget && close()}>
-      <div className="pw-palette" role="dialog" aria-label={menu.slot.label} data-testid="palette" style={{ left, top, width: WIDTH, maxHeight: HEIGHT }}>
+    <>
+      <Veil onPress={close} />
+      <Floating at={{ left: menu.x - 20, top: menu.y - 20 }} className="pw-palette" role="dialog" aria-label={menu.slot.label} data-testid="palette">
         <div className="pw-search">
           <Icon name="search" />
           <input
@@ -103,8 +101,8 @@ function Open({ menu }: { menu: Menu }) {
           ))}
           {found.length === 0 && <p className="pw-hint">Nothing is called that. Try "wait", "each", "http".</p>}
         </div>
-      </div>
-    </div>
+      </Floating>
+    </>
   );
 }
 

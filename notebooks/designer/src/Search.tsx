@@ -5,7 +5,7 @@ import { useDesigner, useDesignerState } from "./context";
 import { Icon } from "./icons";
 import type { Block } from "./protocol";
 import { shownProgram } from "./state";
-import { indexOf } from "./tree";
+import { indexOf, isColumn } from "./tree";
 
 export function Search() {
   const searching = useDesignerState((state) => state.searching);
@@ -70,7 +70,7 @@ function matches(root: Block | null, text: string): string[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found: string[] = [];
   for (const { block } of indexOf(root).values()) {
-    if (block.shape === "sequence") continue;
+    if (isColumn(block)) continue;
     const fields = block.fields.map((field) => String(field.value ?? ""));
     const own = block.children.length === 0 ? block.full : "";
     const all = [block.title, block.detail, own, block.name ?? "", block.sql?.value ?? "", ...fields].join(" ").toLowerCase();

@@ -1,14 +1,15 @@
 // What can be done with the selected block, above it on the canvas.
 
 import { NodeToolbar, Position } from "@xyflow/react";
-import { useState, type KeyboardEvent } from "react";
+import { useEffect, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
+import { openPalette, unwrap } from "./actions";
 import { useDesigner, useDesignerState } from "./context";
 import type { Designer } from "./designer";
+import { Floating, type Spot } from "./Floating";
 import { Icon } from "./icons";
-import { openPalette } from "./keys";
 import type { Block } from "./protocol";
 import { editable } from "./state";
-import type { Index } from "./tree";
+import { keepable, type Index } from "./tree";
 
 export const WRAPPERS: [string, string][] = [
   ["if", "If"],
@@ -19,7 +20,6 @@ export const WRAPPERS: [string, string][] = [
   ["timeout", "Time limit"],
   ["child", "Child workflow"],
 ];
-const KEEPABLE = new Set(["then", "else", "body", "branch", "child", "condition"]);
 const PARTS: Record<string, string> = {
   condition: "the condition",
   then: "what follows yes",
@@ -42,65 +42,93 @@ export function Toolbar({ index }: { index: Index }) {
 
 function Tools({ block }: { block: Block }) {
   const designer = useDesigner();
-  const [open, setOpen] = useState<"wrap" | "unwrap" | null>(null);
+  const open = useDesignerState((state) => state.tools);
+  const tools = useRef<HTMLDivElement>(null);
   if (!block.editable) {
     return <span className="pw-hint">{block.why_not ?? "This step can only be edited as text."}</span>;
   }
   const target = block.id;
+  const show = (tools: "wrap" | "unwrap" | null): void => designer.set({ tools });
   const choose = (fields: Omit<Parameters<Designer["gesture"]>[0], "target">): void => {
-    setOpen(null);
+    show(null);
     void designer.gesture({ target, ...fields }).then(() => designer.focusCanvas());
   };
-  const roles = block.children.filter((child) => KEEPABLE.has(child.role));
-  const inner = block.children.filter((child) => child.role !== "condition");
-  const [only] = inner;
-  // Plain where only one thing is inside; else a question which of them stays.
-  const unwrap = (): void => {
-    if (only && inner.length === 1) choose({ gesture: "unwrap", role: only.role, to: only.block.id });
-    else setOpen(open === "unwrap" ? null : "unwrap");
-  };
-  const key = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape") return;
-    setOpen(null);
-    designer.focusCanvas();
-    event.stopPropagation();
-  };
+  const items: [string, () => void][] =
+    open === "wrap"
+      ? WRAPPERS.map(([name, title]) => [title, () => choose({ gesture: "wrap", with: name })])
+      : keepable(block).map((child, position) => [
+          `Keep ${child.role === "branch" ? `branch ${position + 1}` : (PARTS[child.role] ?? child.title)}`,
+          () => choose({ gesture: "unwrap", role: child.role, to: child.block.id }),
+        ]);
   return (
-    <div role="toolbar" aria-label={`Change ${block.title}`} className="pw-tools" onKeyDown={key}>
+    <div role="toolbar" aria-label={`Change ${block.title}`} className="pw-tools" ref={tools}>
       <Tool icon="swap" label="Replace (R)" onClick={() => openPalette(designer, { where: "replace", target, label: `Replace ${block.title}` })} />
-      <Tool icon="wrap" label="Wrap in" expanded={open === "wrap"} onClick={() => setOpen(open === "wrap" ? null : "wrap")} />
-      {roles.length > 0 && (
-        <Tool icon="unwrap" label="Unwrap" expanded={open === "unwrap"} onClick={unwrap} />
-      )}
+      <Tool icon="wrap" label="Wrap in" keys="W" expanded={open === "wrap"} onClick={() => show(open === "wrap" ? null : "wrap")} />
+      {keepable(block).length > 0 && <Tool icon="unwrap" label="Unwrap" keys="U" expanded={open === "unwrap"} onClick={() => unwrap(designer, block)} />}
       <Tool icon="copy" label="Duplicate (Ctrl+D)" onClick={() => choose({ gesture: "duplicate" })} />
       <Tool icon="trash" label="Delete (Del)" onClick={() => choose({ gesture: "delete" })} />
-      {open && (
-        <div className="pw-menu" role="menu" aria-label={open === "wrap" ? "Wrap in" : "Keep"}>
-          {open === "wrap"
-            ? WRAPPERS.map(([name, title]) => (
-                <button key={name} type="button" role="menuitem" onClick={() => choose({ gesture: "wrap", with: name })}>
-                  {title}
-                </button>
-              ))
-            : roles.map((child, position) => (
-                <button
-                  key={child.block.id}
-                  type="button"
-                  role="menuitem"
-                  onClick={() => choose({ gesture: "unwrap", role: child.role, to: child.block.id })}
-                >
-                  Keep {child.role === "branch" ? `branch ${position + 1}` : (PARTS[child.role] ?? child.title)}
-                </button>
-              ))}
-        </div>
-      )}
+      {open && <Menu key={open} label={open === "wrap" ? "Wrap in" : "Keep"} items={items} beside={tools.current} onClose={() => show(null)} />}
     </div>
   );
 }
 
-function Tool({ icon, label, onClick, expanded }: { icon: string; label: string; onClick: () => void; expanded?: boolean }) {
+interface MenuProps {
+  label: string;
+  items: [string, () => void][];
+  beside: HTMLElement | null;
+  onClose(): void;
+}
+
+function Menu({ label, items, beside, onClose }: MenuProps) {
+  const designer = useDesigner();
+  const list = useRef<HTMLDivElement>(null);
+  const [at] = useState<Spot>(() => {
+    const box = beside?.getBoundingClientRect();
+    return box ? { left: box.left, top: box.bottom + 4, above: box.top - 4 } : { left: 0, top: 0 };
+  });
+  const focus = (position: number): void => {
+    const buttons = list.current?.querySelectorAll("button") ?? [];
+    buttons[(position + items.length) % items.length]?.focus();
+  };
+  useEffect(() => focus(0), []);
+  const key = (event: KeyboardEvent): void => {
+    const buttons = [...(list.current?.querySelectorAll("button") ?? [])];
+    const now = buttons.indexOf(event.target as HTMLButtonElement);
+    if (event.key === "ArrowDown") focus(now + 1);
+    else if (event.key === "ArrowUp") focus(now - 1);
+    else if (event.key === "Home" || event.key === "End") focus(event.key === "Home" ? 0 : -1);
+    else if (event.key === "Escape" || event.key === "Tab") {
+      onClose();
+      designer.focusCanvas();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
   return (
-    <button type="button" className="pw-tool" aria-label={label} title={label} aria-expanded={expanded} onClick={onClick}>
+    <Floating at={at} className="pw-menu" role="menu" aria-label={label} onKeyDown={key}>
+      <div ref={list} role="none">
+        {items.map(([title, choose]) => (
+          <button key={title} type="button" role="menuitem" tabIndex={-1} onClick={choose}>
+            {title}
+          </button>
+        ))}
+      </div>
+    </Floating>
+  );
+}
+
+interface ToolProps {
+  icon: string;
+  label: string;
+  keys?: string;
+  expanded?: boolean;
+  onClick(event: MouseEvent): void;
+}
+
+function Tool({ icon, label, keys, onClick, expanded }: ToolProps) {
+  const title = keys === undefined ? label : `${label} (${keys})`;
+  return (
+    <button type="button" className="pw-tool" aria-label={label} title={title} aria-expanded={expanded} onClick={onClick}>
       <Icon name={icon} />
     </button>
   );

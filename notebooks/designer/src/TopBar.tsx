@@ -4,6 +4,7 @@ import { useDesigner, useDesignerState } from "./context";
 import { Icon } from "./icons";
 import { ProblemCount, Said } from "./Problems";
 import { leave } from "./runs";
+import { editable } from "./state";
 
 export function TopBar({ textShown, onText }: { textShown: boolean; onText(): void }) {
   const designer = useDesigner();
@@ -16,8 +17,8 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
   const panel = useDesignerState((state) => state.panel);
   return (
     <header className="pw-topbar">
-      <strong className="pw-filename" data-testid="file">
-        {name || "new program"}
+      <strong className="pw-filename" data-testid="file" title={name}>
+        {name.split(/[\\/]/).at(-1) || "new program"}
       </strong>
       <span className="pw-hint" data-testid="saved" aria-live="polite">
         {phase === "lost" ? "connection lost, trying again" : phase === "connecting" ? "connecting" : home === "studio" ? (saved ? "saved" : "not saved") : ""}
@@ -75,12 +76,37 @@ export function Tabs() {
           type="button"
           role="tab"
           aria-selected={position === current}
-          onClick={() => designer.set({ program: position, selected: null })}
+          title={program.label ?? program.name}
+          onClick={() => designer.showProgram(position)}
         >
           {program.label ?? program.name}
         </button>
       ))}
+      <AddWorkflow />
     </div>
+  );
+}
+
+/** One more workflow at the end of the text, begun with a step from the palette. */
+export function AddWorkflow({ words }: { words?: string }) {
+  const designer = useDesigner();
+  const active = useDesignerState(editable);
+  const slot = { id: "into:", x: 0, y: 0, where: "into" as const, target: "", label: "Add a workflow" };
+  return (
+    <button
+      type="button"
+      className={words === undefined ? "pw-tool" : "pw-button"}
+      aria-label={words ?? "Add a workflow"}
+      title="Add a workflow to this text"
+      disabled={!active}
+      onClick={(event) => {
+        const { left, bottom } = event.currentTarget.getBoundingClientRect();
+        designer.set({ menu: { slot, x: left + 20, y: bottom + 24 } });
+      }}
+    >
+      <Icon name="plus" size={14} />
+      {words}
+    </button>
   );
 }
 

@@ -50,8 +50,9 @@ export const Wires = memo(function Wires({ picture }: { picture: Picture }) {
 function Label({ wire }: { wire: Wire }) {
   const [[x, y] = [0, 0], second] = wire.points;
   const left = wire.kind === "again";
+  // Beside the way back, where the diamond has left room.
   return (
-    <text x={left ? (second?.[0] ?? x) + 6 : x + 13} y={left ? y - 6 : y + 15}>
+    <text x={left ? (second?.[0] ?? x) + 5 : x + 13} y={left ? y - 22 : y + 15}>
       {wire.label}
     </text>
   );

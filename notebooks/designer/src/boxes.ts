@@ -57,7 +57,10 @@ export interface Picture {
 export const STEP_WIDTH = 248;
 export const HEADER = 36;
 const LINE = 16;
-const CHARACTERS = 35;
+const MOST_LINES = 3;
+/** Characters of a line in a step: of SQL in the fixed-width font, of words on average. */
+const CODE_CHARACTERS = 31;
+const WORD_CHARACTERS = 34;
 export const GAP = 40;
 export const STUB = 30;
 const PADDING = 18;
@@ -83,8 +86,8 @@ export function single(block: Block, outline: Outline): Part {
 
 /** What a frame's header needs for its words and chips, and for the state of a run beside them. */
 function headerWidth(block: Block): number {
-  const chips = [block.name, block.badge].reduce((sum, chip) => sum + (chip === null ? 0 : 7 * chip.length + 24), 0);
-  return Math.min(520, 130 + 8 * block.title.length + 7 * Math.min(24, block.detail.length) + chips);
+  const chips = [block.name && `→ ${block.name}`, block.badge].reduce((sum, chip) => sum + (chip === null ? 0 : 7 * chip.length + 24), 0);
+  return Math.min(560, 170 + 8 * block.title.length + 7 * Math.min(24, block.detail.length) + chips);
 }
 
 /** Puts a frame with a header around `inner`, which begins below the header. */
@@ -117,9 +120,25 @@ export function detailOf(block: Block): string {
   return (block.sql ? block.sql.value.replace(/\s+/g, " ") : block.detail).trim();
 }
 
-/** Lines that the detail takes, at most three. */
+/** Lines that the detail takes, broken between words as the browser breaks it. */
 function detailLines(block: Block): number {
-  return Math.min(3, Math.ceil(detailOf(block).length / CHARACTERS));
+  const room = block.sql ? CODE_CHARACTERS : WORD_CHARACTERS;
+  let [lines, used] = [0, room];
+  for (const word of detailOf(block).split(" ")) {
+    const length = wide(word);
+    if (length === 0) continue;
+    if (used + 1 + length > room) {
+      lines += Math.ceil(length / room);
+      used = length % room || room;
+    } else used += 1 + length;
+    if (lines >= MOST_LINES) return MOST_LINES;
+  }
+  return lines;
+}
+
+/** Characters, those of East Asian scripts and pictures counted as two. */
+function wide(word: string): number {
+  return /^[\x20-\x7e]*$/.test(word) ? word.length : [...word].reduce((sum, one) => sum + (one >= "\u1100" ? 2 : 1), 0);
 }
 
 /** What a folded frame says instead of its content. */

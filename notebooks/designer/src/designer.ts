@@ -89,6 +89,8 @@ export class Designer {
   }
 
   private receive(event: Event): void {
+    // Of another view of the same widget: this one has no text yet.
+    if (this.document === null) return;
     switch (event.type) {
       case "updates":
         this.sync.receive(event.version, event.updates);
@@ -134,10 +136,17 @@ export class Designer {
   /** Selects on the canvas; the text's cursor follows, unless that is where the selection came from. */
   select(id: string | null, from: "canvas" | "text" = "canvas"): void {
     if (id === this.state.selected && from === "text") return;
-    this.set({ selected: id, panel: this.state.panel === "problems" ? "step" : this.state.panel, reveal: this.state.reveal + 1 });
+    this.set({ selected: id, tools: null, panel: this.state.panel === "problems" ? "step" : this.state.panel, reveal: this.state.reveal + 1 });
     const block = this.selectedBlock();
     if (from === "text" || !block || !this.view || this.state.run?.past) return;
     this.showOffset(this.tracker.offsetNow(block.span[0]));
+  }
+
+  /** Shows another workflow of the text, on the canvas and in the text. */
+  showProgram(position: number): void {
+    this.set({ program: position, selected: null, tools: null });
+    const program = this.state.drawing?.programs[position];
+    if (program) this.showOffset(this.tracker.offsetNow(program.span[0]));
   }
 
   private showOffset(offset: number): void {

@@ -19,7 +19,8 @@ export function inWords(seconds: number): string {
   return words.join(" ") || "at once";
 }
 
-/** "0.42 s", "3 minutes 20 seconds". */
+/** "42 ms", "4.20 s", "3 minutes 20 seconds". */
 export function duration(seconds: number): string {
+  if (seconds < 1) return seconds < 0.001 ? "< 1 ms" : `${Math.round(seconds * 1000)} ms`;
   return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 2 : 0)} s` : inWords(Math.round(seconds));
 }

@@ -68,6 +68,7 @@ export function textState(designer: Designer, text: string, version: number): Ed
     doc: text,
     extensions: [
       lineNumbers(),
+      EditorView.lineWrapping,
       history(),
       highlightActiveLine(),
       highlightSelectionMatches(),

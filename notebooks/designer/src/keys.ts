@@ -1,10 +1,11 @@
 // The canvas by keyboard alone. Inside fields and the text, keys belong to those.
 
 import type { KeyboardEvent } from "react";
+import { openPalette, unwrap } from "./actions";
 import type { Designer } from "./designer";
 import type { Slot } from "./boxes";
 import { editable, shownProgram } from "./state";
-import { beside, enclosing, inSequence, visible, type Index } from "./tree";
+import { beside, branching, enclosing, innerStep, inSequence, keepable, visible, type Index } from "./tree";
 
 /** What the help says; the same order as in the code below. */
 export const KEYS: [string, string][] = [
@@ -15,8 +16,12 @@ export const KEYS: [string, string][] = [
   ["+ or Insert", "add a step after; with Shift before"],
   ["Delete", "delete the step"],
   ["Ctrl+D", "duplicate the step"],
-  ["Alt+↑, Alt+↓", "move the step up, down"],
+  ["Alt+↑, Alt+↓", "move the step up, down, at the end out of the block around"],
+  ["Alt+Shift+↑ ↓", "move the step into the block above, below"],
+  ["Alt+←, Alt+→", "move the step into the neighbouring branch"],
   ["R", "put another step in its place"],
+  ["W, U", "wrap the step in a block; unwrap a block"],
+  ["B", "add a branch to a join or race"],
   ["Space", "fold, unfold"],
   ["Ctrl+Z, Ctrl+Y", "undo, redo (of the text)"],
   ["Ctrl+F", "search the steps"],
@@ -38,7 +43,7 @@ export function canvasKey(designer: Designer, index: Index, event: KeyboardEvent
 function act(designer: Designer, index: Index, event: KeyboardEvent<HTMLElement>): boolean {
   const { selected, folded } = designer.state;
   const control = event.ctrlKey || event.metaKey;
-  const key = control ? `ctrl+${event.key.toLowerCase()}` : event.altKey ? `alt+${event.key}` : event.key;
+  const key = control ? `ctrl+${event.key.toLowerCase()}` : event.altKey ? `alt+${event.shiftKey ? "shift+" : ""}${event.key}` : event.key;
   if (key === "ctrl+z") return done(event.shiftKey ? designer.redo() : designer.undo());
   if (key === "ctrl+y") return done(designer.redo());
   if (key === "ctrl+f" || key === "/") return done(designer.set({ searching: true }));
@@ -80,9 +85,26 @@ function act(designer: Designer, index: Index, event: KeyboardEvent<HTMLElement>
     case "ctrl+d":
       return gesture(designer, { target: selected, gesture: "duplicate" });
     case "alt+ArrowUp":
-      return moveTo(designer, selected, inSequence(index, selected, -1)?.id, "before");
+      return moveTo(designer, selected, (inSequence(index, selected, -1) ?? enclosing(index, selected))?.id, "before");
     case "alt+ArrowDown":
-      return moveTo(designer, selected, inSequence(index, selected, 1)?.id, "after");
+      return moveTo(designer, selected, (inSequence(index, selected, 1) ?? enclosing(index, selected))?.id, "after");
+    case "alt+shift+ArrowUp":
+      return moveTo(designer, selected, innerStep(inSequence(index, selected, -1), -1)?.id, "after");
+    case "alt+shift+ArrowDown":
+      return moveTo(designer, selected, innerStep(inSequence(index, selected, 1), 1)?.id, "before");
+    case "alt+ArrowLeft":
+      return moveTo(designer, selected, beside(index, selected, -1)?.id, "before");
+    case "alt+ArrowRight":
+      return moveTo(designer, selected, beside(index, selected, 1)?.id, "before");
+    case "w":
+    case "W":
+      return editable(designer.state) && done(designer.set({ tools: "wrap" }));
+    case "u":
+    case "U":
+      return editable(designer.state) && place !== undefined && keepable(place.block).length > 0 && done(unwrap(designer, place.block));
+    case "b":
+    case "B":
+      return place !== undefined && branching(place.block) && insert(designer, selected, "branch", `Add a branch to ${title}`);
     case "r":
     case "R":
       return editable(designer.state) && done(openPalette(designer, { where: "replace", target: selected, label: `Replace ${title}` }));
@@ -113,13 +135,4 @@ function insert(designer: Designer, target: string, where: Slot["where"], label:
   if (!editable(designer.state)) return false;
   openPalette(designer, { id: `${where}:${target}`, x: 0, y: 0, where, target, label });
   return true;
-}
-
-/** Opens the palette beside the block it is about. */
-export function openPalette(designer: Designer, slot: Slot | { where: "replace"; target: string; label: string }): void {
-  const block = designer.root.querySelector(`[data-block-id="${CSS.escape(slot.target)}"]`);
-  const canvas = designer.root.querySelector(".pw-canvas");
-  const box = (block ?? canvas)?.getBoundingClientRect();
-  const x = box ? (block ? box.right + 8 : box.x + box.width / 2) : 100;
-  designer.set({ menu: { slot, x, y: box ? box.y + Math.min(40, box.height / 2) : 100 } });
 }

@@ -7,6 +7,7 @@
 
 import { BAR, BETWEEN, frame, GAP, HEADER, LANE, merge, nothing, single, STUB, type Part, type Picture } from "./boxes";
 import type { Block, Child } from "./protocol";
+import { isColumn } from "./tree";
 
 export function layOut(root: Block | null, folded: ReadonlySet<string>): Picture {
   if (!root) return nothing();
@@ -18,7 +19,18 @@ export function layOut(root: Block | null, folded: ReadonlySet<string>): Picture
 
 /** A region of its own: the blocks one below the other, with a stub and a `+` before and after. */
 function column(block: Block, folded: ReadonlySet<string>): Part {
-  const blocks = block.shape === "sequence" && !folded.has(block.id) ? block.children.map((child) => child.block) : [block];
+  if (!isColumn(block) || folded.has(block.id)) return stacked([block], folded);
+  const whole = stacked(steps(block), folded);
+  if (block.children.length > 1) {
+    const rect = { x: -6, y: STUB - 6, width: whole.width + 12, height: whole.height - 2 * STUB + 12 };
+    whole.boxes.unshift({ block, outline: "sequence", ...rect, lines: 0, question: null });
+  }
+  return whole;
+}
+
+const steps = (block: Block): Block[] => block.children.map((child) => child.block);
+
+function stacked(blocks: Block[], folded: ReadonlySet<string>): Part {
   const parts = blocks.map((one) => place(one, folded));
   const whole = nothing();
   whole.axis = Math.max(...parts.map((part) => part.axis));
@@ -39,10 +51,6 @@ function column(block: Block, folded: ReadonlySet<string>): Part {
     else y += GAP;
   });
   whole.height = y + STUB;
-  if (block.shape === "sequence" && blocks.length > 1) {
-    const rect = { x: -6, y: STUB - 6, width: whole.width + 12, height: whole.height - 2 * STUB + 12 };
-    whole.boxes.unshift({ block, outline: "sequence", ...rect, lines: 0, question: null });
-  }
   return whole;
 }
 
@@ -51,7 +59,7 @@ function link(part: Part, id: string, from: number, to: number, arrow: boolean):
 }
 
 function addSlot(part: Part, block: Block, where: "before" | "after", y: number): void {
-  const label = `Add a step ${where} ${block.title}`;
+  const label = `Add a step ${where} ${[block.title, block.detail].filter(Boolean).join(", ")}`;
   part.slots.push({ id: `${where}:${block.id}`, x: part.axis, y, where, target: block.id, label });
 }
 
@@ -68,7 +76,7 @@ function place(block: Block, folded: ReadonlySet<string>): Part {
     case "child":
       return block.children.length > 0 ? child(block, folded) : single(block, "step");
     case "sequence":
-      return column(block, folded);
+      return block.name === null ? column(block, folded) : frame(block, stacked(steps(block), folded));
     default:
       return single(block, block.shape);
   }

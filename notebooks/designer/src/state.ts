@@ -49,6 +49,8 @@ export interface State {
   selected: string | null;
   folded: ReadonlySet<string>;
   menu: Menu | null;
+  /** Which menu of the selected block's toolbar is open. */
+  tools: "wrap" | "unwrap" | null;
   dragging: { id: string; x: number; y: number; over: string | null } | null;
   panel: "step" | "run" | "problems";
   searching: boolean;
@@ -78,6 +80,7 @@ export function newStore(): Store {
     selected: null,
     folded: new Set(),
     menu: null,
+    tools: null,
     dragging: null,
     panel: "step",
     searching: false,

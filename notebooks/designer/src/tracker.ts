@@ -6,7 +6,7 @@ import type { EditorView } from "@codemirror/view";
 import type { Block, Drawing, DrawingEvent, Finding } from "./protocol";
 import { shownProgram, type Store } from "./state";
 import type { Sync } from "./sync";
-import { blockAt, blockStarting, indexOf, sameBlock, type Index } from "./tree";
+import { blockAt, blockNear, blockStarting, indexOf, programOf, sameBlock, type Index } from "./tree";
 
 const DRAWING_MILLISECONDS = 4000;
 
@@ -58,9 +58,9 @@ export class Tracker {
     if (!drawing.ok && state.drawing) {
       this.store.setState({ stale: true, findings: this.placed(drawing.findings), drawingVersion: version });
     } else {
-      const kept = state.run?.past ? {} : { selected: this.selectionIn(drawing), folded: this.foldedIn(drawing) };
+      const program = this.programIn(drawing);
+      const kept = state.run?.past ? {} : { selected: this.selectionIn(drawing, program), folded: this.foldedIn(drawing, program) };
       this.since = this.sync.unconfirmed() ?? ChangeSet.empty(view.state.doc.length);
-      const program = Math.min(state.program, Math.max(0, drawing.programs.length - 1));
       const reveal = state.reveal + (this.wanted ? 1 : 0);
       this.wanted = null;
       const shown = { drawing, stale: !drawing.ok, findings: drawing.findings, drawingVersion: version };
@@ -88,21 +88,35 @@ export class Tracker {
     return [this.offsetNow(block.span[0], 1), this.offsetNow(block.span[1], -1)];
   }
 
-  private root(drawing: Drawing | null): Block | null {
-    return drawing?.programs[this.store.getState().program]?.root ?? null;
+  private root(drawing: Drawing | null, program = this.store.getState().program): Block | null {
+    return drawing?.programs[program]?.root ?? null;
+  }
+
+  /** Which workflow of a new drawing is shown: that of the new step, else the one at the same place among the others. */
+  private programIn(drawing: Drawing): number {
+    const { program } = this.store.getState();
+    const { block = null, offset = null } = this.wanted ?? {};
+    const wanted = programOf(drawing.programs, block, offset);
+    if (wanted !== null) return wanted;
+    const next = drawing.programs.findIndex(({ span }) => offset !== null && offset <= span[0]);
+    return next >= 0 ? next : Math.min(program, Math.max(0, drawing.programs.length - 1));
   }
 
   /** Findings of a text that does not parse, on the blocks of the last drawing that did. */
   private placed(findings: Finding[]): Finding[] {
-    const root = this.root(this.store.getState().drawing);
+    const { drawing, program } = this.store.getState();
+    const programs = drawing?.programs ?? [];
     const map = (offset: number): number => this.offsetNow(offset);
-    return findings.map((one) => ({ ...one, block: blockAt(root, one.from, one.from, map)?.id ?? null }));
+    return findings.map((one) => {
+      const root = programs[programOf(programs, null, one.from, map) ?? program]?.root ?? null;
+      return { ...one, block: blockNear(root, one.from, map)?.id ?? null };
+    });
   }
 
   /** Which block of a new drawing is the selected one. */
-  private selectionIn(drawing: Drawing): string | null {
+  private selectionIn(drawing: Drawing, program: number): string | null {
     const state = this.store.getState();
-    const root = this.root(drawing);
+    const root = this.root(drawing, program);
     const index = indexOf(root);
     if (this.wanted) return wantedIn(index, root, this.wanted);
     const old = state.selected === null ? undefined : indexOf(shownProgram(state)?.root ?? null).get(state.selected)?.block;
@@ -113,11 +127,11 @@ export class Tracker {
   }
 
   /** What is folded stays folded, whatever its id is in the new drawing. */
-  private foldedIn(drawing: Drawing): ReadonlySet<string> {
+  private foldedIn(drawing: Drawing, program: number): ReadonlySet<string> {
     const { folded, drawing: old } = this.store.getState();
     if (folded.size === 0) return folded;
     const before = indexOf(this.root(old));
-    const after = indexOf(this.root(drawing));
+    const after = indexOf(this.root(drawing, program));
     const still = [...folded].map((id) => {
       const block = before.get(id)?.block;
       return block && sameBlock(after, this.spanNow(block), block.kind)?.id;

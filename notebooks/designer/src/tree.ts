@@ -1,6 +1,6 @@
 // Questions about the tree of blocks: who contains whom, what stands where in the text, where the arrow keys lead.
 
-import type { Block, Child, Drawing } from "./protocol";
+import type { Block, Child, Drawing, Program } from "./protocol";
 
 export interface Place {
   block: Block;
@@ -34,12 +34,15 @@ export function isParallel(block: Block): boolean {
   return block.shape === "join" || block.shape === "race" || block.shape === "decision";
 }
 
-/** Ids that the canvas shows: nothing inside a folded block. Sequences are not shown as blocks of their own. */
+/** A sequence without a name is a column of steps and no block of its own; one with a name has a frame around it. */
+export const isColumn = (block: Block): boolean => block.shape === "sequence" && block.name === null;
+
+/** Blocks that the canvas shows, in reading order: nothing inside a folded one. */
 export function visible(root: Block | null, folded: ReadonlySet<string>): Block[] {
   const shown: Block[] = [];
   const stack = root ? [root] : [];
   for (let block = stack.pop(); block; block = stack.pop()) {
-    if (block.shape !== "sequence") shown.push(block);
+    if (!isColumn(block)) shown.push(block);
     if (folded.has(block.id)) continue;
     for (const child of [...block.children].reverse()) stack.push(child.block);
   }
@@ -51,7 +54,7 @@ export function blockAt(root: Block | null, from: number, to: number, map = (off
   let found: Block | null = null;
   let block = root;
   while (block) {
-    if (block.shape !== "sequence") found = block;
+    if (!isColumn(block)) found = block;
     const inside: Block[] = block.children
       .map((child) => child.block)
       .filter((one) => map(one.span[0]) <= from && to <= map(one.span[1]));
@@ -60,10 +63,24 @@ export function blockAt(root: Block | null, from: number, to: number, map = (off
   return found;
 }
 
+/** The block that a mistake at `offset` is shown on: the one around it; between two steps the one before. */
+export function blockNear(root: Block | null, offset: number, map: (offset: number) => number): Block | null {
+  let found: Block | null = null;
+  for (let block = root; block; ) {
+    if (!isColumn(block)) found = block;
+    const inside: Block[] = block.children.map((child) => child.block);
+    const around: Block | undefined = inside.find((one) => map(one.span[0]) <= offset && offset <= map(one.span[1]));
+    if (around) block = around;
+    else if (block.shape !== "sequence") return found;
+    else return firstStep(inside.filter((one) => map(one.span[1]) <= offset).at(-1) ?? (inside[0] as Block));
+  }
+  return found;
+}
+
 /** The block that a gesture made or changed at `offset`: the outermost one that starts there. */
 export function blockStarting(index: Index, offset: number): Block | null {
   for (const { block } of index.values()) {
-    if (block.shape !== "sequence" && block.span[0] === offset) return block;
+    if (!isColumn(block) && block.span[0] === offset) return block;
   }
   return null;
 }
@@ -79,7 +96,7 @@ export function sameBlock(index: Index, span: [number, number], kind: string): B
 export function enclosing(index: Index, id: string): Block | null {
   let place = index.get(id);
   while (place?.parent) {
-    if (place.parent.shape !== "sequence") return place.parent;
+    if (!isColumn(place.parent)) return place.parent;
     place = index.get(place.parent.id);
   }
   return null;
@@ -97,7 +114,7 @@ export function beside(index: Index, id: string, by: 1 | -1): Block | null {
 
 export function firstStep(block: Block): Block {
   let first = block;
-  while (first.shape === "sequence" && first.children[0]) first = first.children[0].block;
+  while (isColumn(first) && first.children[0]) first = first.children[0].block;
   return first;
 }
 
@@ -108,10 +125,32 @@ export function inSequence(index: Index, id: string, by: 1 | -1): Block | null {
   return place.parent.children[place.position + by]?.block ?? null;
 }
 
+/** The first or last step inside a block, beside which another can be put; undefined when nothing is inside. */
+export function innerStep(block: Block | null, side: 1 | -1): Block | undefined {
+  const parts = (block?.children ?? []).filter((child) => child.role !== "condition");
+  const part = (side === 1 ? parts[0] : parts.at(-1))?.block;
+  return part && isColumn(part) ? part.children.at(side === 1 ? 0 : -1)?.block : part;
+}
+
+export const branching = (block: Block): boolean => block.shape === "join" || block.shape === "race";
+
+/** What of a block can stay when the block around it goes. A sequence's steps are no parts of it. */
+export function keepable(block: Block): Child[] {
+  return block.children.filter((child) => child.role !== "step");
+}
+
 export function countSteps(block: Block): number {
   let count = 0;
   for (const { block: one } of indexOf(block).values()) if (one.children.length === 0) count++;
   return count;
+}
+
+/** The program that a block belongs to, or the offset; null when it is none of them. */
+export function programOf(programs: Program[], block: string | null, offset: number | null, map = (at: number): number => at): number | null {
+  const has = programs.findIndex(({ root }) => block !== null && indexOf(root).has(block));
+  if (has >= 0 || offset === null) return has < 0 ? null : has;
+  const at = programs.findIndex(({ span }) => map(span[0]) <= offset && offset <= map(span[1]));
+  return at < 0 ? null : at;
 }
 
 /** Names that some block of the program binds. */

@@ -156,6 +156,7 @@ class Session:
         answer = self.answer(view, request)
         view.send(answer)
         if isinstance(request, Mapping) and request.get("type") == "hello" and answer["ok"]:
+            self.look()
             drawn = self.drawn
             if drawn is not None and drawn.version == answer["version"]:
                 view.send(DrawingEvent(type="drawing", version=drawn.version, drawing=drawn.drawing))

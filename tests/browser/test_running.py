@@ -65,3 +65,28 @@ def test_the_approval_example_is_run_and_released_from_the_canvas(
     updated.locator(".pw-handle").click()
     designer.page.get_by_text("SQL as it ran").click()
     designer.test_id("node-run").get_by_text("decided_by = d.data ->> 'by'").wait_for()
+
+
+def test_a_past_run_is_drawn_on_the_program_as_it_was(database: str, design: Callable[..., Designer]) -> None:
+    designer = design("SELECT df.start('SELECT 1' ~> df.wait_for_signal('never'), 'past');\n", "--dsn", database)
+    page = designer.page
+    designer.test_id("run").click()
+    designer.test_id("start").click()
+    page.locator("[data-status=waiting]").wait_for()
+    page.get_by_role("button", name="Cancel the instance").click()
+    page.get_by_role("button", name="Yes, cancel it").click()
+    designer.test_id("run-status").get_by_text("cancelled").wait_for()
+    page.get_by_role("button", name="Close", exact=True).click()
+    designer.type_at("SELECT 1", "00")
+    designer.block("SELECT 100").wait_for()
+    designer.test_id("show-instances").click()
+    page.get_by_role("combobox", name="Status").select_option("completed")
+    page.get_by_text("No instance is like that.").wait_for()
+    page.get_by_role("combobox", name="Status").select_option("cancelled")
+    page.locator(".pw-instance", has_text="past").click()
+    designer.test_id("past-text").get_by_text("wait_for_signal").first.wait_for()
+    page.locator("[data-status=completed]").wait_for()
+    assert designer.block("SELECT 1").get_attribute("aria-label") == "SELECT, SELECT 1, completed"
+    assert page.locator(".pw-slot").count() == 0, "what was cannot be changed"
+    page.get_by_role("button", name="Back to the program").first.click()
+    designer.block("SELECT 100").wait_for()

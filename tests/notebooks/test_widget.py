@@ -84,6 +84,17 @@ def test_a_program_that_was_loaded_is_saved_where_it_came_from(tmp_path: Path, m
     assert path.read_bytes() == b"-- two\r\n'SELECT 1'\r\n"
 
 
+def test_a_change_of_the_file_is_seen_when_the_designer_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.df"
+    path.write_text("'SELECT 1'\n")
+    designer = pgweave.load(path).design()
+    path.write_text("'SELECT 22'\n")
+    FrontEnd(designer, monkeypatch).ask("hello")
+    assert designer.text == "'SELECT 22'\n"
+
+
 def test_saving_over_somebody_else_s_change_is_refused_until_it_is_settled(tmp_path: Path) -> None:
     path = tmp_path / "x.df"
     path.write_text("'SELECT 1'\n")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Locator, Page, ViewportSize, WebSocket
+    from playwright.sync_api import ConsoleMessage, Dialog, Locator, Page, ViewportSize, WebSocket
 
     Message = dict[str, Any]
 
@@ -24,10 +24,10 @@ _SHADOW = "document.querySelector('#designer').shadowRoot"
 _TEXT = f"{_SHADOW}.querySelector('.pw-text .cm-content').cmTile.view.state.doc.toString()"
 _PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # Notes when the first block stands on the canvas.
-_WATCH = f"""(function look() {{
+_WATCH = """(function look() {
     if (document.querySelector('#designer')?.shadowRoot?.querySelector('[data-block-id]')) window.drawnAt = performance.now();
     else requestAnimationFrame(look);
-}})();"""
+})();"""
 _ATTACKED = "window.attacked = (...what) => { (window.attacks ??= []).push(what.join(' ')); };"
 
 SEED_CHILD = " SELECT 42 AS report_id, 'ready' AS status "
@@ -82,16 +82,20 @@ class Designer:
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self._dialog)
-        page.on("console", lambda line: line.type in {"error", "warning"} and self.complaints.append(line.text))
+        page.on("console", self._said)
         page.on("websocket", self._connected)
         page.add_init_script(_ATTACKED + _WATCH)
         page.goto(url)
         page.wait_for_selector(wait_for)
         return self
 
-    def _dialog(self, dialog: Any) -> None:  # noqa: ANN401 - playwright's Dialog
+    def _dialog(self, dialog: Dialog) -> None:
         self.complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
+
+    def _said(self, line: ConsoleMessage) -> None:
+        if line.type in {"error", "warning"}:
+            self.complaints.append(line.text)
 
     def _connected(self, socket: WebSocket) -> None:
         self._socket = socket

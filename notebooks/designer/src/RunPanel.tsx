@@ -5,11 +5,12 @@ import { useDesigner, useDesignerState } from "./context";
 import { Icon } from "./icons";
 import { Instances } from "./Instances";
 import { NodeRun } from "./NodeRun";
-import type { RunEvent, Wait } from "./protocol";
+import type { Block, RunEvent, Wait } from "./protocol";
 import { cancel, leave, open, start } from "./runs";
 import { SignalForm } from "./SignalForm";
 import { shownProgram, type Run } from "./state";
 import { Result } from "./Table";
+import { indexOf } from "./tree";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 
@@ -116,7 +117,21 @@ function CancelButton({ instance }: { instance: string }) {
 }
 
 function Ending({ event }: { event: RunEvent }) {
-  if (event.error) return <pre className="pw-errortext">{event.error}</pre>;
+  const designer = useDesigner();
+  const program = useDesignerState(shownProgram);
+  if (event.error) {
+    const failing = failingStep(program?.root ?? null, event.states);
+    return (
+      <>
+        <pre className="pw-errortext">{event.error}</pre>
+        {failing !== null && (
+          <button type="button" className="pw-link" onClick={() => designer.showStep(failing)}>
+            Show the step that failed
+          </button>
+        )}
+      </>
+    );
+  }
   if (event.result) {
     return (
       <>
@@ -128,6 +143,12 @@ function Ending({ event }: { event: RunEvent }) {
   return null;
 }
 
+/** The innermost one: what is around it has failed with it. */
+function failingStep(root: Block | null, states: RunEvent["states"]): string | null {
+  const failed = [...indexOf(root).keys()].filter((id) => states[id]?.status === "failed");
+  return failed.at(-1) ?? null;
+}
+
 function WaitRow({ instance, wait }: { instance: string; wait: Wait }) {
   const designer = useDesigner();
   const { block } = wait;
@@ -136,7 +157,7 @@ function WaitRow({ instance, wait }: { instance: string; wait: Wait }) {
       {block === null ? (
         <p>{wait.sentence}</p>
       ) : (
-        <button type="button" className="pw-link" onClick={() => designer.select(block)}>
+        <button type="button" className="pw-link" onClick={() => designer.showStep(block)}>
           {wait.sentence}
         </button>
       )}

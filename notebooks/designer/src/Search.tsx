@@ -28,8 +28,7 @@ function Open() {
     setAt(next);
     const id = found[next];
     if (id === undefined) return;
-    designer.unfoldTo(id);
-    designer.select(id);
+    designer.showStep(id);
   };
   const close = (): void => {
     designer.set({ searching: false });

@@ -9,7 +9,7 @@ import type { Block, Event, Finding, HelloResult } from "./protocol";
 import { newStore, shownProgram, type Notice, type State } from "./state";
 import { Sync } from "./sync";
 import { Tracker } from "./tracker";
-import { blockAt, indexOf } from "./tree";
+import { blockAt, indexOf, programOf } from "./tree";
 import { Refused, Wire, type Transport } from "./wire";
 
 export type EditorFactory = (designer: Designer, text: string, version: number) => EditorState;
@@ -221,9 +221,9 @@ export class Designer {
   /** Selects where a finding is, on the canvas and in the text. */
   showFinding(finding: Finding): void {
     const programs = this.state.drawing?.programs ?? [];
-    const program = programs.findIndex(({ root }) => finding.block !== null && indexOf(root).has(finding.block));
-    if (program >= 0) this.set({ program });
-    if (finding.block !== null) this.select(finding.block);
+    const program = programOf(programs, finding.block, null);
+    if (program !== null) this.set({ program });
+    if (finding.block !== null) this.showStep(finding.block);
     this.showOffset(finding.from);
     this.set({ panel: "problems" });
   }
@@ -251,8 +251,13 @@ export class Designer {
     this.set({ folded });
   }
 
-  /** Unfolds everything around a block. */
-  unfoldTo(id: string): void {
+  /** Selects a block, whatever is folded around it. */
+  showStep(id: string): void {
+    this.unfoldTo(id);
+    this.select(id);
+  }
+
+  private unfoldTo(id: string): void {
     const index = indexOf(this.shownRoot());
     const folded = new Set(this.state.folded);
     for (let parent = index.get(id)?.parent; parent; parent = index.get(parent.id)?.parent) folded.delete(parent.id);

@@ -1,0 +1,107 @@
+"""A program that tries to script the page, in every place where a program says something: it is shown as text.
+
+The page would also be stopped by its content security policy, and the browser would complain. That it has nothing to
+complain of (see the fixture `design`) says that nothing was even tried.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.studio import Designer
+
+IMAGE = """<img src=x onerror="attacked('image')">"""
+SCRIPT = "</script><script>attacked('script')</script>"
+VECTOR = "<svg onload=attacked('vector')><a href=javascript:attacked('link')>a</a></svg>"
+LINK = "[a](javascript:attacked('markdown'))"
+FILE = "<img src=x onerror=attacked('file')>.df"
+
+
+def quoted(text: str) -> str:
+    """As a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+STEP = f"SELECT {quoted(IMAGE)} AS a, {quoted(SCRIPT)} AS b, '{{who}}' AS c /* {LINK} */"
+PROGRAM = f"""\
+SELECT df.setvar('who', {quoted(VECTOR)});
+-- {SCRIPT} {LINK}
+SELECT df.start(
+    {quoted(STEP)} |=> 'first'
+    ~> df.wait_for_signal({quoted(SCRIPT + IMAGE)})
+    ~> df.call_child({quoted(f"SELECT {quoted(LINK)}")}, {quoted(VECTOR)})
+    ~> (
+        df.http({quoted("https://localhost/?javascript:attacked(3)")}, 'POST', {quoted(IMAGE + SCRIPT)})
+        | df.wait_for_signal({quoted(LINK)})
+    )
+    ~> {quoted(f"SELECT $first.b, {quoted(VECTOR)}")},
+    {quoted(IMAGE + SCRIPT)}
+);
+"""
+MARKUP = "img[src=x], iframe, svg[onload], a[href^='javascript:'], [onerror], #designer script, .pgweave script"
+
+
+def see(designer: Designer, *parts: str) -> None:
+    """Each of them stands somewhere on the page letter by letter, and nothing of it has become an element."""
+    for part in parts:
+        designer.page.get_by_text(part).and_(designer.page.locator(":visible")).first.wait_for()
+    assert designer.page.locator(MARKUP).count() == 0
+
+
+def test_a_hostile_program_is_shown_as_text_in_every_view(design: Callable[..., Designer], tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_text(PROGRAM)
+    designer = design(path)
+    page = designer.page
+    see(designer, FILE, IMAGE, SCRIPT, VECTOR, LINK)
+    for block in designer.shown():
+        page.locator(f"[data-block-id='{block}'] .pw-handle").first.click()
+        see(designer)
+    page.locator(".pw-text .cm-line", has_text="df.start").click()
+    designer.type_at("$first.b", "x")  # a finding that quotes what is hostile
+    designer.test_id("problem-count").click()
+    see(designer, "firs")
+    designer.type_at("df.start(", SCRIPT)
+    designer.test_id("stale").wait_for()
+    see(designer, SCRIPT)
+
+
+def test_a_hostile_comparison_is_a_picture_that_runs_nothing(design: Callable[..., Designer]) -> None:
+    designer = design(PROGRAM)
+    designer.type_at("SELECT $first.b", ", $$<img src=x onerror=attacked(4)>$$")
+    designer.page.get_by_role("button", name="What has changed").click()
+    comparison = designer.test_id("comparison")
+    comparison.get_by_role("listitem").first.wait_for()
+    comparison.locator("img.pw-picture").wait_for()
+    see(designer)
+
+
+@pytest.mark.parametrize("hostile", [IMAGE, SCRIPT, VECTOR])
+def test_hostile_results_errors_and_signals_are_shown_as_text(
+    database: str, design: Callable[..., Designer], hostile: str
+) -> None:
+    step, wrong = f"SELECT {quoted(hostile)} AS x", f"SELECT {quoted(hostile)}::int"
+    names = quoted(hostile)
+    program = f"SELECT df.start({quoted(step)} ~> df.wait_for_signal({names}) ~> {quoted(wrong)}, {names});\n"
+    designer = design(program, "--dsn", database)
+    designer.test_id("run").click()
+    designer.test_id("start").click()
+    form = designer.test_id("signal-form").first
+    see(designer, hostile)
+    designer.page.locator("[data-status=completed] .pw-handle").click()
+    designer.test_id("node-run").locator("td").get_by_text(hostile).wait_for()
+    form.locator("textarea").fill('{"x": "<b>"}')
+    form.get_by_role("button", name="Send the signal").click()
+    designer.test_id("run-status").get_by_text("failed").wait_for()
+    designer.page.locator(".pw-errortext").get_by_text(hostile).first.wait_for()
+    designer.test_id("show-instances").click()
+    designer.page.locator(".pw-instance", has_text=hostile).click()
+    designer.test_id("past-text").wait_for()
+    designer.page.locator("[data-status=failed]").wait_for()
+    see(designer, hostile)

@@ -12,6 +12,8 @@ from pgweave.grammar.printer import quote
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pgweave.grammar.places import Place
 
 
@@ -93,6 +95,8 @@ def arguments_of(place: Place) -> Arguments | None:
     names = [token for token in tokens[:bracket] if token.kind in (WORD, QUOTED)]
     if len(names) != 2 or names[0].value != "df" or names[1].value not in CALLS or bracket != 3:
         return None
+    if _closing(tokens, bracket) != len(tokens) - 1:
+        return None  # a chain that begins with a call
     call = CALLS[names[1].value]
     given = [
         _argument(group, number, call, span.start) for number, group in enumerate(_split(tokens[bracket + 1 : -1]))
@@ -103,6 +107,17 @@ def arguments_of(place: Place) -> Arguments | None:
 
 def _is(token: Token, mark: str) -> bool:
     return token.kind == PUNCT and token.value == mark
+
+
+def _closing(tokens: Sequence[Token], bracket: int) -> int | None:
+    """Which token closes the bracket at `bracket`."""
+    depth = 0
+    for at in range(bracket, len(tokens)):
+        if tokens[at].kind == PUNCT:
+            depth += (tokens[at].value in "([") - (tokens[at].value in ")]")
+        if depth == 0:
+            return at
+    return None
 
 
 def _split(tokens: list[Token]) -> list[list[Token]]:

@@ -248,6 +248,8 @@ def _title(node: Node, said: words.Words) -> str:
             return sql_title(node.query.value)
         case nodes.Then():
             return "steps"
+        case nodes.IfRows():
+            return "any rows in"
         case nodes.CallChild():
             return "child"  # a frame with all of it inside, not its start alone
         case _:

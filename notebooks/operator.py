@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgweave import snapshot as snapshots
+    from pgweave.grammar import places
     from pgweave.notebooks.session import Session, View
     from pgweave.runtime.client import Instance
     from pgweave.snapshot import Snapshot
@@ -211,7 +212,8 @@ class Operator:
         watched = self._watched.get(instance)
         with self._client() as client:
             snapshot = take(client, instance, watched.workflow if watched else None)
-            step = snapshot.by_path.get(path_of(block)[1])
+            path = path_of(block)[1]
+            step = snapshot.by_path.get(path)
             if step is None:
                 raise PgweaveError("This step is not part of that run.", "Open the run anew.")
             run = step.run
@@ -223,7 +225,7 @@ class Operator:
         return NodeResult(
             sql=step.ran,
             result=None if step.result is None else rows(step.result),
-            error=step.message,
+            error=_failure(snapshot, path) or step.message,
             attempts=[
                 Attempt(
                     status=one.status,
@@ -282,8 +284,14 @@ def run_event(snapshot: Snapshot, index: int | None) -> RunEvent:
     if snapshot.ended:
         result, error = snapshot.instance.result, snapshot.instance.error
         event["result"] = None if result is None else rows(result)
-        event["error"] = None if error is None else str(error.get("message") or "it failed")
+        event["error"] = None if error is None else _failure(snapshot) or str(error.get("message") or "it failed")
     return event
+
+
+def _failure(snapshot: Snapshot, path: places.Path | None = None) -> str | None:
+    """Why it failed, with the lines of the program and a caret. path: only if it was this step that failed."""
+    failure = snapshot.failure
+    return failure.text() if failure is not None and path in (None, failure.path) else None
 
 
 def _state(step: snapshots.StepState) -> StepState:

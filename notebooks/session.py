@@ -174,8 +174,14 @@ class Session:
             return _refusal(number, str(error), "")
         except PgweaveError as error:
             return _refusal(number, *questions.plainly(error))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.exception("request %s", request)
+        except Exception as error:
+            if type(error).__module__.startswith("psycopg"):
+                return _refusal(
+                    number,
+                    f"The database said: {(str(error).splitlines() or [type(error).__name__])[0]}",
+                    "Check the database.",
+                )
+            log.exception("a request of type %s", request.get("type") if isinstance(request, Mapping) else None)
             return _refusal(number, f"This request cannot be answered ({type(error).__name__}).", "Open the page anew.")
         return {"type": "reply", "re": number, "ok": True, **answer}
 

@@ -58,11 +58,11 @@ def test_a_step_is_wrapped_and_unwrapped_again(design: Callable[..., Designer]) 
         page.get_by_role("button", name="Wrap in").click()
         designer.edit_by(page.get_by_role("menuitem", name=way))
         assert written in designer.text
-        page.get_by_role("button", name="Unwrap").click()
-        menu = page.get_by_role("menu", name="Keep")
-        if menu.count():
-            menu.get_by_role("menuitem").first.click()
-        designer.see_text(THREE, whole=True)
+        with designer.edits():
+            page.get_by_role("button", name="Unwrap").click()
+            if written.startswith("|"):
+                page.get_by_role("menuitem", name="Keep branch 1").click()
+        assert designer.text == THREE
 
 
 def test_branches_are_added_to_a_join(design: Callable[..., Designer]) -> None:

@@ -198,6 +198,12 @@ def test_an_argument_gets_another_value(before: str, parameter: str, value: str 
     assert changed(before, before, lambda place: edits.set_argument(place, parameter, value)) == after
 
 
+@pytest.mark.parametrize("text", ["df.sleep(1) ~> 'a'", "df.sleep(1) & df.sleep(2)", "(df.sleep(1)) ~> df.sleep(2)"])
+def test_what_only_begins_with_a_call_has_no_arguments(text: str) -> None:
+    with pytest.raises(edits.EditError, match="has no argument"):
+        changed(text, text, lambda place: edits.set_argument(place, "seconds", 5))
+
+
 OPTIONS: dict[str, tuple[str, str, object, str]] = {
     "another number": (
         """df.call_child('a', 'l', '{ "timeout_seconds":300 }')""", "timeout_seconds", 60,

@@ -25,7 +25,8 @@ def packages() -> set[str]:
     }
 
 
-NOT_SHIPPED = FOLDERS["pgweave.notebooks"] / "designer"  # the source of static/designer.js
+# The source of static/designer.js, and what people read in the repository.
+NOT_SHIPPED = {FOLDERS["pgweave.notebooks"] / folder for folder in ("designer", "tutorial")}
 
 
 def data() -> set[str]:
@@ -34,7 +35,7 @@ def data() -> set[str]:
         str(Path(*name.split("."), file.relative_to(folder)))
         for name, folder in FOLDERS.items()
         for file in folder.rglob("*")
-        if file.is_file() and file.suffix not in {".py", ".pyc"} and NOT_SHIPPED not in file.parents
+        if file.is_file() and file.suffix not in {".py", ".pyc"} and not NOT_SHIPPED & set(file.parents)
     }
 
 

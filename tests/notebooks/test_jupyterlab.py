@@ -127,3 +127,23 @@ def test_a_mistake_of_every_class_is_told_in_words(page: Page, place: Lab) -> No
             shown.locator(".pgweave").get_by_text(word).first.wait_for()
         assert "Traceback" not in shown.inner_text(), cell
         shoot(page, f"mistake-{number}")
+
+
+def test_tab_offers_what_a_result_holds_and_shift_tab_says_what_a_call_is(page: Page, place: Lab) -> None:
+    program = "%%pgweave\n'SELECT 7 AS id, 2 AS price' |=> 'order'\n~> df.sleep(5) ~> 'SELECT $order.'"
+    place.write("help.ipynb", ["%load_ext pgweave", program])
+    notebook = Opened(page, place, "help.ipynb")
+    notebook.run(0)
+    notebook.cell(1).locator(".cm-line").last.click()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    offered = page.locator(".jp-Completer-item")
+    offered.get_by_text("price", exact=True).wait_for()
+    assert offered.get_by_text("id", exact=True).count() == 1
+    page.keyboard.press("Escape")
+    page.keyboard.press("Home")
+    for _ in "~> df.sl":
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+Tab")
+    page.locator(".jp-Tooltip").get_by_text("df.sleep(seconds").wait_for()

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
+from pgweave.notebooks import session as session_module
 from pgweave.notebooks.document import Document, applied
 from pgweave.notebooks.opening import open_file
 from pgweave.notebooks.page_results import rows
@@ -221,10 +223,20 @@ def test_what_cannot_be_opened_says_why(path: str, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_whatever_is_sent_gets_an_answer(request_: object) -> None:
     view = View(session("'SELECT 1'"))
+    view.session.draw()
     answer = view.session.answer(view, request_)
     assert answer["type"] == "reply"
     assert answer["ok"] or (answer["message"] and "Traceback" not in answer["message"])
     assert view.session.document.text == "'SELECT 1'"
+
+
+def test_trouble_with_the_database_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(session: Session, view: View, request: object) -> dict[str, Any]:
+        raise psycopg.errors.InsufficientPrivilege("permission denied for schema df\nLINE 1: ...")
+
+    monkeypatch.setitem(session_module._ANSWERS, "instances", refuse)
+    answer = View(session()).ask("instances", status=None, text=None, limit=5)
+    assert answer["message"] == "The database said: permission denied for schema df"
 
 
 def test_changes_of_the_notebook_and_of_a_view_interleave() -> None:

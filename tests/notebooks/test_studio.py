@@ -336,7 +336,10 @@ def test_a_failed_step_says_what_the_server_said(running: Page) -> None:
     assert 'column "nothing" does not exist' in failed["error"]
     state = failed["states"]["0:0.0"]
     assert (state["status"], 'column "nothing"' in state["message"]) == ("failed", True)
-    assert "nothing" in running.ask("node", instance=instance, block="0:0.0")["error"]
+    said = running.ask("node", instance=instance, block="0:0.0")["error"]
+    [shown, caret] = [line for line in said.splitlines() if "SELECT nothing" in line or "^^^" in line]
+    assert shown.index("nothing") == caret.index("^")
+    assert failed["error"] == said
 
 
 def test_an_instance_is_cancelled_from_the_page(running: Page) -> None:

@@ -23,7 +23,7 @@ export function App() {
   const designer = useDesigner();
   const theme = useDesignerState((state) => state.theme);
   const dragging = useDesignerState((state) => state.dragging !== null);
-  const [textWidth, setTextWidth] = useState(430);
+  const [textWidth, setTextWidth] = useState(() => Math.max(NARROWEST, Math.min(430, 0.3 * designer.root.host.clientWidth)));
   const [textShown, setTextShown] = useState(designer.root.host.clientWidth >= ROOMY);
   const app = useRef<HTMLDivElement>(null);
   useNoticeTimer();

@@ -73,10 +73,6 @@ function Words({ box, folded, run }: { box: Box; folded: boolean; run: StepState
   return (
     <>
       <div className="pw-title">
-        <Icon name={box.outline === "decision" ? "decision" : block.shape} />
-        <span className="pw-verb">{block.title}</span>
-        {box.outline === "frame" && <Chips box={box} />}
-        {run && <RunMark run={run} />}
         {foldable && (
           <button
             type="button"
@@ -91,6 +87,10 @@ function Words({ box, folded, run }: { box: Box; folded: boolean; run: StepState
             <Icon name={folded ? "unfold" : "fold"} size={14} />
           </button>
         )}
+        <Icon name={box.outline === "decision" ? "decision" : block.shape} />
+        <span className="pw-verb">{box.question ? "if" : block.title}</span>
+        {box.outline === "frame" && <Chips box={box} />}
+        {run && <RunMark run={run} />}
       </div>
       {box.outline !== "frame" && box.lines > 0 && (
         <div className={block.sql ? "pw-detail pw-code" : "pw-detail"} style={{ WebkitLineClamp: box.lines }}>
@@ -106,10 +106,10 @@ function Words({ box, folded, run }: { box: Box; folded: boolean; run: StepState
   );
 }
 
-function Chips({ box: { block, outline } }: { box: Box }) {
+function Chips({ box: { block, outline, question } }: { box: Box }) {
   return (
     <>
-      {outline === "frame" && block.detail && !block.sql && <span className="pw-framedetail">{block.detail}</span>}
+      {outline === "frame" && !question && block.detail && !block.sql && <span className="pw-framedetail">{block.detail}</span>}
       {block.name !== null && (
         <span className="pw-chip pw-name" title={`The result is named ${block.name}`}>
           → {block.name}
@@ -126,10 +126,12 @@ function Chips({ box: { block, outline } }: { box: Box }) {
 
 function RunMark({ run }: { run: StepState }) {
   const seconds = ENDED.has(run.status) ? run.duration_seconds : null;
+  // What has not begun is told by its icon alone: the title needs the room.
+  const words = run.status === "pending" ? null : seconds === null ? run.status : duration(seconds);
   return (
-    <span className={`pw-mark pw-mark-${run.status}`}>
+    <span className={`pw-mark pw-mark-${run.status}`} title={run.status}>
       <Icon name={run.status} size={12} />
-      {seconds === null ? run.status : duration(seconds)}
+      {words}
     </span>
   );
 }
@@ -142,8 +144,10 @@ function Question({ box }: { box: Box }) {
     <div className="pw-question" style={{ left: question.x - box.x, top: question.y - box.y, width: question.width, height: question.height }}>
       <Shape box={inner} />
       <div className="pw-handle">
-        <div className="pw-title">{block.title}</div>
-        <div className="pw-detail">{block.detail}</div>
+        <div className="pw-title">
+          <Icon name="decision" />
+          <span className="pw-verb">{`${block.title} ${block.detail}`}</span>
+        </div>
       </div>
     </div>
   );

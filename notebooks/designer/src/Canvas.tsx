@@ -13,9 +13,12 @@ import { indexOf, type Index } from "./tree";
 import { DataWires, Slots, Wires } from "./Wires";
 
 const NODE_TYPES = { block: BlockNode };
-const MARGIN = 32;
+/** Room around what is shown; the toolbar of a selected block fits in. */
+const MARGIN = 44;
+const TOOLBAR_HEIGHT = 120;
 const SMALLEST_READABLE = 0.5;
-const SMALLEST_START = 0.6;
+/** In a notebook the view is small and the page scrolls: there words are not made smaller than this at first. */
+const SMALLEST_START = { studio: 0.6, widget: 0.85 };
 
 export function Canvas() {
   return (
@@ -76,9 +79,9 @@ function Flow() {
           <DataWires picture={picture} />
           <Slots slots={picture.slots} />
         </ViewportPortal>
-        {root && <MiniMap pannable zoomable nodeColor={miniColour} nodeStrokeWidth={0} ariaLabel="Overview" />}
+        <Overview picture={picture} />
         <Controls showInteractive={false} position="bottom-left" />
-        <Toolbar index={index} />
+        <Toolbar index={index} picture={picture} />
         <Camera picture={picture} program={program ? `${past ?? ""}:${program.index}` : ""} />
       </ReactFlow>
       {!root && <Empty />}
@@ -109,6 +112,12 @@ function nodesOf(picture: Picture, index: Index, folded: ReadonlySet<string>): N
   });
 }
 
+/** Only where there is more than the window shows: else it would be in the way. */
+function Overview({ picture }: { picture: Picture }) {
+  const needed = useFlow(({ width, height, transform: [, , zoom] }) => picture.width * zoom > width || picture.height * zoom + MARGIN > height);
+  return needed ? <MiniMap pannable zoomable nodeColor={miniColour} nodeStrokeWidth={0} ariaLabel="Overview" /> : null;
+}
+
 function miniColour(node: Node): string {
   const { box } = node.data as BlockData;
   if (box.outline === "sequence") return "transparent";
@@ -121,6 +130,7 @@ function Camera({ picture, program }: { picture: Picture; program: string }) {
   const [width, height] = useFlow((state) => [state.width, state.height] as const, (a, b) => a[0] === b[0] && a[1] === b[1]);
   const reveal = useDesignerState((state) => state.reveal);
   const selected = useDesignerState((state) => state.selected);
+  const home = useDesignerState((state) => state.home);
   const opened = useRef<string | null>(null);
   const revealed = useRef(0);
 
@@ -128,9 +138,9 @@ function Camera({ picture, program }: { picture: Picture; program: string }) {
     if (width === 0 || height === 0 || picture.width === 0 || opened.current === program) return;
     opened.current = program;
     const fits = Math.min((width - 2 * MARGIN) / picture.width, (height - 2 * MARGIN) / picture.height, 1);
-    const zoom = Math.max(fits, Math.min(SMALLEST_START, 1));
+    const zoom = Math.max(fits, SMALLEST_START[home]);
     void flow.setViewport({ x: (width - picture.width * zoom) / 2 - picture.left * zoom, y: MARGIN, zoom });
-  }, [flow, picture, program, width, height]);
+  }, [flow, picture, program, width, height, home]);
 
   useEffect(() => {
     if (revealed.current === reveal) return;
@@ -145,7 +155,7 @@ function Camera({ picture, program }: { picture: Picture; program: string }) {
       return;
     }
     const dx = into(box.x * zoom + x, box.width * zoom, width);
-    const dy = into(box.y * zoom + y, box.height * zoom, height);
+    const dy = into(box.y * zoom + y, Math.max(box.height * zoom, TOOLBAR_HEIGHT), height);
     if (dx !== 0 || dy !== 0) void flow.setViewport({ x: x + dx, y: y + dy, zoom }, { duration });
   }, [flow, picture, reveal, selected, width, height]);
   return null;

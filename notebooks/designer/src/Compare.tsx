@@ -49,6 +49,7 @@ export function Compare() {
 
 function Comparison({ than, other }: { than: Than; other: string }) {
   const result = useComparison(than, than === "text" ? other : null);
+  const [large, setLarge] = useState(false);
   if (result === null) return <p className="pw-hint">Comparing …</p>;
   if (typeof result === "string") return <p className="pw-wrong">{result}</p>;
   return (
@@ -63,8 +64,14 @@ function Comparison({ than, other }: { than: Than; other: string }) {
         </ul>
       )}
       {result.svg !== null && (
-        // As an image: a picture's scripts do not run and it loads nothing.
-        <img className="pw-picture" alt="Both versions in one picture" src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(result.svg)}`} />
+        <button type="button" className="pw-pictureframe" title={large ? "Fit into the window" : "Show at full size"} onClick={() => setLarge(!large)}>
+          {/* As an image: a picture's scripts do not run and it loads nothing. */}
+          <img
+            className={large ? "pw-picture" : "pw-picture pw-fitted"}
+            alt="Both versions in one picture"
+            src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(result.svg)}`}
+          />
+        </button>
       )}
     </>
   );

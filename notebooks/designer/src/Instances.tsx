@@ -2,7 +2,7 @@
 
 import { useCallback, useEffect, useState } from "react";
 import { useDesigner, useDesignerState } from "./context";
-import { duration } from "./durations";
+import { duration, moment } from "./durations";
 import { Icon } from "./icons";
 import type { InstanceRow } from "./protocol";
 import { open } from "./runs";
@@ -73,7 +73,7 @@ function List() {
               <strong>{row.label ?? row.id}</strong>
               <code>{row.id}</code>
               <span className="pw-hint">
-                {new Date(row.created_at).toLocaleString()} {duration(row.duration_seconds)}
+                {moment(row.created_at)}, {duration(row.duration_seconds)}
               </span>
               {row.waits_for !== null && <span className="pw-hint">{row.waits_for}</span>}
             </button>

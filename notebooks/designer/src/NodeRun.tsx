@@ -2,16 +2,19 @@
 
 import { useEffect, useState } from "react";
 import { useDesigner, useDesignerState } from "./context";
+import { duration, moment } from "./durations";
 import { Icon } from "./icons";
 import type { NodeResult } from "./protocol";
 import { SignalForm } from "./SignalForm";
-import { Result } from "./Table";
+import { ErrorText, Result } from "./Table";
 
-export function NodeRun({ block }: { block: string }) {
+/** below: it stands below the run as a whole, which says already what releases a wait and why it failed. */
+export function NodeRun({ block, below = false }: { block: string; below?: boolean }) {
   const designer = useDesigner();
   const instance = useDesignerState((state) => state.run?.instance);
   const state = useDesignerState((all) => all.run?.event?.states[block]);
   const waits = useDesignerState((all) => all.run?.event?.waits);
+  const reason = useDesignerState((all) => all.run?.event?.error);
   const [details, setDetails] = useState<NodeResult | null>(null);
   useEffect(() => {
     let current = true;
@@ -25,7 +28,7 @@ export function NodeRun({ block }: { block: string }) {
     };
   }, [designer, instance, block, state]);
   if (!state || instance === undefined) return null;
-  const signals = (waits ?? []).filter((one) => one.block === block && one.action.kind === "signal");
+  const signals = (waits ?? []).filter((one) => !below && one.block === block && one.action.kind === "signal");
   return (
     <section className="pw-noderun" data-testid="node-run">
       <h3>
@@ -36,7 +39,7 @@ export function NodeRun({ block }: { block: string }) {
         {state.iteration !== null && <span className="pw-hint">turn {state.iteration}</span>}
       </h3>
       {signals.map((one) => one.action.name !== undefined && <SignalForm key={one.action.name} instance={instance} name={one.action.name} />)}
-      {details && <Details details={details} />}
+      {details && <Details details={below && details.error === reason ? { ...details, error: null } : details} />}
     </section>
   );
 }
@@ -47,11 +50,11 @@ function Details({ details }: { details: NodeResult }) {
     <>
       {started !== null && (
         <p className="pw-hint">
-          {new Date(started).toLocaleString()}
-          {completed !== null && ` – ${new Date(completed).toLocaleTimeString()}`}
+          {moment(started)}
+          {completed !== null && `, ${duration((Date.parse(completed) - Date.parse(started)) / 1000)}`}
         </p>
       )}
-      {details.error !== null && <pre className="pw-errortext">{details.error}</pre>}
+      {details.error !== null && <ErrorText text={details.error} />}
       {details.result && <Result rows={details.result} />}
       {details.sql !== null && (
         <details>
@@ -67,9 +70,9 @@ function Details({ details }: { details: NodeResult }) {
               <li key={position}>
                 {one.status}
                 {one.iteration !== null && `, turn ${one.iteration}`}
-                {one.started_at !== null && `, ${new Date(one.started_at).toLocaleTimeString()}`}
+                {one.started_at !== null && `, ${moment(one.started_at)}`}
                 {one.attempts !== null && one.attempts > 1 && `, ${one.attempts} attempts`}
-                {one.error !== null && <pre className="pw-errortext">{one.error}</pre>}
+                {one.error !== null && <ErrorText text={one.error} />}
               </li>
             ))}
           </ol>

@@ -9,7 +9,7 @@ import type { Block, RunEvent, Wait } from "./protocol";
 import { cancel, leave, open, start } from "./runs";
 import { SignalForm } from "./SignalForm";
 import { shownProgram, type Run } from "./state";
-import { Result } from "./Table";
+import { ErrorText, Result } from "./Table";
 import { indexOf } from "./tree";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
@@ -25,7 +25,7 @@ export function RunPanel() {
       {run && selected !== null && (
         <section>
           <h3>The selected step</h3>
-          <NodeRun block={selected} />
+          <NodeRun block={selected} below />
         </section>
       )}
       <Instances />
@@ -123,7 +123,7 @@ function Ending({ event }: { event: RunEvent }) {
     const failing = failingStep(program?.root ?? null, event.states);
     return (
       <>
-        <pre className="pw-errortext">{event.error}</pre>
+        <ErrorText text={event.error} />
         {failing !== null && (
           <button type="button" className="pw-link" onClick={() => designer.showStep(failing)}>
             Show the step that failed

@@ -1,4 +1,4 @@
-// Rows of a result, or whatever else a step came to, as text.
+// What a step came to, as text: rows, something else, or an error.
 
 import type { Rows } from "./protocol";
 
@@ -34,4 +34,9 @@ export function Result({ rows }: { rows: Rows }) {
       </div>
     </>
   );
+}
+
+/** Lines of the program keep their breaks, so that a caret stays below what it points at; a sentence is wrapped. */
+export function ErrorText({ text }: { text: string }) {
+  return <pre className={text.includes("\n") ? "pw-errortext pw-excerpt" : "pw-errortext"}>{text}</pre>;
 }

@@ -4,6 +4,7 @@ import { NodeToolbar, Position } from "@xyflow/react";
 import { useEffect, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
 import { openPalette, unwrap } from "./actions";
 import { useDesigner, useDesignerState } from "./context";
+import type { Picture } from "./boxes";
 import type { Designer } from "./designer";
 import { Floating, type Spot } from "./Floating";
 import { Icon } from "./icons";
@@ -28,13 +29,17 @@ const PARTS: Record<string, string> = {
   child: "the child",
 };
 
-export function Toolbar({ index }: { index: Index }) {
+/** To the right of a step, where a column has room; above a frame, whose right edge may be out of sight. */
+export function Toolbar({ index, picture }: { index: Index; picture: Picture }) {
   const selected = useDesignerState((state) => state.selected);
   const active = useDesignerState((state) => editable(state) && state.dragging === null && state.menu === null);
   const place = selected === null ? undefined : index.get(selected);
   if (!place || !active) return null;
+  const outline = picture.boxes.find((box) => box.block === place.block)?.outline;
+  const above = outline === "frame" || outline === "sequence";
+  const where = above ? ({ position: Position.Top, align: "start" } as const) : ({ position: Position.Right, align: "start" } as const);
   return (
-    <NodeToolbar nodeId={place.block.id} isVisible position={Position.Top} align="end" offset={6} className="pw-toolbar">
+    <NodeToolbar nodeId={place.block.id} isVisible {...where} offset={6} className={`pw-toolbar nopan nowheel ${above ? "pw-above" : ""}`}>
       <Tools key={place.block.id} block={place.block} />
     </NodeToolbar>
   );

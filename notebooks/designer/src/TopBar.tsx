@@ -4,11 +4,12 @@ import { useDesigner, useDesignerState } from "./context";
 import { Icon } from "./icons";
 import { ProblemCount, Said } from "./Problems";
 import { leave } from "./runs";
-import { editable } from "./state";
+import { editable, shownProgram } from "./state";
 
 export function TopBar({ textShown, onText }: { textShown: boolean; onText(): void }) {
   const designer = useDesigner();
   const name = useDesignerState((state) => state.name);
+  const title = useDesignerState((state) => shownProgram(state)?.label ?? shownProgram(state)?.name ?? null);
   const saved = useDesignerState((state) => state.saved);
   const phase = useDesignerState((state) => state.phase);
   const home = useDesignerState((state) => state.home);
@@ -18,7 +19,7 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
   return (
     <header className="pw-topbar">
       <strong className="pw-filename" data-testid="file" title={name}>
-        {name.split(/[\\/]/).at(-1) || "new program"}
+        {fileName(name) ?? title ?? "new program"}
       </strong>
       <span className="pw-hint" data-testid="saved" aria-live="polite">
         {phase === "lost" ? "connection lost, trying again" : phase === "connecting" ? "connecting" : home === "studio" ? (saved ? "saved" : "not saved") : ""}
@@ -51,6 +52,11 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
       </button>
     </header>
   );
+}
+
+/** Without its folders; null for a text that is in no file: Python calls that "<text>" or "". */
+function fileName(name: string): string | null {
+  return name === "" || name.startsWith("<") ? null : (name.split(/[\\/]/).at(-1) ?? name);
 }
 
 function Tool({ icon, label, onClick }: { icon: string; label: string; onClick(): void }) {

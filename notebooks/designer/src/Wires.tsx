@@ -9,7 +9,7 @@ import { editable } from "./state";
 
 const ROUND = 8;
 /** A `+` keeps its size on the screen when the canvas is zoomed out, up to this. */
-const LARGEST_SLOT = 1.6;
+const LARGEST_SLOT = 1.35;
 
 /** A line through the corners, each of them rounded. */
 function path(points: Wire["points"]): string {
@@ -52,7 +52,7 @@ function Label({ wire }: { wire: Wire }) {
   const left = wire.kind === "again";
   // Beside the way back, where the diamond has left room.
   return (
-    <text x={left ? (second?.[0] ?? x) + 5 : x + 13} y={left ? y - 22 : y + 15}>
+    <text x={left ? (second?.[0] ?? x) + 5 : x + 17} y={left ? y - 22 : y + 15}>
       {wire.label}
     </text>
   );
@@ -69,22 +69,21 @@ export function DataWires({ picture }: { picture: Picture }) {
       {to.block.reads.flatMap((read) =>
         read.from.map((id) => {
           const from = places.get(id);
-          return from && from !== to ? <DataWire key={`${read.name}:${id}`} from={from} to={to} name={read.name} /> : null;
+          return from && from !== to ? <DataWire key={`${read.name}:${id}`} from={from} to={to} /> : null;
         }),
       )}
     </svg>
   );
 }
 
-function DataWire({ from, to, name }: { from: Box; to: Box; name: string }) {
+function DataWire({ from, to }: { from: Box; to: Box }) {
   const [x1, y1] = [from.x + from.width, from.y + from.height / 2];
   const [x2, y2] = [to.x + to.width, to.y + to.height / 2];
-  const out = Math.max(x1, x2) + 36 + Math.min(60, Math.abs(y2 - y1) / 8);
+  const out = Math.max(x1, x2) + 30 + Math.min(40, Math.abs(y2 - y1) / 10);
   return (
     <g className="pw-wire pw-wire-data">
       <path d={`M${x1} ${y1}C${out} ${y1} ${out} ${y2} ${x2} ${y2}`} />
       <path className="pw-head" d={`M${x2 + 7} ${y2 - 4}L${x2} ${y2}L${x2 + 7} ${y2 + 4}Z`} />
-      <text x={out - 10} y={(y1 + y2) / 2}>{`$${name}`}</text>
     </g>
   );
 }

@@ -86,8 +86,8 @@ export function single(block: Block, outline: Outline): Part {
 
 /** What a frame's header needs for its words and chips, and for the state of a run beside them. */
 function headerWidth(block: Block): number {
-  const chips = [block.name && `→ ${block.name}`, block.badge].reduce((sum, chip) => sum + (chip === null ? 0 : 7 * chip.length + 24), 0);
-  return Math.min(560, 170 + 8 * block.title.length + 7 * Math.min(24, block.detail.length) + chips);
+  const chips = [block.name && `→ ${block.name}`, block.badge].reduce((sum, chip) => sum + (chip === null ? 0 : 6.5 * chip.length + 18), 0);
+  return Math.min(560, 150 + 7.5 * block.title.length + 7 * Math.min(24, block.detail.length) + chips);
 }
 
 /** Puts a frame with a header around `inner`, which begins below the header. */

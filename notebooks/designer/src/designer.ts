@@ -3,7 +3,7 @@
 
 import { redo, undo } from "@codemirror/commands";
 import { type ChangeSet, EditorSelection, type EditorState } from "@codemirror/state";
-import type { EditorView } from "@codemirror/view";
+import { EditorView } from "@codemirror/view";
 import { Gestures, type Gesture } from "./gestures";
 import type { Block, Event, Finding, HelloResult } from "./protocol";
 import { newStore, shownProgram, type Notice, type State } from "./state";
@@ -13,7 +13,8 @@ import { blockAt, indexOf, programOf } from "./tree";
 import { Refused, Wire, type Transport } from "./wire";
 
 export type EditorFactory = (designer: Designer, text: string, version: number) => EditorState;
-
+/** Of the text behind a place that is shown. */
+const SEEN_PIXELS = 140;
 
 export class Designer {
   readonly store = newStore();
@@ -152,7 +153,9 @@ export class Designer {
   private showOffset(offset: number): void {
     if (!this.view) return;
     this.view.scrollDOM.scrollLeft = 0;
-    this.view.dispatch({ selection: EditorSelection.cursor(Math.min(offset, this.view.state.doc.length)), scrollIntoView: true });
+    const at = Math.min(offset, this.view.state.doc.length);
+    const seen = { x: "nearest", xMargin: SEEN_PIXELS, y: "nearest", yMargin: 40 } as const;
+    this.view.dispatch({ selection: EditorSelection.cursor(at), effects: EditorView.scrollIntoView(at, seen) });
   }
 
   /** The cursor of the text has moved. */

@@ -24,3 +24,8 @@ export function duration(seconds: number): string {
   if (seconds < 1) return seconds < 0.001 ? "< 1 ms" : `${Math.round(seconds * 1000)} ms`;
   return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 2 : 0)} s` : inWords(Math.round(seconds));
 }
+
+/** A time as Python says them too: "2026-11-22 15:04:05 UTC". */
+export function moment(iso: string): string {
+  return `${new Date(iso).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}

@@ -36,7 +36,7 @@ const theme = EditorView.theme({
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
     backgroundColor: "color-mix(in srgb, var(--accent) 25%, transparent)",
   },
-  ".cm-block": { backgroundColor: "color-mix(in srgb, var(--accent) 13%, transparent)", borderRadius: "2px" },
+  ".cm-block": { backgroundColor: "color-mix(in srgb, var(--accent) 10%, transparent)", borderRadius: "2px" },
   ".cm-reference, .cm-reference *": { color: "var(--data) !important", fontWeight: "600" },
   ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--ink)", border: "1px solid var(--rule)", borderRadius: "6px" },
   ".cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
@@ -68,7 +68,6 @@ export function textState(designer: Designer, text: string, version: number): Ed
     doc: text,
     extensions: [
       lineNumbers(),
-      EditorView.lineWrapping,
       history(),
       highlightActiveLine(),
       highlightSelectionMatches(),

@@ -75,7 +75,7 @@ export class Gestures {
       if (designer.sync.version !== version || !designer.sync.clean) continue;
       // A field that is left because another block was chosen must not take that choice back.
       const follow = !KEEPING.test(fields.gesture) || fields.target === designer.state.selected;
-      designer.tracker.want(follow ? { offset: result.select, block: result.block ?? null } : null);
+      designer.tracker.want(follow && result.changes.length > 0 ? { offset: result.select, block: result.block ?? null } : null);
       this.apply(result.changes, follow ? result.select : null);
       await designer.sync.flush();
       await designer.tracker.shown();

@@ -132,7 +132,7 @@ function branches(block: Block, folded: ReadonlySet<string>): Part {
 function decision(block: Block, folded: ReadonlySet<string>): Part {
   const condition = block.children.find((child) => child.role === "condition");
   const arms = block.children.filter((child) => child.role !== "condition");
-  const asked = condition ? asking(condition.block, folded) : single({ ...block, name: null, badge: null }, "decision");
+  const asked = condition ? asking(condition.block, folded) : single({ ...block, name: null, badge: null, detail: "" }, "decision");
   const below = BAR + asked.height + BAR;
   const inner = columns(block, arms, arms.map((arm) => (arm.role === "then" ? "yes" : "no")), folded, below);
   const shift = Math.max(0, asked.axis - inner.axis);

@@ -56,7 +56,7 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
 
 export default {
   render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-    el.style.height = "min(640px, 80vh)";
+    el.style.height = "560px";
     return mount(el, custom(model));
   },
 };

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.grammar.template import Context, scan_raw, scan_sql
@@ -120,15 +120,20 @@ def _truth(value: Json) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The text to run. pieces: (start in the text, start in the template), one per unchanged stretch, ascending."""
+    """The text to run. pieces: (start in the text, start in the template), one per unchanged stretch, ascending.
+
+    template: how the template itself was rendered, if it is not what people wrote.
+    """
 
     text: str
     pieces: tuple[tuple[int, int], ...] = ((0, 0),)
+    template: Rendered | None = None
 
     def origin(self, offset: int) -> int:
-        """Offset in the template that stands behind `offset` of the text, for carets; best effort inside a value."""
+        """Offset in what people wrote that stands behind `offset` of the text, for carets; best effort inside a value."""
         start, source = max(piece for piece in self.pieces if piece[0] <= offset)
-        return source + offset - start
+        found = source + offset - start
+        return found if self.template is None else self.template.origin(found)
 
 
 def render_sql(template: str, names: Mapping[str, str], variables: Mapping[str, str]) -> Rendered:
@@ -140,8 +145,7 @@ def render_sql(template: str, names: Mapping[str, str], variables: Mapping[str, 
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
         and place.context is not Context.COMMENT
     ]  # fmt: skip
-    second = _splice(raw.text, found)
-    return Rendered(second.text, tuple((start, raw.origin(source)) for start, source in second.pieces))
+    return replace(_splice(raw.text, found), template=raw)
 
 
 def render_raw(template: str, names: Mapping[str, str], variables: Mapping[str, str]) -> str:

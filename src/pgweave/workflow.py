@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
+    from pgweave.notebooks.designer.widget import Designer
     from pgweave.notebooks.display import Findings
     from pgweave.notebooks.runs import Run
-    from pgweave.notebooks.widget import Designer
     from pgweave.runtime.client import Client
 
 Emit: TypeAlias = Literal["tree", "rows", "sql", "graph", "dot", "mermaid", "ascii"]
@@ -231,7 +231,7 @@ class Workflow:
 
         It is kept in the file that it was loaded from; in any other case its text is `.text` of what this returns.
         """
-        from pgweave.notebooks.widget import design
+        from pgweave.notebooks.designer.widget import design
 
         return design(self, dsn)
 

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pgweave.notebooks import colours
+from pgweave.notebooks.designer import colours
 
-NOTEBOOKS = Path(colours.__file__).resolve().parent
+NOTEBOOKS = Path(colours.__file__).resolve().parents[1]
 DESIGNER = NOTEBOOKS / "designer"
 BUNDLE = NOTEBOOKS / "static" / "designer.js"
 MODE = NOTEBOOKS / "static" / "pgweave-mode.js"
@@ -53,7 +53,7 @@ def test_the_built_file_stays_small() -> None:
 
 def test_its_colours_are_those_of_the_pictures() -> None:
     written = colours.TARGET.read_text(encoding="utf-8")
-    assert written == colours.stylesheet(), "run `python -m pgweave.notebooks.colours`"
+    assert written == colours.stylesheet(), "run `python -m pgweave.notebooks.designer.colours`"
 
 
 def test_a_build_depends_on_exact_versions_and_on_no_registry() -> None:

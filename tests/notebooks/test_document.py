@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.edits import apply
 from pgweave.grammar.span import Span
-from pgweave.notebooks.differences import difference, merge
-from pgweave.notebooks.disk import File, Layout
-from pgweave.notebooks.document import KERNEL, BadUpdate, Behind, Document, applied, sections, wire_changes
-from pgweave.notebooks.keeper import CHANGED, CONFLICT, GONE, MERGED, Keeper, new_file
-from pgweave.notebooks.protocol import Update
+from pgweave.notebooks.designer.differences import difference, merge
+from pgweave.notebooks.designer.disk import File, Layout
+from pgweave.notebooks.designer.document import KERNEL, BadUpdate, Behind, Document, applied, sections, wire_changes
+from pgweave.notebooks.designer.keeper import CHANGED, CONFLICT, GONE, MERGED, Keeper, new_file
+from pgweave.notebooks.designer.protocol import Update
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
-    from pgweave.notebooks.protocol import Sections
+    from pgweave.notebooks.designer.protocol import Sections
 
 lines = st.lists(st.sampled_from(("a", "b", "c", "it's", "🐘", "ž", "", "  x", "\r")), max_size=12)
 texts = st.builds("\n".join, lines)

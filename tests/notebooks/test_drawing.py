@@ -17,15 +17,15 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.places import places
 from pgweave.grammar.printer import print_definition
 from pgweave.grammar.span import Source
-from pgweave.notebooks import drawing
-from pgweave.notebooks.drawing import draw, draw_source, path_of, walk
-from pgweave.notebooks.palette import PALETTE, new_step
-from pgweave.notebooks.titles import sql_title
-from pgweave.notebooks.units import Units, width
+from pgweave.notebooks.designer import drawing
+from pgweave.notebooks.designer.drawing import draw, draw_source, path_of, walk
+from pgweave.notebooks.designer.palette import PALETTE, new_step
+from pgweave.notebooks.designer.titles import sql_title
+from pgweave.notebooks.designer.units import Units, width
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Definition
-    from pgweave.notebooks.protocol import Block, Drawing
+    from pgweave.notebooks.designer.protocol import Block, Drawing
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.df"))
 

@@ -21,10 +21,10 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.places import places
 from pgweave.grammar.printer import print_definition, print_node
 from pgweave.grammar.span import Source
-from pgweave.notebooks.document import applied, sections
-from pgweave.notebooks.drawing import draw, draw_source, walk
-from pgweave.notebooks.gestures import GESTURES, WRAPPERS, perform
-from pgweave.notebooks.palette import PALETTE
+from pgweave.notebooks.designer.document import applied, sections
+from pgweave.notebooks.designer.drawing import draw, draw_source, walk
+from pgweave.notebooks.designer.gestures import GESTURES, WRAPPERS, perform
+from pgweave.notebooks.designer.palette import PALETTE
 
 TESTS = Path(__file__).parents[1]
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from pgweave.grammar.nodes import Definition
     from pgweave.grammar.parser import Parsed
-    from pgweave.notebooks.gestures import Changed
-    from pgweave.notebooks.protocol import Block, Sections
+    from pgweave.notebooks.designer.gestures import Changed
+    from pgweave.notebooks.designer.protocol import Block, Sections
 
 
 def after(before: str, gesture: str, target: str, file: str = "x.df", /, **arguments: object) -> str:

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, NotRequired, get_origin, get_type_hints, is_typeddict
 
-from pgweave.notebooks import gestures, protocol
-from pgweave.notebooks.session import _ANSWERS
+from pgweave.notebooks.designer import gestures, protocol
+from pgweave.notebooks.designer.session import _ANSWERS
 
 TYPESCRIPT = Path(__file__).parents[2] / "notebooks" / "designer" / "src" / "protocol.ts"
 LOCAL = {"Answers"}  # of the front end alone: which result belongs to which request

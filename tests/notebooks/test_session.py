@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgweave.notebooks import session as session_module
-from pgweave.notebooks.document import Document, applied
-from pgweave.notebooks.opening import open_file
-from pgweave.notebooks.page_results import rows
-from pgweave.notebooks.questions import schedule
-from pgweave.notebooks.session import Session
+from pgweave.notebooks.designer import session as session_module
+from pgweave.notebooks.designer.document import Document, applied
+from pgweave.notebooks.designer.opening import open_file
+from pgweave.notebooks.designer.page_results import rows
+from pgweave.notebooks.designer.questions import schedule
+from pgweave.notebooks.designer.session import Session
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pgweave.notebooks.session import Message
+    from pgweave.notebooks.designer.session import Message
 
 
 class View:

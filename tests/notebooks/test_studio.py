@@ -20,8 +20,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from pgweave.notebooks import background, place
-from pgweave.notebooks.opening import open_file
-from pgweave.notebooks.studio import Studio, bind, server
+from pgweave.notebooks.designer.opening import open_file
+from pgweave.notebooks.designer.studio import Studio, bind, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pgweave
-from pgweave.notebooks.widget import Designer
+from pgweave.notebooks.designer.widget import Designer
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import ProgramError
 

@@ -9,6 +9,7 @@ export interface Place {
   /** Position among the parent's children, and how many there are. */
   position: number;
   siblings: number;
+  /** From 1; a column of steps is no level of its own. */
   depth: number;
 }
 
@@ -23,7 +24,8 @@ export function indexOf(root: Block | null): Index {
     const { block, depth } = place;
     for (let position = block.children.length - 1; position >= 0; position--) {
       const child = block.children[position] as Child;
-      stack.push({ block: child.block, parent: block, role: child.role, position, siblings: block.children.length, depth: depth + 1 });
+      const inner = isColumn(block) ? depth : depth + 1;
+      stack.push({ block: child.block, parent: block, role: child.role, position, siblings: block.children.length, depth: inner });
     }
   }
   return index;

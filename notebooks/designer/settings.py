@@ -18,7 +18,7 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.patch import proved
 from pgweave.grammar.printer import quote
 from pgweave.grammar.span import Source
-from pgweave.notebooks.fields import fields
+from pgweave.notebooks.designer.fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,10 @@ from pgweave.grammar import nodes
 from pgweave.grammar.lexer import STRING, lex
 from pgweave.grammar.parser import parse
 from pgweave.grammar.places import Place, root_place
-from pgweave.notebooks.fields import fields
-from pgweave.notebooks.protocol import Block, Child, Drawing, Finding, Program, Read, Sql, Variable
-from pgweave.notebooks.titles import sql_title
-from pgweave.notebooks.units import Units
+from pgweave.notebooks.designer.fields import fields
+from pgweave.notebooks.designer.protocol import Block, Child, Drawing, Finding, Program, Read, Sql, Variable
+from pgweave.notebooks.designer.titles import sql_title
+from pgweave.notebooks.designer.units import Units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pgweave.compiler.manual import OPTIONS
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS, Type
-from pgweave.notebooks.protocol import Field
+from pgweave.notebooks.designer.protocol import Field
 
 if TYPE_CHECKING:
     from pgweave.grammar.kinds import Param

@@ -19,11 +19,11 @@ from pgweave.grammar.patch import proved
 from pgweave.grammar.places import is_program, places, root_place
 from pgweave.grammar.printer import print_operand
 from pgweave.grammar.span import Span
-from pgweave.notebooks import moving, palette, programs
-from pgweave.notebooks.differences import difference
-from pgweave.notebooks.drawing import block_id, is_merged, path_of
-from pgweave.notebooks.moving import again, parsed_as
-from pgweave.notebooks.settings import set_field, set_sql
+from pgweave.notebooks.designer import moving, palette, programs
+from pgweave.notebooks.designer.differences import difference
+from pgweave.notebooks.designer.drawing import block_id, is_merged, path_of
+from pgweave.notebooks.designer.moving import again, parsed_as
+from pgweave.notebooks.designer.settings import set_field, set_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,8 +11,8 @@ from pgweave.grammar import nodes
 from pgweave.grammar.edits import EditError, apply, step_place
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
-from pgweave.notebooks.gestures import place_of_block
-from pgweave.notebooks.protocol import (
+from pgweave.notebooks.designer.gestures import place_of_block
+from pgweave.notebooks.designer.protocol import (
     CompareResult,
     CompleteResult,
     CronResult,
@@ -24,8 +24,8 @@ from pgweave.notebooks.protocol import (
     StartResult,
     Suggestion,
 )
-from pgweave.notebooks.settings import set_sql
-from pgweave.notebooks.units import Units
+from pgweave.notebooks.designer.settings import set_sql
+from pgweave.notebooks.designer.units import Units
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import ProgramError, refuse_errors
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pgweave.compiler import assist
     from pgweave.compiler.compare import Compared
     from pgweave.grammar.nodes import Module
-    from pgweave.notebooks.operator import Operator
-    from pgweave.notebooks.session import Session, View
+    from pgweave.notebooks.designer.operator import Operator
+    from pgweave.notebooks.designer.session import Session, View
 
     Request = Mapping[str, Any]
 
@@ -191,7 +191,7 @@ def _before(session: Session, request: Request) -> Source:
 def committed(path: Path) -> str:
     """A file as of the last commit. PgweaveError when git knows nothing of it."""
     from pgweave.cli.revisions import git
-    from pgweave.notebooks.disk import Layout
+    from pgweave.notebooks.designer.disk import Layout
     from pgweave.workflow import decode
 
     try:

@@ -1,7 +1,7 @@
 """The CodeMirror mode of the language, made from the token table: `static/pgweave-mode.js`.
 
 The engine below does line by line what `grammar.highlight.tokenise` does; a test runs both on the same texts. A change of
-the table is followed by `python -m pgweave.notebooks.codemirror`, which writes the file anew.
+the table is followed by `python -m pgweave.notebooks.designer.codemirror`, which writes the file anew.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pgweave.grammar.highlight import OTHERWISE, STATES, WORDS
 
-TARGET = Path(__file__).with_name("static") / "pgweave-mode.js"
+TARGET = Path(__file__).parents[1] / "static" / "pgweave-mode.js"
 # Names that StreamLanguage knows (@codemirror/language, StreamParser.token).
 TAGS = {
     "comment": "comment",
@@ -28,7 +28,7 @@ TAGS = {
     "text": None,
 }
 _ENGINE = """\
-// Made by `python -m pgweave.notebooks.codemirror` from grammar/highlight.py. Do not edit.
+// Made by `python -m pgweave.notebooks.designer.codemirror` from grammar/highlight.py. Do not edit.
 // import { StreamLanguage } from "@codemirror/language"; StreamLanguage.define(pgweave)
 const STATES = %(states)s;
 const OTHERWISE = %(otherwise)s;

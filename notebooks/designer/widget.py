@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 
-from pgweave.notebooks.disk import File
-from pgweave.notebooks.document import Document
-from pgweave.notebooks.keeper import Keeper
-from pgweave.notebooks.operator import Operator
-from pgweave.notebooks.session import SLOW, Session
+from pgweave.notebooks.designer.disk import File
+from pgweave.notebooks.designer.document import Document
+from pgweave.notebooks.designer.keeper import Keeper
+from pgweave.notebooks.designer.operator import Operator
+from pgweave.notebooks.designer.session import SLOW, Session
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import Workflow, load_source, parse
 
 if TYPE_CHECKING:
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.notebooks.session import Message
+    from pgweave.notebooks.designer.session import Message
 
 CELL = "workflow.df"  # what a text is called that has no file
 
@@ -35,7 +35,7 @@ class Designer(anywidget.AnyWidget):
     one; a suffix such as .sql tells its form. dsn: of the database that runs are started on; by default this session's.
     """
 
-    _esm = Path(__file__).with_name("static") / "designer.js"
+    _esm = Path(__file__).parents[1] / "static" / "designer.js"
 
     def __init__(
         self, text: str = "", *, path: str | Path | None = None, name: str = CELL, dsn: str | None = None

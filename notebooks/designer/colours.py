@@ -1,6 +1,6 @@
 """The designer's colours: `designer/src/colours.css`, made from the palette of the pictures.
 
-`python -m pgweave.notebooks.colours` writes the file anew; a test says when that is needed.
+`python -m pgweave.notebooks.designer.colours` writes the file anew; a test says when that is needed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pgweave.compiler.palette import DARK, LIGHT, Palette
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TARGET = Path(__file__).with_name("designer") / "src" / "colours.css"
-_HEAD = "/* Made by `python -m pgweave.notebooks.colours` from compiler/palette.py. Do not edit. */\n"
+TARGET = Path(__file__).with_name("src") / "colours.css"
+_HEAD = "/* Made by `python -m pgweave.notebooks.designer.colours` from compiler/palette.py. Do not edit. */\n"
 
 
 def stylesheet() -> str:

@@ -13,16 +13,16 @@ import secrets
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from pgweave.notebooks.differences import difference
-from pgweave.notebooks.protocol import Change, Update
-from pgweave.notebooks.units import Units, width
+from pgweave.notebooks.designer.differences import difference
+from pgweave.notebooks.designer.protocol import Change, Update
+from pgweave.notebooks.designer.units import Units, width
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pgweave.grammar.diagnostics import Edit
-    from pgweave.notebooks.protocol import Sections
+    from pgweave.notebooks.designer.protocol import Sections
 
 KERNEL, FILE = "kernel", "file"  # who made an update that came from no view
 

@@ -12,7 +12,7 @@ from pgweave.grammar import nodes
 from pgweave.grammar.edits import EditError
 from pgweave.grammar.nodes import Option, Text
 from pgweave.grammar.span import Span
-from pgweave.notebooks.protocol import Entry
+from pgweave.notebooks.designer.protocol import Entry
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node

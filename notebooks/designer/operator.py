@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar.parser import parse
 from pgweave.notebooks import background, place, watch
-from pgweave.notebooks.drawing import block_id, draw, path_of
-from pgweave.notebooks.page_results import rows
-from pgweave.notebooks.protocol import (
+from pgweave.notebooks.designer.drawing import block_id, draw, path_of
+from pgweave.notebooks.designer.page_results import rows
+from pgweave.notebooks.designer.protocol import (
     Action,
     Attempt,
     InstanceRow,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pgweave import snapshot as snapshots
     from pgweave.grammar import places
-    from pgweave.notebooks.session import Session, View
+    from pgweave.notebooks.designer.session import Session, View
     from pgweave.runtime.client import Instance
     from pgweave.snapshot import Snapshot
     from pgweave.workflow import Workflow

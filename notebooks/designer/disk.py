@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgweave.notebooks.differences import opcodes
+from pgweave.notebooks.designer.differences import opcodes
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import decode
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
-from pgweave.notebooks.differences import merge
-from pgweave.notebooks.disk import File
-from pgweave.notebooks.document import FILE
-from pgweave.notebooks.protocol import DiskEvent, SaveResult
+from pgweave.notebooks.designer.differences import merge
+from pgweave.notebooks.designer.disk import File
+from pgweave.notebooks.designer.document import FILE
+from pgweave.notebooks.designer.protocol import DiskEvent, SaveResult
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pgweave.notebooks.document import Document
+    from pgweave.notebooks.designer.document import Document
 
 CHANGED = "The file was changed by somebody else: the text is now what it says."
 MERGED = "The file was changed by somebody else: its changes and yours were merged."

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgweave.config import load
-from pgweave.notebooks.disk import File
-from pgweave.notebooks.document import Document
-from pgweave.notebooks.keeper import Keeper
-from pgweave.notebooks.operator import Operator
-from pgweave.notebooks.session import Session
+from pgweave.notebooks.designer.disk import File
+from pgweave.notebooks.designer.document import Document
+from pgweave.notebooks.designer.keeper import Keeper
+from pgweave.notebooks.designer.operator import Operator
+from pgweave.notebooks.designer.session import Session
 from pgweave.runtime.errors import PgweaveError
 
 UNTITLED = "untitled.df"

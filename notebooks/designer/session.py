@@ -18,13 +18,13 @@ from pgweave.grammar.edits import EditError
 from pgweave.grammar.embedded import form_of
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
-from pgweave.notebooks import questions
-from pgweave.notebooks.document import KERNEL, Behind, Document, wire_changes
-from pgweave.notebooks.drawing import draw
-from pgweave.notebooks.gestures import perform
-from pgweave.notebooks.keeper import Keeper, new_file
-from pgweave.notebooks.palette import PALETTE
-from pgweave.notebooks.protocol import (
+from pgweave.notebooks.designer import questions
+from pgweave.notebooks.designer.document import KERNEL, Behind, Document, wire_changes
+from pgweave.notebooks.designer.drawing import draw
+from pgweave.notebooks.designer.gestures import perform
+from pgweave.notebooks.designer.keeper import Keeper, new_file
+from pgweave.notebooks.designer.palette import PALETTE
+from pgweave.notebooks.designer.protocol import (
     REQUESTS,
     ChangesResult,
     DiskEvent,
@@ -38,7 +38,7 @@ from pgweave.notebooks.protocol import (
     Update,
     UpdatesEvent,
 )
-from pgweave.notebooks.units import Units
+from pgweave.notebooks.designer.units import Units
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import findings
 from pgweave.workflow import format as formatted
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.parser import Parsed
-    from pgweave.notebooks.operator import Operator
-    from pgweave.notebooks.protocol import Drawing
+    from pgweave.notebooks.designer.operator import Operator
+    from pgweave.notebooks.designer.protocol import Drawing
 
 log = logging.getLogger("pgweave.designer")
 
@@ -244,7 +244,7 @@ class Session:
 
     def format(self, view: View, request: Request) -> ChangesResult:
         """The edits that lay the text out."""
-        from pgweave.notebooks.differences import difference
+        from pgweave.notebooks.designer.differences import difference
 
         text = self.current(request["version"]).module.source.text
         changes = difference(text, formatted(text, self.name))

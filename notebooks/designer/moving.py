@@ -17,8 +17,8 @@ from pgweave.grammar.nodes import same
 from pgweave.grammar.parser import parse
 from pgweave.grammar.places import places, with_child
 from pgweave.grammar.span import Source, Span
-from pgweave.notebooks import palette
-from pgweave.notebooks.differences import difference
+from pgweave.notebooks.designer import palette
+from pgweave.notebooks.designer.differences import difference
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Module, Node

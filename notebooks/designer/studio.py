@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from pgweave.notebooks.session import SLOW
+from pgweave.notebooks.designer.session import SLOW
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from pgweave.notebooks.session import Message, Session
+    from pgweave.notebooks.designer.session import Message, Session
 
 LOOPBACK = "127.0.0.1"
 LOOK_SECONDS = 0.5  # between two looks at the file

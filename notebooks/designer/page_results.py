@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from pgweave.notebooks.protocol import Rows
+from pgweave.notebooks.designer.protocol import Rows
 
 MAX_ROWS = 200  # of a result that are sent to a page
 MAX_CELL = 10_000  # characters of one value

@@ -103,11 +103,9 @@ def test_names_and_columns_are_completed_where_a_step_is_written(design: Callabl
     designer.press("Control+a")
     designer.page.keyboard.type("SELECT $par")
     options = designer.page.locator(".cm-tooltip-autocomplete")
-    options.get_by_text("parcel").wait_for()
-    designer.press("Enter")
+    options.get_by_text("parcel").click()
     designer.page.keyboard.type(".wh")
-    options.get_by_text("what").wait_for()
-    designer.press("Enter")
+    options.get_by_text("what").click()
     designer.edit_by("Control+Enter")
     assert designer.text.endswith("~> 'SELECT $parcel.what'\n")
 

@@ -79,12 +79,12 @@ def edit_sql(designer: Designer, statement: str) -> None:
     designer.press("Enter")
     designer.page.locator(".pw-sql .cm-focused").wait_for()
     write(designer, statement, "Control+Enter")
-    leave(designer)
+    leave(designer, "F6")
 
 
-def leave(designer: Designer) -> None:
+def leave(designer: Designer, key: str = "Escape") -> None:
     """Go back to the canvas, from a field of the panel."""
-    designer.press("Escape")
+    designer.press(key)
     designer.page.locator(".pw-canvas:focus").wait_for()
 
 

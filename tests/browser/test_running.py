@@ -54,7 +54,7 @@ def test_the_approval_example_is_run_and_released_from_the_canvas(
     assert designer.test_id("run-status").inner_text() == "running"
     assert len(with_status(page, "completed")) == 1, "the INSERT"
     wait.locator(".pw-handle").click()
-    form = designer.test_id("node-run").get_by_test_id("signal-form")
+    form = designer.test_id("signal-form").first
     form.locator("textarea").fill('{"approved": true, "by": "Ann"}')
     form.get_by_role("button", name="Send the signal").click()
     designer.test_id("run-status").get_by_text("completed").wait_for()

@@ -1,4 +1,4 @@
-// What the browser and Python say to each other. The other side is notebooks/protocol.py, where every type is described;
+// What the browser and Python say to each other. The other side is ../protocol.py, where every type is described;
 // a test compares names and fields. Offsets are UTF-16 units of the text with LF line ends, as CodeMirror counts.
 // Types named ..Result are the fields of a reply beside {type: "reply", re, ok: true}.
 

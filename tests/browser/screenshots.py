@@ -24,7 +24,6 @@ PROGRAMS = [
     *(GALLERY / f"{name}.df" for name in ("onboarding", "a_saga_with_compensation", "calls_to_the_web")),
     *(GALLERY / f"{name}.df" for name in ("branches_in_branches", "long_words_and_strange_letters")),
 ]
-README = ROOT / "docs" / "designer.png"
 
 
 def main(folder: Path | None) -> None:
@@ -58,7 +57,7 @@ def opened(designer: Designer, program: Path, data: str, folder: Path) -> None:
 
 
 def running(designer: Designer, data: str, folder: Path | None) -> None:
-    """The approval example, where it waits for its boss; the picture in the README."""
+    """The approval example, where it waits for its boss."""
     for name in ("approval.df", "approval.setup.sql"):
         shutil.copy(ROOT / "examples" / name, designer.path.parent)
     with studio(designer.path, PGWEAVE_DATA=data) as url:
@@ -69,10 +68,11 @@ def running(designer: Designer, data: str, folder: Path | None) -> None:
         waiting.wait_for()
         waiting.locator(".pw-handle").click()
         designer.page.locator("[data-testid=signal-form] textarea").first.fill('{"approved": true, "by": "Ann"}')
-        shoot(designer, folder / "running-light.png" if folder else README)
-        if folder:
-            designer.page.get_by_role("button", name="Dark").click()
-            shoot(designer, folder / "running-dark.png")
+        light, dark = ("running-light", "running-dark") if folder else ("designer", "designer-dark")
+        folder = folder or ROOT / "docs"
+        shoot(designer, folder / f"{light}.png")
+        designer.page.get_by_role("button", name="Dark").click()
+        shoot(designer, folder / f"{dark}.png")
 
 
 def shoot(designer: Designer, path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.studio import Designer
+from support.studio import Designer, studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
 
 PROGRAM = """\
 SELECT df.start(
@@ -90,3 +93,18 @@ def test_two_browsers_edit_one_program(design: Callable[..., Designer]) -> None:
     assert one.text == other.text
     assert one.text.count("SELECT 1'") == 2
     assert other.complaints == []
+
+
+def test_when_the_studio_ends_the_page_says_so_and_nothing_is_lost(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "program.df"
+    path.write_text(PROGRAM)
+    designer = Designer(browser.new_page(), path)
+    with studio(path) as url:
+        designer.open(url)
+        with designer.hears(lambda kind, _: kind == "drawing"):
+            designer.type_at("SELECT 1", "0")
+    designer.test_id("saved").get_by_text("connection lost").wait_for()
+    assert designer.text == PROGRAM.replace("SELECT 1", "SELECT 10")
+    assert path.read_text() == PROGRAM
+    assert path.with_name("program.df.unsaved").read_text() == designer.text
+    designer.page.close()

@@ -6,9 +6,11 @@ complain of (see the fixture `design`) says that nothing was even tried.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,3 +107,17 @@ def test_hostile_results_errors_and_signals_are_shown_as_text(
     designer.test_id("past-text").wait_for()
     designer.page.locator("[data-status=failed]").wait_for()
     see(designer, hostile)
+
+
+def test_markup_that_did_get_into_the_page_would_run_nothing(design: Callable[..., Designer]) -> None:
+    """The second line of defence: and the browser's complaints, which the other tests rely on."""
+    designer = design("'SELECT 1'\n")
+    page = designer.page
+    with pytest.raises(Error, match="TrustedHTML"):
+        page.evaluate(f"document.body.innerHTML = {json.dumps(IMAGE)}")
+    with pytest.raises(Error, match="TrustedScript"):
+        page.evaluate("document.body.setAttribute('onclick', 'attacked()')")
+    with page.expect_event("console", lambda line: "Content Security Policy" in line.text):
+        page.evaluate("document.body.append(Object.assign(new Image(), {src: 'x'}))")
+    assert designer.complaints != []
+    designer.complaints.clear()

@@ -16,6 +16,7 @@ CELLS = (
     "import pgweave\ndesigner = pgweave.parse(\"'SELECT 1' ~> df.sleep(5)\\n\").design()\ndesigner",
     "print(designer.text)",
     "designer.text = designer.text.replace('df.sleep(5)', 'df.sleep(7)')",
+    "print(designer.text)",
 )
 
 
@@ -33,4 +34,11 @@ def test_canvas_and_cells_have_one_text(browser: Browser, tmp_path: Path) -> Non
         notebook.run(2)
         shown.locator("[data-block-id][aria-label*='7 s']").wait_for()
         shown.get_by_text("changed by the notebook").wait_for()
+        page.locator("[data-block-id][aria-label*='7 s'] .pw-handle").click()
+        page.keyboard.press("Control+d")
+        page.locator("[data-block-id][aria-label*='7 s']").nth(1).wait_for()
+        page.keyboard.press("Control+z")  # that, and then its first edit: what the cell did stays
+        page.keyboard.press("Control+z")
+        page.locator("[data-block-id][aria-label*='SELECT 1']").nth(1).wait_for(state="detached")
+        notebook.run(3).get_by_text("'SELECT 1' ~> df.sleep(7)").wait_for()
         page.context.close()

@@ -14,6 +14,7 @@ EXPRESSIONS = [
     "1, * * * *", "mon * * * *", "* * * * monday", "@daily", "-1 * * * *", "1-2-3 * * * *", "100 * * * *",
     "CRON_TZ=UTC 0 6 * * *", "CRON_TZ=Europe/Berlin\t0 6 * * *", "  CRON_TZ=America/Argentina/Ushuaia  0 6 * * 1-5",
     "CRON_TZ=UTC", "CRON_TZ= 0 6 * * *", "CRON_TZ=Europe/Berlyn 0 6 * * *", "CRON_TZ=UTC 0 6 * *", "CRON_TZ=UTC 60 6 * * *",
+    "CRON_TZ=cest 0 6 * * *", "CRON_TZ=UTC+3 0 6 * * *", "CRON_TZ=europe/berlin 0 6 * * *",
     "CRON_TZ=Europe 0 6 * * *", "cron_tz=UTC 0 6 * * *", "TZ=UTC 0 6 * * *", "0 6 * * * CRON_TZ=UTC",
 ]  # fmt: skip
 

@@ -425,7 +425,9 @@ def test_a_deadlock_between_two_steps_is_nobodys_failure(place: Desk) -> None:
     parent = place.finish("'SELECT move(1, 2)' & 'SELECT move(2, 1)'")
     assert parent.status == "completed", parent.error
     assert place.sql("select n from account") == [(2,), (2,)]
-    assert sorted(node.attempts or 0 for node in place.client.nodes(parent.id) if node.node_type == "SQL") == [1, 2]
+    attempts = sorted(node.attempts or 0 for node in place.client.nodes(parent.id) if node.node_type == "SQL")
+    assert attempts[0] == 1
+    assert attempts[1] > 1
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,16 @@ def test_nested_loops_leave_nothing_running_or_pending(place: Desk) -> None:
     assert {state for _, _, state in inferred(place, instance.id)} == {"completed"}
 
 
+def test_a_choice_that_breaks_out_of_a_later_turn_was_made(place: Desk) -> None:
+    """The break has no run of its own, and the branch of the first turn was another."""
+    place.sql("create table log (n int)")
+    choice = "df.if_rows('r', df.break('enough'), 'INSERT INTO log VALUES (1)')"
+    instance = place.finish(f"@> ('SELECT n FROM log' |=> 'r' ~> {choice}) ~> 'SELECT 3'")
+    states = {what: after for what, _, after in inferred(place, instance.id)}
+    assert (states["IF"], states["BREAK"]) == ("completed", "completed")
+    assert states["INSERT INTO log VALUES (1)"] == "skipped"
+
+
 def test_a_stamp_names_scopes_and_turns(place: Desk) -> None:
     """{scope}::{turn}: a branch and a loop are scopes of their own, numbered from 1."""
     instance = place.finish("'SELECT 1' ~> (df.loop('SELECT 2', 'SELECT false') & 'SELECT 3')").id

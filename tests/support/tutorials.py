@@ -95,7 +95,7 @@ _CHANGING = (
     (re.compile(r"\d\d:\d\d:\d\d"), "<time>"),
     (re.compile(r"turn \d+"), "turn <number>"),
     (re.compile(r"\d+(\.\d+)? (m?s|min|seconds?)\b"), "<seconds>"),
-    (re.compile(r"[0-9]+\.[0-9]{3}\b"), "<seconds>"),
+    (re.compile(r"\b(0\.\d{1,3}|\d+\.\d{3})\b"), "<seconds>"),
     (re.compile(r"[ ─]{2,}"), " "),
     (re.compile(r"│[^│\n]*│"), "<bar>"),
 )

@@ -123,7 +123,7 @@ function Ghost() {
   if (!dragging) return null;
   const block = designer.selectedBlock();
   return (
-    <Floating at={{ left: dragging.x + 12, top: dragging.y + 12 }} className="pw-ghost">
+    <Floating at={() => ({ left: dragging.x + 12, top: dragging.y + 12 })} className="pw-ghost">
       {block?.title} {block?.detail}
     </Floating>
   );

@@ -17,8 +17,9 @@ const NODE_TYPES = { block: BlockNode };
 const MARGIN = 44;
 const TOOLBAR_HEIGHT = 120;
 const SMALLEST_READABLE = 0.5;
-/** In a notebook the view is small and the page scrolls: there words are not made smaller than this at first. */
-const SMALLEST_START = { studio: 0.6, widget: 0.85 };
+const READABLE = 0.85;
+/** Of the first view. In a notebook the view is small and the page scrolls: there words stay readable. */
+const SMALLEST_START = { studio: 0.6, widget: READABLE };
 
 export function Canvas() {
   return (
@@ -70,7 +71,7 @@ function Flow() {
         panOnScroll
         minZoom={0.05}
         maxZoom={2}
-        onMoveStart={() => designer.set({ tools: null })}
+        onMoveStart={(byHand) => byHand && designer.set({ tools: null })}
         onPaneClick={() => designer.select(null)}
       >
         <Background gap={24} size={1} />
@@ -137,8 +138,11 @@ function Camera({ picture, program }: { picture: Picture; program: string }) {
   useEffect(() => {
     if (width === 0 || height === 0 || picture.width === 0 || opened.current === program) return;
     opened.current = program;
-    const fits = Math.min((width - 2 * MARGIN) / picture.width, (height - 2 * MARGIN) / picture.height, 1);
-    const zoom = Math.max(fits, SMALLEST_START[home]);
+    const [across, down] = [(width - 2 * MARGIN) / picture.width, (height - 2 * MARGIN) / picture.height];
+    const whole = Math.min(across, down, 1);
+    const smallest = SMALLEST_START[home];
+    // All of it where that can be read; else its beginning, as wide as it is.
+    const zoom = whole >= smallest ? whole : Math.max(smallest, Math.min(across, READABLE));
     void flow.setViewport({ x: (width - picture.width * zoom) / 2 - picture.left * zoom, y: MARGIN, zoom });
   }, [flow, picture, program, width, height, home]);
 

@@ -12,15 +12,16 @@ export interface Spot {
   above?: number;
 }
 
-export function Floating({ at, className, ...rest }: { at: Spot } & HTMLAttributes<HTMLDivElement>) {
+/** at: asked after every redraw, when what it stands beside has its place. */
+export function Floating({ at, className, ...rest }: { at(): Spot } & HTMLAttributes<HTMLDivElement>) {
   const element = useTopLayer();
-  const { left, top, above } = at;
   useLayoutEffect(() => {
+    const { left, top, above } = at();
     const { style, offsetWidth: width, offsetHeight: height } = element.current as HTMLDivElement;
     const down = top + height + EDGE_PIXELS <= window.innerHeight || above === undefined;
     style.left = `${within(left, width, window.innerWidth)}px`;
     style.top = `${within(down ? top : above - height, height, window.innerHeight)}px`;
-  }, [element, left, top, above]);
+  });
   return <div ref={element} popover="manual" className={`pw-floating ${className ?? ""}`} {...rest} />;
 }
 

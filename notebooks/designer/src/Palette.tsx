@@ -59,7 +59,7 @@ function Open({ menu }: { menu: Menu }) {
   return (
     <>
       <Veil onPress={close} />
-      <Floating at={{ left: menu.x - 20, top: menu.y - 20 }} className="pw-palette" role="dialog" aria-label={menu.slot.label} data-testid="palette">
+      <Floating at={() => ({ left: menu.x - 20, top: menu.y - 20 })} className="pw-palette" role="dialog" aria-label={menu.slot.label} data-testid="palette">
         <div className="pw-search">
           <Icon name="search" />
           <input

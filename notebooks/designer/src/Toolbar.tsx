@@ -1,7 +1,7 @@
 // What can be done with the selected block, above it on the canvas.
 
-import { NodeToolbar, Position } from "@xyflow/react";
-import { useEffect, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
+import { NodeToolbar, Position, useStore as useFlow } from "@xyflow/react";
+import { useEffect, useRef, type KeyboardEvent, type MouseEvent } from "react";
 import { openPalette, unwrap } from "./actions";
 import { useDesigner, useDesignerState } from "./context";
 import type { Picture } from "./boxes";
@@ -87,10 +87,11 @@ interface MenuProps {
 function Menu({ label, items, beside, onClose }: MenuProps) {
   const designer = useDesigner();
   const list = useRef<HTMLDivElement>(null);
-  const [at] = useState<Spot>(() => {
+  useFlow((state) => state.transform); // it moves with the toolbar
+  const at = (): Spot => {
     const box = beside?.getBoundingClientRect();
     return box ? { left: box.left, top: box.bottom + 4, above: box.top - 4 } : { left: 0, top: 0 };
-  });
+  };
   const focus = (position: number): void => {
     const buttons = list.current?.querySelectorAll("button") ?? [];
     buttons[(position + items.length) % items.length]?.focus();

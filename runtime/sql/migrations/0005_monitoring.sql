@@ -263,11 +263,14 @@ as $$
         join node as n on n.parent_id = p.id
         left join run as r on r.node_id = n.id and r.iteration = p.inside
     ),
-    -- Nodes with anything below them that was reached in the present turn.
+    -- Nodes with anything below them that was reached in the present turn. A break has no run; it shows when it was.
     reached as materialized (
         select distinct a.id
-        from place as p join run as r on r.node_id = p.id and r.iteration = p.iteration
+        from place as p
+        join node as n on n.id = p.id
+        left join run as r on r.node_id = p.id and r.iteration = p.iteration
         cross join unnest(p.ancestors) as a (id)
+        where r.node_id is not null or (n.node_type = 'BREAK' and n.status = 'completed' and n.updated_at >= p.since)
     ),
     present as materialized (
         select

@@ -9,7 +9,7 @@ import { Icon } from "./icons";
 import { detailOf, foldedDetail, type Box } from "./boxes";
 import type { StepState } from "./protocol";
 import type { State } from "./state";
-import type { Place } from "./tree";
+import { frameTitle, type Place } from "./tree";
 
 export interface BlockData extends Record<string, unknown> {
   box: Box;
@@ -88,7 +88,7 @@ function Words({ box, folded, run }: { box: Box; folded: boolean; run: StepState
           </button>
         )}
         <Icon name={box.outline === "decision" ? "decision" : block.shape} />
-        <span className="pw-verb">{box.question ? "if" : block.title}</span>
+        <span className="pw-verb">{box.outline === "frame" ? frameTitle(block) : block.title}</span>
         {box.outline === "frame" && <Chips box={box} />}
         {run && <RunMark run={run} />}
       </div>

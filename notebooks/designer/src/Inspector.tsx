@@ -11,7 +11,7 @@ import type { Block, Program } from "./protocol";
 import { SqlEditor } from "./SqlEditor";
 import { editable, shownProgram } from "./state";
 import { AddWorkflow } from "./TopBar";
-import { indexOf, isColumn, type Index } from "./tree";
+import { frameTitle, indexOf, isColumn, type Index } from "./tree";
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -81,7 +81,7 @@ function Path({ block, index }: { block: Block; index: Index }) {
     <nav className="pw-path" aria-label="Blocks around">
       {path.map((one) => (
         <button key={one.id} type="button" className="pw-link" onClick={() => designer.select(one.id)}>
-          {one.title}
+          {frameTitle(one)}
         </button>
       ))}
     </nav>

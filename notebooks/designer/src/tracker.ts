@@ -56,14 +56,14 @@ export class Tracker {
     const { drawing, version } = event;
     const state = this.store.getState();
     if (!drawing.ok && state.drawing) {
-      this.store.setState({ stale: true, findings: this.placed(drawing.findings), drawingVersion: version });
+      this.store.setState({ stale: true, findings: worstFirst(this.placed(drawing.findings)), drawingVersion: version });
     } else {
       const program = this.programIn(drawing);
       const kept = state.run?.past ? {} : { selected: this.selectionIn(drawing, program), folded: this.foldedIn(drawing, program) };
       this.since = this.sync.unconfirmed() ?? ChangeSet.empty(view.state.doc.length);
       const reveal = state.reveal + (this.wanted ? 1 : 0);
       this.wanted = null;
-      const shown = { drawing, stale: !drawing.ok, findings: drawing.findings, drawingVersion: version };
+      const shown = { drawing, stale: !drawing.ok, findings: worstFirst(drawing.findings), drawingVersion: version };
       this.store.setState({ ...shown, ...kept, program, reveal });
     }
     for (const done of this.awaited.splice(0)) done();
@@ -144,4 +144,11 @@ function wantedIn(index: Index, root: Block | null, { block, offset }: Wanted): 
   if (block !== null && index.has(block)) return block;
   if (offset === null) return null;
   return (blockStarting(index, offset) ?? blockAt(root, offset, offset))?.id ?? null;
+}
+
+const SEVERITIES = ["error", "warning", "info"];
+
+/** Errors first, then as they stand in the text. */
+function worstFirst(findings: Finding[]): Finding[] {
+  return findings.toSorted((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || a.from - b.from);
 }

@@ -136,6 +136,9 @@ export function innerStep(block: Block | null, side: 1 | -1): Block | undefined 
 
 export const branching = (block: Block): boolean => block.shape === "join" || block.shape === "race";
 
+/** Of the frame around it: what IF_ROWS asks is said by the diamond inside. */
+export const frameTitle = (block: Block): string => (block.kind === "IF_ROWS" ? "if" : block.title);
+
 /** What of a block can stay when the block around it goes. A sequence's steps are no parts of it. */
 export function keepable(block: Block): Child[] {
   return block.children.filter((child) => child.role !== "step");

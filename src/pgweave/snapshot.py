@@ -195,6 +195,22 @@ def take(
     return Observer(client, instance_id, workflow).look(running)
 
 
+def state_of(
+    instance: Instance,
+    row: NodeState,
+    present: Mapping[tuple[str, str], PresentState],
+    running: Collection[tuple[str, str]],
+) -> str:
+    """One of STATES: what the database infers, and what a worker of ours or the run itself adds to it."""
+    if (instance.id, row.id) in running and row.run_status is None and not instance.ended:
+        return "running"
+    found = present.get((instance.id, row.id))
+    if found is None:
+        return "pending"
+    waits = row.run_status == "waiting" and tuple(row.iteration or ()) == tuple(found.iteration)
+    return "waiting" if found.state == "running" and waits else found.state
+
+
 class _View:
     def __init__(
         self,
@@ -265,14 +281,7 @@ class _View:
                 self.boxes[step.id] = state
 
     def state(self, instance: Instance, row: NodeState) -> str:
-        """One of STATES: what the database infers, and what a worker of ours or the run itself adds to it."""
-        if (instance.id, row.id) in self.running and row.run_status is None and not instance.ended:
-            return "running"
-        present = self.present.get((instance.id, row.id))
-        if present is None:
-            return "pending"
-        waits = row.run_status == "waiting" and tuple(row.iteration or ()) == tuple(present.iteration)
-        return "waiting" if present.state == "running" and waits else present.state
+        return state_of(instance, row, self.present, self.running)
 
     def seconds(self, state: str, run: NodeState) -> float | None:
         if run.started_at is None or state in {"pending", "skipped"} or not KINDS[run.node_type].is_leaf:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.cli.words import plain, seconds, step
 from pgweave.compiler.rows import Graph
-from pgweave.grammar.kinds import KINDS
+from pgweave.snapshot import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pgweave.compiler.rows import Row
-    from pgweave.runtime.client import Client, Instance, NodeState
+    from pgweave.runtime.client import Client, Instance, NodeState, PresentState
 
 MARKS = {
     "pending": "○", "running": "▶", "waiting": "…", "completed": "✓", "failed": "✗", "cancelled": "⊘", "skipped": "⊘",
@@ -71,7 +71,8 @@ class Watch:
         nodes: dict[str, list[NodeState]] = {identifier: [] for identifier in instances}
         for node in self._client.nodes(*instances):
             nodes[node.instance_id].append(node)
-        view = _View(instances, nodes, self._running(), self._client.now())
+        present = {(state.instance_id, state.node_id): state for state in self._client.states(*instances)}
+        view = _View(instances, nodes, present, self._running(), self._client.now())
         return [line for root in self._roots if root in instances for line in view.instance(instances[root], 0)]
 
 
@@ -80,10 +81,11 @@ class _View:
         self,
         instances: Mapping[str, Instance],
         nodes: Mapping[str, list[NodeState]],
+        present: Mapping[tuple[str, str], PresentState],
         running: set[tuple[str, str]],
         now: datetime,
     ) -> None:
-        self.instances, self.nodes, self.running, self.now = instances, nodes, running, now
+        self.instances, self.nodes, self.present, self.running, self.now = instances, nodes, present, running, now
 
     def instance(self, instance: Instance, indent: int) -> Iterator[Line]:
         """An instance, its steps below it, children below the step that started them."""
@@ -105,7 +107,7 @@ class _View:
         ]
         if row.node_type != "THEN":
             own = self._step(instance, node, indent)
-            # What holds others is written down only when the instance rests; until then it shows by what it holds.
+            # Before its first step is written down, what holds others shows by the step that our worker has in hand.
             begun = own.state == "pending" and any(line.state != "pending" for line in inner)
             yield replace(own, state="running") if begun else own
         yield from inner
@@ -114,25 +116,12 @@ class _View:
                 yield from self.instance(child, indent + 1)
 
     def _step(self, instance: Instance, node: NodeState, indent: int) -> Line:
-        state = self._state(instance, node)
+        state = state_of(instance, node, self.present, self.running)
         taken = None
         if node.started_at is not None and state in {"completed", "failed", "waiting"}:
             taken = ((node.finished_at or self.now) - node.started_at).total_seconds()
         turn = f"  (turn {'.'.join(map(str, node.iteration))})" if node.iteration else ""
         return Line((instance.id, node.id), indent, state, step(node) + turn, taken)
-
-    def _state(self, instance: Instance, node: NodeState) -> str:
-        if node.run_status in {"completed", "failed", "cancelled"}:
-            return node.run_status
-        if node.status in {"completed", "failed"} and not KINDS[node.node_type].is_leaf:
-            return node.status
-        if instance.ended:
-            return "skipped"
-        if (instance.id, node.id) in self.running:
-            return "running"
-        if node.run_status == "waiting":
-            return "waiting"
-        return "running" if node.status == "running" else "pending"
 
 
 def _in_order(graph: Graph, row: Row) -> tuple[Row, ...]:

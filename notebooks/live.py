@@ -12,16 +12,16 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgweave import sentences
 from pgweave.notebooks import display, theme
+from pgweave.observe import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pgweave.notebooks.display import Bundle
     from pgweave.notebooks.live_widget import LivePicture
-    from pgweave.sentences import Wait
-    from pgweave.snapshot import Snapshot
+    from pgweave.observe.sentences import Wait
+    from pgweave.observe.snapshot import Snapshot
 
 
 PATIENCE_SECONDS = 2.0  # by then a front end that knows widgets has drawn ours

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgweave.notebooks.display import Bundle
-    from pgweave.snapshot import Snapshot
+    from pgweave.observe.snapshot import Snapshot
 
 
 class LivePicture(anywidget.AnyWidget):

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from pgweave.notebooks import background, display, place, steps, watch
 from pgweave.notebooks.live import LiveView, Said, picture, release, words
+from pgweave.observe.signals import receiver
+from pgweave.observe.snapshot import take
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
-from pgweave.signals import receiver
-from pgweave.snapshot import take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pgweave.notebooks.display import Bundle, Result
     from pgweave.notebooks.timeline import Timeline
-    from pgweave.snapshot import Snapshot
+    from pgweave.observe.snapshot import Snapshot
     from pgweave.workflow import Workflow
 
 WORKER_SECONDS = watch.WORKER_SECONDS

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pgweave.notebooks.display import Result
-from pgweave.sentences import outline, title
+from pgweave.observe.sentences import outline, title
 
 if TYPE_CHECKING:
-    from pgweave.snapshot import Snapshot, StepState
+    from pgweave.observe.snapshot import Snapshot, StepState
 
 COLUMNS = ("step", "state", "seconds", "attempts", "turn", "sql", "result", "error", "instance")
 

@@ -13,13 +13,13 @@ from xml.sax.saxutils import escape, quoteattr
 from pgweave.cli.words import seconds
 from pgweave.compiler.palette import DARK, LIGHT, Palette
 from pgweave.grammar import nodes
-from pgweave.sentences import outline, title
+from pgweave.observe.sentences import outline, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pgweave.observe.snapshot import Snapshot, StepState
     from pgweave.runtime.client import NodeRun
-    from pgweave.snapshot import Snapshot, StepState
 
 LABEL, CHART, AFTER, ROW, TOP = 270, 360, 120, 22, 34  # pixels: words, bars, what stands behind a bar, a row, the axis
 CHARACTERS = 40  # of a step's words that fit

@@ -18,14 +18,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pgweave.notebooks import background
+from pgweave.observe.snapshot import Observer
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import InstanceNotFound
-from pgweave.snapshot import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgweave.snapshot import Snapshot
+    from pgweave.observe.snapshot import Snapshot
     from pgweave.workflow import Workflow
 
 log = logging.getLogger("pgweave.notebooks")

@@ -24,21 +24,21 @@ from pgweave.notebooks.designer.protocol import (
     StepState,
     Wait,
 )
+from pgweave.observe.signals import receiver
+from pgweave.observe.snapshot import take
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
-from pgweave.signals import receiver
-from pgweave.snapshot import take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from pgweave import snapshot as snapshots
     from pgweave.grammar import places
     from pgweave.notebooks.designer.session import Session, View
+    from pgweave.observe import snapshot as snapshots
+    from pgweave.observe.snapshot import Snapshot
     from pgweave.runtime.client import Instance
-    from pgweave.snapshot import Snapshot
     from pgweave.workflow import Workflow
 
 MOST_INSTANCES = 1_000  # that are looked through for a list

@@ -207,7 +207,7 @@ class Workflow:
             client.wait(instance_id, timeout_seconds)
             instance = client.instance(instance_id)
             if instance.status != "completed":
-                from pgweave.snapshot import take
+                from pgweave.observe.snapshot import take
 
                 failure = take(client, instance_id, self).failure
                 explanation = failure.explanation(colour=True) if failure is not None else ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pgweave.snapshot import Snapshot
+    from pgweave.observe.snapshot import Snapshot
 
 APPROVAL = "'SELECT 1' ~> df.wait_for_signal('decision') ~> 'SELECT 2'"
 WIDGET = "application/vnd.jupyter.widget-view+json"

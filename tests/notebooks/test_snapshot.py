@@ -10,12 +10,12 @@ from support.programs import definitions
 from support.work import desk
 
 import pgweave
-from pgweave import past
 from pgweave.compiler import lower
 from pgweave.notebooks.timeline import Timeline
+from pgweave.observe import past
+from pgweave.observe.sentences import lines
+from pgweave.observe.snapshot import Observer, Snapshot, take
 from pgweave.runtime.client import Instance, NodeState
-from pgweave.sentences import lines
-from pgweave.snapshot import Observer, Snapshot, take
 from pgweave.workflow import start
 
 if TYPE_CHECKING:

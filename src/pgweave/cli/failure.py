@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pgweave.snapshot import take
+from pgweave.observe.snapshot import take
 
 if TYPE_CHECKING:
     from pgweave.runtime.client import Client, Instance

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.cli.words import plain, seconds, step
 from pgweave.compiler.rows import Graph
-from pgweave.snapshot import state_of
+from pgweave.observe.snapshot import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.places import Path
     from pgweave.grammar.span import Source
+    from pgweave.observe.snapshot import Snapshot, StepState
     from pgweave.runtime.client import Instance, NodeState
-    from pgweave.snapshot import Snapshot, StepState
 
 _PREFIX = "SQL execution failed: error returned from database: "
 _TIMED_OUT = "Timed out after"  # both are words of the schema

@@ -9,7 +9,7 @@ from pgweave.grammar import nodes
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
-    from pgweave.snapshot import Snapshot
+    from pgweave.observe.snapshot import Snapshot
 
 
 def receiver(snapshot: Snapshot, name: str) -> str:

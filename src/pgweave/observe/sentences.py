@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pgweave.grammar.places import Path
+    from pgweave.observe.snapshot import Snapshot, StepState
     from pgweave.runtime.client import Instance, NodeState
-    from pgweave.snapshot import Snapshot, StepState
 
 Kind: TypeAlias = Literal["signal", "sleep", "schedule", "instance", "worker"]
 

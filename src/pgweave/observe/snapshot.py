@@ -17,21 +17,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pgweave import failures, past, sentences
 from pgweave.compiler import flow
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import KINDS
+from pgweave.observe import failures, past, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from pgweave.compiler.flow import Step
-    from pgweave.failures import Failure
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.places import Path
+    from pgweave.observe.failures import Failure
+    from pgweave.observe.sentences import Wait
     from pgweave.runtime.client import Client, Instance, NodeState, PresentState
-    from pgweave.sentences import Wait
     from pgweave.workflow import Workflow
 
 STATES = ("pending", "running", "waiting", "completed", "failed", "skipped")

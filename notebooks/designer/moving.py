@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pgweave.grammar import edits, nodes
 from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.edits import EditError, Edits, Place
+from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.nodes import same
 from pgweave.grammar.parser import parse
 from pgweave.grammar.places import places, with_child
@@ -82,6 +83,8 @@ def _put_back(module: Module, moved: Place, *, unnamed: bool = False, comments: 
     written = (moved.unnamed if unnamed else moved.outer).of(moved.text)
     expected = _root_with(stand_in, node)
     about = _comments_before(module, moved, stand_in) if comments else []
+    if len(module.source.text) + len(written) > MAX_TEXT:
+        raise EditError(f"The program would be longer than {MAX_TEXT:,} characters.")
     for text in (written, f"({written})"):
         new = edits.apply(module.source.text, [*about, Edit(stand_in.outer, text)])
         parsed = parse(Source(module.source.name, new))

@@ -184,9 +184,13 @@ class Operator:
     # Looking
 
     def instances(self, status: str | None, text: str | None, limit: int) -> list[InstanceRow]:
-        """The newest instances; none when there is no database yet."""
+        """The newest instances; none when there is no database yet. An embedded server that rests is started to see."""
         if self._known() is None:
-            return []
+            from pgweave.runtime import embedded
+
+            if embedded.status().version is None:
+                return []
+            place.current(self._dsn)
         with self._client() as client:
             wanted = (text or "").casefold()
             found = [

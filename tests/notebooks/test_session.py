@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from pgweave.notebooks import place
 from pgweave.notebooks.designer import session as session_module
 from pgweave.notebooks.designer.document import Document, applied
 from pgweave.notebooks.designer.opening import open_file
+from pgweave.notebooks.designer.operator import Operator
 from pgweave.notebooks.designer.page_results import rows
 from pgweave.notebooks.designer.questions import schedule
 from pgweave.notebooks.designer.session import Session
+from pgweave.runtime import embedded
+from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
+from pgweave.runtime.place import prepared
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pgweave.notebooks.designer.session import Message
 
 
@@ -237,6 +242,27 @@ def test_trouble_with_the_database_is_said_in_its_words(monkeypatch: pytest.Monk
     monkeypatch.setitem(session_module._ANSWERS, "instances", refuse)
     answer = View(session()).ask("instances", status=None, text=None, limit=5)
     assert answer["message"] == "The database said: permission denied for schema df"
+
+
+def test_past_runs_are_listed_though_the_embedded_server_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that has just been opened has started nothing; who asks for the list wants to see it all the same."""
+    ours: dict[Path, embedded.Server] = {}
+    monkeypatch.setattr(place, "_servers", ours)
+    monkeypatch.delenv("PGWEAVE_DSN", raising=False)
+    with tempfile.TemporaryDirectory(prefix="pgweave-test-") as folder:
+        Path(folder).chmod(0o755)  # the server may run under another account
+        monkeypatch.setenv("PGWEAVE_DATA", str(Path(folder) / "data"))
+        operator = Operator()
+        assert operator.instances(None, None, 10) == []
+        assert embedded.status().version is None, "looking has made a database"
+        with prepared(None) as dsn, Client(dsn) as client:
+            past = client.start('{"node_type": "SQL", "query": "SELECT 1"}', "past")
+        assert not embedded.status().running
+        try:
+            assert [row["id"] for row in operator.instances(None, None, 10)] == [past]
+        finally:
+            ours.popitem()[1].release()
+        assert not embedded.status().running
 
 
 def test_changes_of_the_notebook_and_of_a_view_interleave() -> None:

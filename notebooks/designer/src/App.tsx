@@ -5,11 +5,13 @@ import { Boundary } from "./Boundary";
 import { Canvas } from "./Canvas";
 import { useDesigner, useDesignerState } from "./context";
 import { Dialogs } from "./Dialogs";
+import { nextFinding } from "./findings";
 import { Floating } from "./Floating";
 import { Inspector } from "./Inspector";
 import { Palette } from "./Palette";
 import { Problems } from "./Problems";
 import { RunPanel } from "./RunPanel";
+import { save } from "./saving";
 import { Search } from "./Search";
 import { TextPane } from "./TextPane";
 import { Banner, Notices, Tabs, TopBar } from "./TopBar";
@@ -150,8 +152,8 @@ function useKeys(app: RefObject<HTMLDivElement | null>): void {
     const target = home === "studio" ? document : app.current;
     const key = (event: Event): void => {
       if (!(event instanceof KeyboardEvent)) return;
-      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") void designer.save();
-      else if (event.key === "F8") designer.nextFinding();
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") void save(designer);
+      else if (event.key === "F8") nextFinding(designer);
       else if (event.key === "F6") nextPane(designer.root, event.shiftKey ? -1 : 1);
       else return;
       event.preventDefault();

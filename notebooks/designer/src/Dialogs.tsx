@@ -5,6 +5,7 @@ import { Box } from "./Box";
 import { Compare } from "./Compare";
 import { useDesigner, useDesignerState } from "./context";
 import { KEYS } from "./keys";
+import { resolve, save } from "./saving";
 
 export function Dialogs() {
   const dialog = useDesignerState((state) => state.dialog);
@@ -43,14 +44,14 @@ function Conflict({ theirs }: { theirs: string }) {
         <section>
           <h3>Here</h3>
           <pre className="pw-code">{mine}</pre>
-          <button type="button" className="pw-button pw-primary" onClick={() => void designer.resolve("mine")}>
+          <button type="button" className="pw-button pw-primary" onClick={() => void resolve(designer, "mine")}>
             Keep mine
           </button>
         </section>
         <section>
           <h3>On disk</h3>
           <pre className="pw-code">{theirs}</pre>
-          <button type="button" className="pw-button" onClick={() => void designer.resolve("theirs")}>
+          <button type="button" className="pw-button" onClick={() => void resolve(designer, "theirs")}>
             Take the file's
           </button>
         </section>
@@ -67,7 +68,7 @@ function SaveAs() {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          void designer.save(name);
+          void save(designer, name);
         }}
       >
         <div className="pw-field">

@@ -11,7 +11,7 @@ import type { Block, Program } from "./protocol";
 import { SqlEditor } from "./SqlEditor";
 import { editable, shownProgram } from "./state";
 import { AddWorkflow } from "./TopBar";
-import { frameTitle, indexOf, isColumn, type Index } from "./tree";
+import { frameTitle, indexOf, isColumn, isEndless, type Index } from "./tree";
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -50,6 +50,11 @@ function OneBlock({ block, index }: { block: Block; index: Index }) {
       {!block.sql && block.fields.length === 0 && block.full.trim() !== "" && block.children.length === 0 && <pre className="pw-full">{block.full}</pre>}
       {takesName && <NameField block={block} readOnly={readOnly} />}
       <Fields block={block} readOnly={readOnly} />
+      {isEndless(block) && !readOnly && (
+        <button type="button" className="pw-button" onClick={() => void designer.gesture({ target: block.id, gesture: "insert_into", role: "condition", entry: "sql" })}>
+          <Icon name="plus" size={14} /> Add a condition
+        </button>
+      )}
       {block.reads.length > 0 && (
         <section>
           <h3>Reads</h3>
@@ -132,10 +137,11 @@ function NameField({ block, readOnly }: { block: Block; readOnly: boolean }) {
 function WholeProgram({ program }: { program: Program | null }) {
   const designer = useDesigner();
   const active = useDesignerState(editable);
+  const stale = useDesignerState((state) => state.stale);
   const target = program?.root?.id ?? "";
   const saved = program?.label ?? "";
   const { text, setText, give } = useDraft(saved, (typed) => designer.gesture({ target, gesture: "set_label", label: typed === "" ? null : typed }));
-  if (!program) return <p className="pw-hint">There is no workflow in the text yet.</p>;
+  if (!program) return <p className="pw-hint">{stale ? "The text does not parse yet." : "There is no workflow in the text yet."}</p>;
   return (
     <>
       <h2>{program.label ?? program.name}</h2>

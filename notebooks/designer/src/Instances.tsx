@@ -61,7 +61,7 @@ function List() {
           Refresh
         </button>
       </div>
-      {rows?.length === 0 && <p className="pw-hint">No instance is like that.</p>}
+      {rows?.length === 0 && <p className="pw-hint">{wanted === "" && text === "" ? "There are no instances yet." : "No instance is like that."}</p>}
       <ul className="pw-instances">
         {(rows ?? []).map((row) => (
           <li key={row.id}>

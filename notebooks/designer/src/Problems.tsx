@@ -1,6 +1,7 @@
 // Findings as a list, with their fixes.
 
 import { useDesigner, useDesignerState } from "./context";
+import { nextFinding, showFinding } from "./findings";
 import { Icon } from "./icons";
 import type { Finding } from "./protocol";
 
@@ -21,7 +22,7 @@ export function FindingRow({ finding }: { finding: Finding }) {
   const designer = useDesigner();
   return (
     <div className={`pw-finding pw-${finding.severity}`} data-code={finding.code}>
-      <button type="button" className="pw-findingtitle" onClick={() => designer.showFinding(finding)}>
+      <button type="button" className="pw-findingtitle" onClick={() => showFinding(designer, finding)}>
         <Icon name="warning" size={14} />
         <Said text={finding.title} />
         <code>{finding.code}</code>
@@ -56,7 +57,7 @@ export function ProblemCount() {
       className={`pw-count ${errors ? "pw-error" : warnings ? "pw-warning" : ""}`}
       data-testid="problem-count"
       title="Next finding (F8)"
-      onClick={() => (parts.length > 0 ? designer.nextFinding() : designer.set({ panel: "problems" }))}
+      onClick={() => (parts.length > 0 ? nextFinding(designer) : designer.set({ panel: "problems" }))}
     >
       <Icon name={parts.length > 0 ? "warning" : "completed"} size={14} />
       {words || "no findings"}

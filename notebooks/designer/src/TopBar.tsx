@@ -1,9 +1,12 @@
 // The line above everything: the file, what can be done with it, and the workflows in it.
 
+import { useEffect } from "react";
 import { useDesigner, useDesignerState } from "./context";
+import { showFinding } from "./findings";
 import { Icon } from "./icons";
 import { ProblemCount, Said } from "./Problems";
 import { leave } from "./runs";
+import { save } from "./saving";
 import { editable, shownProgram } from "./state";
 
 export function TopBar({ textShown, onText }: { textShown: boolean; onText(): void }) {
@@ -16,10 +19,14 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
   const theme = useDesignerState((state) => state.theme);
   const runnable = useDesignerState((state) => state.runnable);
   const panel = useDesignerState((state) => state.panel);
+  const shown = fileName(name) ?? title ?? "new program";
+  useEffect(() => {
+    if (home === "studio") document.title = `${saved ? "" : "• "}${shown} - pgweave`;
+  }, [home, saved, shown]);
   return (
     <header className="pw-topbar">
       <strong className="pw-filename" data-testid="file" title={name}>
-        {fileName(name) ?? title ?? "new program"}
+        {shown}
       </strong>
       <span className="pw-hint" data-testid="saved" aria-live="polite">
         {phase === "lost" ? "connection lost, trying again" : phase === "connecting" ? "connecting" : home === "studio" ? (saved ? "saved" : "not saved") : ""}
@@ -47,7 +54,7 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
           <Icon name="play" size={14} /> Run
         </button>
       )}
-      <button type="button" className="pw-button pw-primary" data-testid="save" onClick={() => void designer.save()}>
+      <button type="button" className="pw-button pw-primary" data-testid="save" onClick={() => void save(designer)}>
         <Icon name="save" size={14} /> Save
       </button>
     </header>
@@ -122,6 +129,7 @@ export function Banner() {
   const stale = useDesignerState((state) => state.stale);
   const first = useDesignerState((state) => state.findings.find((one) => one.severity === "error"));
   const run = useDesignerState((state) => state.run);
+  const drawn = useDesignerState((state) => shownProgram(state) !== null);
   if (run?.past) {
     return (
       <div className="pw-banner" role="status">
@@ -135,9 +143,9 @@ export function Banner() {
   if (!stale) return null;
   return (
     <div className="pw-banner pw-error" role="status" data-testid="stale">
-      <Icon name="warning" size={14} /> The text does not parse; this is the last drawing that did.{" "}
+      <Icon name="warning" size={14} /> The text does not parse{drawn ? "; this is the last drawing that did" : "; mend it to see its drawing"}.{" "}
       {first && (
-        <button type="button" className="pw-link" onClick={() => designer.showFinding(first)}>
+        <button type="button" className="pw-link" onClick={() => showFinding(designer, first)}>
           <Said text={first.label ? `${first.title}: ${first.label}` : first.title} />
         </button>
       )}

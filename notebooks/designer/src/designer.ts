@@ -5,11 +5,11 @@ import { redo, undo } from "@codemirror/commands";
 import { type ChangeSet, EditorSelection, type EditorState } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import { Gestures, type Gesture } from "./gestures";
-import type { Block, Event, Finding, HelloResult } from "./protocol";
+import type { Block, Event, HelloResult } from "./protocol";
 import { newStore, shownProgram, type Notice, type State } from "./state";
 import { Sync } from "./sync";
 import { Tracker } from "./tracker";
-import { blockAt, indexOf, programOf } from "./tree";
+import { blockAt, indexOf } from "./tree";
 import { Refused, Wire, type Transport } from "./wire";
 
 export type EditorFactory = (designer: Designer, text: string, version: number) => EditorState;
@@ -26,7 +26,8 @@ export class Designer {
 
   private document: string | null = null;
   private noticeCount = 0;
-  private findingAt = -1;
+  /** Which finding of the drawing was shown last. */
+  lastFinding = -1;
   /** SQL that could not go into the text when its editor was left, by block: shown again with the block. */
   readonly kept = new Map<string, string>();
   /** What unsaved editors of the inspector still have to say, before a save or a start. */
@@ -99,7 +100,7 @@ export class Designer {
         this.tracker.show();
         break;
       case "drawing":
-        this.findingAt = -1;
+        this.lastFinding = -1;
         this.tracker.receive(event);
         break;
       case "run":
@@ -150,7 +151,8 @@ export class Designer {
     if (program) this.showOffset(this.tracker.offsetNow(program.span[0]));
   }
 
-  private showOffset(offset: number): void {
+  /** Puts the text's cursor there. */
+  showOffset(offset: number): void {
     if (!this.view) return;
     this.view.scrollDOM.scrollLeft = 0;
     const at = Math.min(offset, this.view.state.doc.length);
@@ -180,27 +182,6 @@ export class Designer {
     return this.gestures.rewrite(what);
   }
 
-  async save(name?: string): Promise<void> {
-    try {
-      await this.settle();
-      const reply = await this.wire.ask("save", { version: this.sync.version, ...(name === undefined ? {} : { name }) });
-      if (reply.conflict) this.set({ dialog: { kind: "conflict", theirs: reply.theirs ?? "" } });
-      else if (reply.name_needed) this.set({ dialog: { kind: "name" } });
-      else this.set({ saved: reply.saved && this.sync.clean, name: reply.name, dialog: null });
-    } catch (problem) {
-      this.complain(problem);
-    }
-  }
-
-  async resolve(choice: "mine" | "theirs"): Promise<void> {
-    try {
-      const { saved } = await this.wire.ask("resolve", { version: this.sync.version, choice });
-      this.set({ saved, dialog: null });
-    } catch (problem) {
-      this.complain(problem);
-    }
-  }
-
   undo(): void {
     if (this.view) undo(this.view);
   }
@@ -218,24 +199,8 @@ export class Designer {
   /** Everything typed anywhere is in the text, and the text is the authority's. */
   async settle(): Promise<void> {
     for (const commit of [...this.drafts]) await commit();
+    await this.gestures.done();
     await this.sync.flush();
-  }
-
-  /** Selects where a finding is, on the canvas and in the text. */
-  showFinding(finding: Finding): void {
-    const programs = this.state.drawing?.programs ?? [];
-    const program = programOf(programs, finding.block, null);
-    if (program !== null) this.set({ program });
-    if (finding.block !== null) this.showStep(finding.block);
-    this.showOffset(finding.from);
-    this.set({ panel: "problems" });
-  }
-
-  nextFinding(): void {
-    const { findings } = this.state;
-    this.findingAt = (this.findingAt + 1) % Math.max(1, findings.length);
-    const finding = findings[this.findingAt];
-    if (finding) this.showFinding(finding);
   }
 
   /** Puts the focus into the first field of the panel beside the canvas. */

@@ -86,7 +86,18 @@ export class Gestures {
   }
 
   /** Lets Python compute changes of the text and makes them: a finding's fix, the formatter. */
-  async rewrite(what: { fix: number } | "format"): Promise<void> {
+  rewrite(what: { fix: number } | "format"): Promise<void> {
+    const mine = this.last.then(() => this.rewriteNow(what));
+    this.last = mine;
+    return mine;
+  }
+
+  /** Resolves when everything asked for has been done or refused. */
+  async done(): Promise<void> {
+    await this.last;
+  }
+
+  private async rewriteNow(what: { fix: number } | "format"): Promise<void> {
     const { designer } = this;
     try {
       await designer.sync.flush();

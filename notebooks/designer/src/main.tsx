@@ -56,7 +56,13 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
 
 export default {
   render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-    el.style.height = "560px";
-    return mount(el, custom(model));
+    // In an element of our own: JupyterLab takes styles away from the widget's.
+    const place = el.appendChild(document.createElement("div"));
+    place.style.height = "560px";
+    const unmount = mount(place, custom(model));
+    return () => {
+      unmount();
+      place.remove();
+    };
   },
 };

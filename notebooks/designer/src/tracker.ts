@@ -3,6 +3,7 @@
 
 import { ChangeSet } from "@codemirror/state";
 import type { EditorView } from "@codemirror/view";
+import { worstFirst } from "./findings";
 import type { Block, Drawing, DrawingEvent, Finding } from "./protocol";
 import { shownProgram, type Store } from "./state";
 import type { Sync } from "./sync";
@@ -144,11 +145,4 @@ function wantedIn(index: Index, root: Block | null, { block, offset }: Wanted): 
   if (block !== null && index.has(block)) return block;
   if (offset === null) return null;
   return (blockStarting(index, offset) ?? blockAt(root, offset, offset))?.id ?? null;
-}
-
-const SEVERITIES = ["error", "warning", "info"];
-
-/** Errors first, then as they stand in the text. */
-function worstFirst(findings: Finding[]): Finding[] {
-  return findings.toSorted((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || a.from - b.from);
 }

@@ -136,6 +136,8 @@ export function innerStep(block: Block | null, side: 1 | -1): Block | undefined 
 
 export const branching = (block: Block): boolean => block.shape === "join" || block.shape === "race";
 
+export const isEndless = (block: Block): boolean => block.shape === "loop" && !block.children.some((child) => child.role === "condition");
+
 /** Of the frame around it: what IF_ROWS asks is said by the diamond inside. */
 export const frameTitle = (block: Block): string => (block.kind === "IF_ROWS" ? "if" : block.title);
 

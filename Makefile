@@ -4,11 +4,11 @@ PYTHON = python3
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help test check lint format golden designer notebooks bench clean
+.PHONY: help test check lint format golden designer notebooks screenshots bench clean
 
 help: ## show this list
 	@while IFS= read -r line; do \
-	    case $$line in [a-z]*:*'## '*) printf '  make %-9s %s\n' "$${line%%:*}" "$${line##*## }" ;; esac; \
+	    case $$line in [a-z]*:*'## '*) printf '  make %-12s %s\n' "$${line%%:*}" "$${line##*## }" ;; esac; \
 	done <Makefile
 
 test: lint ## everything that CI runs: format, lint, types, then all tests
@@ -37,6 +37,9 @@ designer: $(INSTALLED) ## build the designer's page from notebooks/designer; nee
 
 notebooks: $(INSTALLED) ## run the tutorials and store what they show now; read the diff before you commit
 	PGWEAVE_UPDATE_NOTEBOOKS=1 $(BIN)/pytest --quiet tests/notebooks/test_tutorials.py
+
+screenshots: $(INSTALLED) ## take the pictures of the canvas in the README; needs chromium
+	$(BIN)/python tests/browser/screenshots.py
 
 bench: $(INSTALLED) ## run the benchmarks
 	@for file in benchmarks/*.py; do \

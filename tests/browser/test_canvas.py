@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.studio import Designer
 
@@ -118,3 +119,14 @@ def test_every_workflow_of_a_file_has_a_tab(design: Callable[..., Designer]) -> 
     designer.select("SELECT 2")
     designer.edit_by("Control+d")
     assert designer.text == "SELECT df.start('SELECT 1', 'one');\nSELECT df.start('SELECT 2' ~> 'SELECT 2', 'two');\n"
+
+
+def test_a_program_within_a_page_of_words_is_edited_there(design: Callable[..., Designer], tmp_path: Path) -> None:
+    page = "# Notes\n\nFirst *this*:\n\n```sql\nSELECT df.start('SELECT 1' ~> 'SELECT 2', 'noted');\n```\n\nThen nothing.\n"
+    path = tmp_path / "notes.md"
+    path.write_text(page)
+    designer = design(path)
+    designer.select("SELECT 2")
+    designer.edit_by("Alt+ArrowUp")
+    designer.save()
+    assert path.read_text() == page.replace("'SELECT 1' ~> 'SELECT 2'", "'SELECT 2' ~> 'SELECT 1'")

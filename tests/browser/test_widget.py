@@ -28,6 +28,7 @@ def test_canvas_and_cells_have_one_text(browser: Browser, tmp_path: Path) -> Non
         notebook = Opened(page, place, "design.ipynb")
         shown = notebook.run(0)
         shown.locator("[data-block-id][aria-label*='SELECT 1']").locator(".pw-handle").click()
+        assert shown.locator(".pgweave").evaluate("one => one.clientHeight") > 500, "room, whatever is in the panel"
         page.keyboard.press("Control+d")
         page.locator("[data-block-id][aria-label*='SELECT 1']").nth(1).wait_for()
         notebook.run(1).get_by_text("'SELECT 1' ~> 'SELECT 1' ~> df.sleep(5)").wait_for()

@@ -170,7 +170,7 @@ def decode_unicode(text: str, segments: Segments, escape: str) -> tuple[str, Anc
         raise BadEscape("this cannot be the escape character", first, segments[-1][1])
     mark = re.escape(escape)
     pattern = re.compile(
-        rf"(?P<plain>(?:(?!{mark})[^'])++)|(?P<quote>'')|{mark}(?:(?P<u4>[0-9A-Fa-f]{{4}})|\+(?P<u6>[0-9A-Fa-f]{{6}})"
+        rf"(?P<plain>[^'{mark}]+)|(?P<quote>'')|{mark}(?:(?P<u4>[0-9A-Fa-f]{{4}})|\+(?P<u6>[0-9A-Fa-f]{{6}})"
         rf"|(?P<self>{mark})|(?P<bad>))"
     )
     out = _Builder()

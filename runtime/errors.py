@@ -13,6 +13,8 @@ class PgweaveError(Exception):
     def __init__(self, message: str = "", advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+        if advice:
+            self.add_note(advice)  # plain Python shows it below the message
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of the way through our code."""

@@ -231,8 +231,14 @@ class Workflow:
 
         It is kept in the file that it was loaded from; in any other case its text is `.text` of what this returns.
         """
-        from pgweave.notebooks.designer.widget import design
-
+        try:
+            from pgweave.notebooks.designer.widget import design
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] not in ("IPython", "anywidget", "ipywidgets", "traitlets"):
+                raise
+            raise PgweaveError(
+                "The canvas in a notebook needs anywidget.", "Install it with: pip install 'pgweave[notebook]'"
+            ) from error
         return design(self, dsn)
 
 

@@ -363,6 +363,8 @@ def test_what_a_check_refuses_is_not_started(running: Page) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_prints_its_address_and_ends_when_it_is_told_to(path: Path, end: signal.Signals) -> None:
+    left = path.with_name("x.df.unsaved")
+    left.write_text("what an earlier page has left")
     process = subprocess.Popen(
         [sys.executable, "-m", "pgweave", "studio", str(path), "--no-browser"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PGWEAVE_DATA": str(path.parent)},
@@ -382,5 +384,6 @@ def test_the_command_prints_its_address_and_ends_when_it_is_told_to(path: Path, 
     assert process.returncode == 0
     assert "Traceback" not in said
     assert path.read_text() == "SELECT df.start('SELECT 1', 'x');\n"
-    assert path.with_name("x.df.unsaved").read_text() == "SELECT df.start('SELECT 2', 'x');\n"
-    assert "x.df.unsaved" in said
+    assert left.read_text() == "what an earlier page has left"
+    assert path.with_name("x.df.unsaved-2").read_text() == "SELECT df.start('SELECT 2', 'x');\n"
+    assert "x.df.unsaved-2" in said

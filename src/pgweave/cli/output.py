@@ -16,6 +16,10 @@ def write(data: bytes, target: Path | None) -> None:
         return
     try:
         target.write_bytes(data)
+    except FileNotFoundError as error:
+        raise PgweaveError(
+            f"Cannot write {target}: there is no folder {target.parent}.", f"Make it: mkdir -p {target.parent}"
+        ) from error
     except OSError as error:
         raise PgweaveError(
             f"Cannot write {target}: {error.strerror}.", "Choose another place with --output."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,8 +84,23 @@ def _keep_unsaved(session: Session) -> None:
     """What was never saved is written beside the file: ending the page must not cost anybody's work."""
     if session.saved:
         return
-    from pgweave.cli.output import write
-
-    where = Path(f"{session.name if session.keeper is None else session.keeper.file.path}.unsaved")
-    write(session.document.text.encode(), where)
+    beside = Path(f"{session.name if session.keeper is None else session.keeper.file.path}.unsaved")
+    data = session.document.text.encode()
+    try:
+        where = _new_file(beside, data)
+    except OSError:  # a folder that may not be written to
+        where = _new_file(Path(tempfile.mkdtemp(prefix="pgweave-")) / beside.name, data)
     say(f"\nWhat was not saved is in {where}.")
+
+
+def _new_file(path: Path, data: bytes) -> Path:
+    """Write a file under this name, or the next one that is free: an earlier page may have left something too."""
+    for number in count(2):
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            path = path.with_suffix(f".unsaved-{number}")
+        else:
+            break
+    return path

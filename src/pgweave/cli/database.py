@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -77,8 +78,9 @@ def upgrade(dsn: Dsn = None, operator_schema: OperatorSchema = "public") -> None
 
 @db.command()
 def status(dsn: Dsn = None, as_json: AsJson = False) -> None:
-    """Show which version of the df schema a database has."""
+    """Show which version of the df schema a database has; of the embedded server also how psql reaches it."""
     from pgweave.runtime import migrate
+    from pgweave.runtime.place import named
 
     with _place(dsn) as place:
         found = migrate.status(place)
@@ -92,6 +94,8 @@ def status(dsn: Dsn = None, as_json: AsJson = False) -> None:
         typer.echo(f"Version {found.installed}, newer than this pgweave ({found.available}). Upgrade pgweave.")
     else:
         typer.echo(f"Version {found.installed}, up to date.")
+    if named(dsn) is None and not as_json:
+        say(f"Connect to it: psql {shlex.quote(place)}")
 
 
 @db.command()

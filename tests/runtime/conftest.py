@@ -1,13 +1,15 @@
-"""Databases of every supported version, for tests of the df schema itself: ask for `any_database` or `town`."""
+"""Databases of every supported version, for tests of the df schema itself (`any_database`, `town`), and `quiet`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from support.checker import check
 from support.database import TemplateDatabases, prepare
 from support.servers import VERSIONS, running
 from support.town import Towns
+from support.work import Desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,3 +55,13 @@ def town(towns: Towns) -> Iterator[Town]:
     """A fresh database with an owner, a worker, ann, bob, eve, and people with strange names."""
     with towns.build() as found:
         yield found
+
+
+@pytest.fixture
+def quiet(database: str) -> Iterator[Desk]:
+    """A desk without a worker; steps leave their marks in fx."""
+    place = Desk(database)
+    place.sql("create table fx (step text)")
+    yield place
+    place.client.close()
+    check(database)

@@ -45,15 +45,6 @@ NODES = int(os.environ.get("PGWEAVE_NODES", "1500"))
 
 
 @pytest.fixture
-def quiet(database: str) -> Iterator[Desk]:
-    """A desk without a worker; steps leave their marks in fx."""
-    place = Desk(database)
-    place.sql("create table fx (step text)")
-    yield place
-    place.client.close()
-
-
-@pytest.fixture
 def place(database: str) -> Iterator[Desk]:
     """A desk with a worker of this process beside it."""
     with desk(database) as found:

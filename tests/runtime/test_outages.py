@@ -30,16 +30,6 @@ if TYPE_CHECKING:
 SOON = (0.05, 0.1)
 
 
-@pytest.fixture
-def quiet(database: str) -> Iterator[Desk]:
-    """A desk without a worker; steps leave their marks in fx."""
-    place = Desk(database)
-    place.sql("create table fx (step text)")
-    yield place
-    place.client.close()
-    check(database)
-
-
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put off comes back soon."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from support.checker import check
 from support.pooler import Pooler
 from support.proxy import Proxy
 from support.work import Desk, desk, worker_process
@@ -18,19 +16,6 @@ from pgweave.runtime.client import Client
 from pgweave.runtime.connect import step_conninfo
 from pgweave.runtime.errors import ConnectionFailed
 from pgweave.runtime.worker import Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def quiet(database: str) -> Iterator[Desk]:
-    """A desk without a worker; steps leave their marks in fx."""
-    place = Desk(database)
-    place.sql("create table fx (step text)")
-    yield place
-    place.client.close()
-    check(database)
 
 
 def effect(step: str) -> str:

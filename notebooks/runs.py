@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from math import inf
 from threading import Lock
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pgweave.notebooks import background, display, place, steps, watch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pgweave.workflow import Workflow
 
 WORKER_SECONDS = watch.WORKER_SECONDS
+LOOK_SECONDS = 0.05  # between two looks at a run that is to settle
 SAY_SECONDS = 2.0  # a call that waits says what for, if it waits for somebody to do something
 
 
@@ -122,6 +123,22 @@ class Run:
                     self._who = background.ensure_worker(self.dsn)
                 said = said or self._say_what_for(client)
                 slice_seconds = WORKER_SECONDS
+
+    def settle(self, timeout: float = 30) -> Snapshot:
+        """Block until it has ended, or no step is in hand and something is waited for; return what there is then.
+
+        timeout: seconds, then StillGoing.
+        """
+        deadline = monotonic() + timeout
+        with Client(self.dsn) as client:
+            while True:
+                now = take(client, self.id, self._workflow, running=background.steps_in_hand(self.dsn))
+                if now.ended or now.rests:
+                    self._show_now(client)
+                    return now
+                if monotonic() >= deadline:
+                    raise StillGoing(f"{self.id} has not come to rest after {timeout:g} s. {now.sentence}")
+                sleep(LOOK_SECONDS)
 
     def _show_now(self, client: Client) -> None:
         """Bring what is shown up to date, rather than leave it to the thread that watches.

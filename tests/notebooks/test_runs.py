@@ -16,7 +16,7 @@ from support.work import PATIENCE_SECONDS, desk
 
 import pgweave
 from pgweave.notebooks import background, runs
-from pgweave.notebooks.runs import Run
+from pgweave.notebooks.runs import Run, StillGoing
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import InstanceNotFound, PgweaveError
 from pgweave.workflow import ProgramError, RunFailed
@@ -78,6 +78,22 @@ def test_a_signal_goes_to_the_child_that_waits_for_it(connected: Notebook) -> No
     found = waiting("df.call_child(df.wait_for_signal('inner'), 'kid') ~> 'SELECT 1'", "inner")
     found.signal("inner")
     assert found.wait(PATIENCE_SECONDS) == "completed"
+
+
+def test_a_run_settles_where_it_waits_and_where_it_ends(connected: Notebook) -> None:
+    """Through a child, too: a parent that waits for a child at work does not rest."""
+    found = run("df.call_child('SELECT pg_sleep(0.3)' ~> df.wait_for_signal('inner'), 'kid') ~> 'SELECT 1'")
+    assert [(wait.kind, wait.name) for wait in found.settle(PATIENCE_SECONDS).waits] == [("signal", "inner")]
+    found.signal("inner")
+    found.wait(PATIENCE_SECONDS)
+    assert found.settle().status == "completed"
+
+
+def test_what_does_not_settle_in_time_says_how_it_stands(connected: Notebook) -> None:
+    found = run("'SELECT pg_sleep(60)'")
+    with pytest.raises(StillGoing, match=r"has not come to rest after 0\.2 s"):
+        found.settle(0.2)
+    found.cancel()
 
 
 def test_a_signal_before_its_wait_is_kept(connected: Notebook) -> None:

@@ -109,6 +109,13 @@ class Snapshot:
         return self.instance.ended and self.instance.completed_at is not None
 
     @property
+    def rests(self) -> bool:
+        """Whether no step is in hand and something is waited for, by it and by each of its children that go on."""
+        going = [instance for instance in self.family if not instance.ended]
+        waiting = all(any(row.run_status == "waiting" for row in self.rows[instance.id]) for instance in going)
+        return waiting and not any(step.state == "running" and not nodes.children(step.node) for step in self.steps)
+
+    @property
     def seconds(self) -> float:
         """From its start to its end, or until now."""
         return ((self.instance.completed_at or self.taken_at) - self.instance.created_at).total_seconds()

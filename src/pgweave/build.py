@@ -27,9 +27,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pgweave.grammar import nodes, parser
-from pgweave.grammar.formatter import format_source
-from pgweave.grammar.nodes import Binding, Definition, Text, same
-from pgweave.grammar.printer import is_primary, print_definition, print_node, quote
+from pgweave.grammar.nodes import Binding, Definition, Module, Text, Variable, same
+from pgweave.grammar.printer import is_primary, print_module, print_node, quote
 from pgweave.grammar.span import Source, Span
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import ProgramError, Workflow, load_source
@@ -130,23 +129,19 @@ def workflow(
     known = Definition(
         node=root,
         name=name,
-        span=_NOWHERE,
+        span=Span(1, 1),  # behind the variables
         label=_maybe(label),
         database=_maybe(database),
         transaction_mode=transaction_mode,
     )
-    set_up = [
-        f"SELECT df.setvar({_written(variable)}, {_written(value)});\n" for variable, value in (variables or {}).items()
-    ]
+    declared = tuple(Variable(variable, value, _NOWHERE) for variable, value in (variables or {}).items())
     try:
-        statement = print_definition(known)
+        text = print_module(Module(source=Source(name, ""), definitions=(known,), variables=declared))
     except ValueError as problem:
         raise PgweaveError(
             f"The language cannot say this: {problem}.", "Write a join of more than three as (a & b) & (c & d)."
         ) from problem
-    text = "".join(set_up) + statement
-    formatted = format_source(Source(name, text))
-    (made,) = load_source(Source(name, text if formatted.diagnostics else formatted.text))
+    (made,) = load_source(Source(name, text))
     assert same(made.definition.node, root), "the text does not say what was built"
     return made
 

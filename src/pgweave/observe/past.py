@@ -64,8 +64,7 @@ def program(instance: Instance, states: Sequence[NodeState]) -> Workflow:
         text = print_definition(definition)
     except ValueError:  # a join of four with a called child in it: there is no text for it but its JSON
         text = f"SELECT df.start({quote(json.dumps(json_tree))});"
-    formatted = format_source(Source(name, text))
-    source = Source(name, text if formatted.diagnostics else formatted.text)
+    source = Source(name, format_source(Source(name, text)).text)
     module = parser.parse(source).module
     assert len(module.definitions) == 1, text
     read = replace(module.definitions[0], name=instance.label or "workflow")

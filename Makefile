@@ -30,10 +30,10 @@ golden: $(INSTALLED) ## rewrite tests/golden and what is generated; read the dif
 	PGWEAVE_UPDATE_GOLDEN=1 $(BIN)/pytest --quiet $$(grep -rl --include='test_*.py' PGWEAVE_UPDATE_GOLDEN tests)
 	$(BIN)/pgweave render examples/parent_child.df -o docs/parent_child.svg
 
-designer: $(INSTALLED) ## build the designer's page from notebooks/designer; needs Node 18 or newer and npm
-	$(BIN)/python -m pgweave.notebooks.designer.codemirror
-	$(BIN)/python -m pgweave.notebooks.designer.colours
-	cd notebooks/designer && npm ci --no-audit --no-fund && npm run check && npm run build
+designer: $(INSTALLED) ## build the designer's page from designer/web; needs Node 18 or newer and npm
+	$(BIN)/python -m pgweave.notebooks.codemirror
+	$(BIN)/python -m pgweave.designer.colours
+	cd designer/web && npm ci --no-audit --no-fund && npm run check && npm run build
 
 notebooks: $(INSTALLED) ## run the tutorials and store what they show now; read the diff before you commit
 	PGWEAVE_UPDATE_NOTEBOOKS=1 $(BIN)/pytest --quiet tests/notebooks/test_tutorials.py

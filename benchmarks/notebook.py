@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from jupyter_client.manager import start_new_kernel
 
 import pgweave
-from pgweave.runtime import embedded, migrate
+from pgweave.runtime import migrate
+from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

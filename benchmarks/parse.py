@@ -20,11 +20,11 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.formatter import format_source
 from pgweave.grammar.kinds import MAX_TEXT
-from pgweave.grammar.lexer import lex
 from pgweave.grammar.parser import parse
+from pgweave.grammar.reading.lexer import lex
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing.formatter import format_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

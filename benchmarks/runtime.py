@@ -20,8 +20,9 @@ from threading import Event
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pgweave.runtime import embedded, migrate
-from pgweave.runtime.worker import Settings, Worker, working
+from pgweave.runtime import migrate
+from pgweave.runtime.server import embedded
+from pgweave.runtime.worker.service import Settings, Worker, working
 
 ROUNDS, CHAINS, STEPS, STARTS = 5, 40, 10, 20
 LOOKS = 50

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pgweave.runtime import embedded, migrate
+from pgweave.runtime import migrate
+from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

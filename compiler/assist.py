@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import flow, reads, words
-from pgweave.compiler.facts import Facts
+from pgweave.compiler.facts import flow, reads
+from pgweave.compiler.facts.definition_facts import Facts
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS, Entry
+from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS
-from pgweave.grammar.lexer import ERROR, OP, PUNCT, STRING, WORD, lex
 from pgweave.grammar.parser import parse
+from pgweave.grammar.reading.lexer import ERROR, OP, PUNCT, STRING, WORD, lex
 from pgweave.grammar.span import Source, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pgweave.compiler.flow import Step
+    from pgweave.compiler.facts.flow import Step
     from pgweave.grammar.diagnostics import Edit
-    from pgweave.grammar.lexer import Token
     from pgweave.grammar.nodes import Module
+    from pgweave.grammar.reading.lexer import Token
 
 _PROBE = "pgweave_probe"
 _COLUMN = re.compile(r"\$([A-Za-z_]\w*)\.(\w*)\Z", re.ASCII)
@@ -148,7 +149,7 @@ class Assistant:
 
     def rename(self, offset: int, name: str) -> tuple[Edit, ...]:
         """Edits that give the name at a place another name, wherever it is bound and read. CannotRename when not."""
-        from pgweave.grammar import edits
+        from pgweave.grammar.editing import edits
 
         found = self.use_at(offset)
         if found is None:
@@ -203,7 +204,7 @@ class Assistant:
             count = sum(
                 other.name == use.name and not other.binds and other.scope is use.scope for other in uses(facts.root)
             )
-            lines = [f"**{use.name}**: {words.describe(use.step.node).label}"]
+            lines = [f"**{use.name}**: {step_words.describe(use.step.node).label}"]
             if self.is_read(use.span.start):
                 lines.append(f"Read in {count} place{'s' * (count != 1)}.")
             return "\n\n".join([*lines, *self._columns(facts, [use.step])])
@@ -213,7 +214,7 @@ class Assistant:
         lines = [f"**${use.name}**"]
         for step in binders:
             line = self.source.location(step.node.span.start).line
-            lines.append(f"Line {line}: {words.describe(step.node).label}")
+            lines.append(f"Line {line}: {step_words.describe(step.node).label}")
             if isinstance(step.node, nodes.Sql):
                 lines.append(f"```sql\n{step.node.query.value.strip()}\n```")
         return "\n\n".join([*lines, *self._columns(facts, binders)])
@@ -281,7 +282,7 @@ class Assistant:
             if name == flow.ANY_NAME:
                 continue
             steps = sorted((step for step in binders if step), key=lambda step: step.position)
-            detail = "; ".join(words.describe(step.node).label for step in steps)
+            detail = "; ".join(step_words.describe(step.node).label for step in steps)
             columns = ", ".join(column_names(known[0], steps) or ())
             yield Suggestion(name, "name", span, detail, f"Columns: {columns}" if columns else "")
 
@@ -316,7 +317,7 @@ class Assistant:
                 "",
                 facts.definition.span,
                 tuple(
-                    Symbol(step.node.binding.name, words.describe(step.node).label, step.node.span)
+                    Symbol(step.node.binding.name, step_words.describe(step.node).label, step.node.span)
                     for step in facts.root.walk()
                     if step.node.binding
                 ),

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from pgweave.compiler import flow, graph, words
+from pgweave.compiler import graph
+from pgweave.compiler.facts import flow
+from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pgweave.compiler.flow import Step
+    from pgweave.compiler.facts.flow import Step
     from pgweave.compiler.graph import MultiGraph
     from pgweave.grammar.nodes import Definition, Module, Node
     from pgweave.grammar.span import Span
@@ -464,7 +466,7 @@ def _leaves(node: Node) -> list[Node]:
 
 
 def _text(node: Node) -> str:
-    said = words.describe(node)
+    said = step_words.describe(node)
     return f"{said.verb} {said.full or said.detail}"
 
 
@@ -492,7 +494,7 @@ def _edited(old: str, new: str) -> str:
     while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
         end += 1
     was, now = (" ".join(words_[start : len(words_) - end]) for words_ in (before, after))
-    if max(len(was), len(now)) > words.DETAIL_WIDTH or was == now:
+    if max(len(was), len(now)) > step_words.DETAIL_WIDTH or was == now:
         return ""
     return f", `{was}` -> `{now}`" if was and now else f", with `{now}`" if now else f", without `{was}`"
 
@@ -518,8 +520,8 @@ def _plain(value: object) -> str:
     if isinstance(value, nodes.Binding):
         value = value.name
     text = "none" if value is None else str(value)
-    line = words.first_line(text) or text
-    return line if len(line) <= words.DETAIL_WIDTH else line[: words.DETAIL_WIDTH - 3] + "..."
+    line = step_words.first_line(text) or text
+    return line if len(line) <= step_words.DETAIL_WIDTH else line[: step_words.DETAIL_WIDTH - 3] + "..."
 
 
 def _named(node: Node) -> str:
@@ -527,7 +529,7 @@ def _named(node: Node) -> str:
     if isinstance(node, nodes.Then):
         steps = _sequence(node)
         return f"{len(steps)} steps from {_named(steps[0].node)}"
-    said = words.describe(node).label
+    said = step_words.describe(node).label
     return f"{said}, as {node.binding.name}" if node.binding else said
 
 

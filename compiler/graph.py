@@ -33,15 +33,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 import networkx as nx
 
-from pgweave.compiler import flow, lower, words
+from pgweave.compiler import lower
+from pgweave.compiler.facts import flow
+from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pgweave.compiler.flow import Flow, Step
-    from pgweave.compiler.words import Words
+    from pgweave.compiler.facts.flow import Flow, Step
+    from pgweave.compiler.pictures.step_words import Words
     from pgweave.grammar.nodes import Definition, Node
 
 Graph: TypeAlias = "nx.DiGraph[str]"
@@ -127,7 +129,7 @@ def structure(definition: Definition) -> Graph:
     """The tree as written, an edge from each step to each of its sub-steps; `order` numbers the edges of one step."""
     tree: Graph = nx.DiGraph()
     for step in flow.steps(definition.node).walk():
-        tree.add_node(step.id, **_attributes(step, words.describe(step.node)))
+        tree.add_node(step.id, **_attributes(step, step_words.describe(step.node)))
         for order, (child, role) in enumerate(zip(step.children, _roles(step.node), strict=True)):
             tree.add_edge(step.id, child.id, role=role, order=order)
     return tree
@@ -162,7 +164,7 @@ def _attributes(step: Step, said: Words) -> dict[str, Any]:
         "query": lower.own_query(step.node),
         "result_name": binding and binding.name,
         "names": (binding.name,) if binding else (),
-        "timeout_seconds": words.timeout(step.node),
+        "timeout_seconds": step_words.timeout(step.node),
         "position": step.position,
     }
 
@@ -206,7 +208,7 @@ class _ControlFlow:
 
     def add_step(self, step: Step, said: Words | None = None, *, suffix: str = "", **changed: object) -> str:
         """Add a node for a step, or, with a suffix, a further one."""
-        attributes = {**_attributes(step, said or words.describe(step.node)), **changed}
+        attributes = {**_attributes(step, said or step_words.describe(step.node)), **changed}
         return self.add(step.id + suffix, **attributes)
 
     def connect(self, exits: Iterable[Exit], entry: str) -> None:
@@ -279,7 +281,7 @@ class _ControlFlow:
     def branches(self, step: Step) -> tuple[str, list[Exit]]:
         """Fork, branches side by side, and one place where they meet."""
         kind, binding = kind_name(step.node), step.node.binding
-        title = words.describe(step.node).label + (f", as {binding.name}" if binding else "")
+        title = step_words.describe(step.node).label + (f", as {binding.name}" if binding else "")
         outer = self.enter_block(step.id, kind, title, step)
         self.add_step(step, part="fork", names=())
         merge = f"{step.id}_merge"
@@ -295,7 +297,7 @@ class _ControlFlow:
 
     def loop(self, step: Step) -> tuple[str, list[Exit]]:
         """Head, body, and back: at once, or through a test."""
-        outer = self.enter_block(step.id, "LOOP", words.describe(step.node).label, step)
+        outer = self.enter_block(step.id, "LOOP", step_words.describe(step.node).label, step)
         body, *condition = step.children
         self.breaks.append([])
         self.add_step(step, part="head")
@@ -305,7 +307,7 @@ class _ControlFlow:
         if condition:
             tested, after = self.step(condition[0])
             self.connect(exits, tested)
-            test = self.add_step(step, words.Words("again?"), suffix="_test", part="test", names=())
+            test = self.add_step(step, step_words.Words("again?"), suffix="_test", part="test", names=())
             self.connect([(source, "condition") for source, _ in after], test)
             exits, left = [(test, "again")], [(test, "no")]
         self.connect([(source, "again") for source, _ in exits], step.id)
@@ -318,12 +320,14 @@ class _ControlFlow:
         start, wait = call_ids(step)
         own: dict[str, Any] = {"names": (), "result_name": None, "timeout_seconds": None}
         self.add_step(step, suffix="_start", kind="SQL", part="call", position=step.position + 1, **own)
-        outer = self.enter_block(f"{step.id}c", "CHILD", words.Words("child", words.child_title(node)).label, step)
+        outer = self.enter_block(
+            f"{step.id}c", "CHILD", step_words.Words("child", step_words.child_title(node)).label, step
+        )
         instance, breaks = self.instance_id, self.breaks
         self.instance_id, self.breaks = f"{step.id}c", []
         self.instance(child, f"{step.id}c_", node.child.span)
         self.instance_id, self.breaks, self.block = instance, breaks, outer
-        said = words.describe_wait(node)
+        said = step_words.describe_wait(node)
         self.add_step(step, said, suffix="_wait", kind="AWAIT_INSTANCE", part="wait", position=step.position + 2)
         self.connect([(start, "then")], wait)
         self.connect([(start, "child")], f"{step.id}c_start")

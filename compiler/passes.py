@@ -9,23 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from pgweave.compiler import sqltext, suppress
+from pgweave.compiler import suppress
 from pgweave.compiler.checks import (
     children,
     conditions,
     effects,
     grouping,
-    http,
+    http_requests,
     names,
+    placeholders,
     results,
     shape,
-    sql,
     starts,
-    texts,
+    statements,
     variables,
     waiting,
 )
-from pgweave.compiler.facts import Facts
+from pgweave.compiler.facts import sqltext
+from pgweave.compiler.facts.definition_facts import Facts
 from pgweave.compiler.subject import Shared, Subject, Target
 from pgweave.grammar.diagnostics import Diagnostic
 
@@ -60,10 +61,10 @@ PASSES: tuple[Check, ...] = (
     variables.undeclared_variable,
     variables.variable_as_result,
     variables.constant_only_slot,
-    texts.placeholder_in_literal,
-    texts.positional_parameter,
-    texts.name_hits_syntax,
-    texts.json_splice,
+    placeholders.placeholder_in_literal,
+    placeholders.positional_parameter,
+    placeholders.name_hits_syntax,
+    placeholders.json_splice,
     # where control goes
     conditions.non_query_condition,
     conditions.truthy_surprise,
@@ -78,9 +79,9 @@ PASSES: tuple[Check, ...] = (
     waiting.signal_payload,
     waiting.cron_dialect,
     waiting.early_signal,
-    http.default_post,
-    http.unchecked,
-    http.body_of_a_get,
+    http_requests.default_post,
+    http_requests.unchecked,
+    http_requests.body_of_a_get,
     effects.at_least_once_effect,
     effects.session_state,
     effects.compose_time_call,
@@ -89,10 +90,10 @@ PASSES: tuple[Check, ...] = (
     starts.caller_transaction,
     starts.waited_for_before_commit,
     # PostgreSQL's own opinion
-    sql.syntax,
-    sql.several_statements,
-    sql.runs_alone,
-    sql.copy_to_client,
+    statements.syntax,
+    statements.several_statements,
+    statements.runs_alone,
+    statements.copy_to_client,
     # instances that belong together
     children.await_without_timeout,
     children.unknown_option,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler import suppress
 from pgweave.compiler.checks.starts import ADVICE, MAX_NAMES, Edges, cycles, started
-from pgweave.compiler.facts import Facts
+from pgweave.compiler.facts.definition_facts import Facts
 from pgweave.grammar.diagnostics import finding
 
 if TYPE_CHECKING:

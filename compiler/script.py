@@ -12,9 +12,9 @@ from string import Template
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from pgweave.compiler import lower
-from pgweave.grammar import printer
-from pgweave.grammar.formatter import format_source
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing import printer
+from pgweave.grammar.writing.formatter import format_source
 
 if TYPE_CHECKING:
     from pgweave.compiler.rows import Row

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from pgweave.grammar.diagnostics import Edit, Fix
-from pgweave.grammar.lexer import STRING, lex
+from pgweave.grammar.reading.lexer import STRING, lex
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pgweave.compiler.facts import Facts
+    from pgweave.compiler.facts.definition_facts import Facts
     from pgweave.grammar.nodes import Module, Node, Text
 
 T = TypeVar("T")

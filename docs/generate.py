@@ -2,7 +2,7 @@
 
 runtime/sql/schema.sql   the df schema of a new database, for reading and for psql: the migrations, one after the other
 docs/sql-reference.md    every function, operator, table and setting, from the comments in the database itself
-grammar/parse_table.py   the parser's table, from grammar/df.lark
+grammar/reading/parse_table.py   the parser's table, from grammar/df.lark
 
 Tests compare all with what they come from (tests/runtime/test_schema_file.py, tests/runtime/test_schema_comments.py,
 tests/grammar/test_parse_table.py).
@@ -13,10 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgweave.grammar import lalr
-from pgweave.runtime import embedded, migrate
+from pgweave.grammar.reading import lalr
+from pgweave.runtime import migrate
 from pgweave.runtime.connect import connect
 from pgweave.runtime.queries import QUERIES
+from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

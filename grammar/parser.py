@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 from lark import Transformer, UnexpectedToken
 
-from pgweave.grammar import lalr, syntax
-from pgweave.grammar.calls import Report
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
-from pgweave.grammar.elaborate import Elaborator
-from pgweave.grammar.embedded import Form, Found, calls, form_of, lex_text
-from pgweave.grammar.expected import explain
 from pgweave.grammar.kinds import MAX_TEXT
-from pgweave.grammar.lexer import ERROR, PUNCT, WORD, Lexed, Token, lex
-from pgweave.grammar.markdown import PROGRAM_LANGUAGES, SQL_LANGUAGES, blocks
+from pgweave.grammar.meaning.calls import Report
+from pgweave.grammar.meaning.elaborate import Elaborator
 from pgweave.grammar.nodes import Module, Text
+from pgweave.grammar.reading import lalr, syntax
+from pgweave.grammar.reading.expected import explain
+from pgweave.grammar.reading.extraction import Form, Found, calls, form_of, lex_text
+from pgweave.grammar.reading.lexer import ERROR, PUNCT, WORD, Lexed, Token, lex
+from pgweave.grammar.reading.markdown import PROGRAM_LANGUAGES, SQL_LANGUAGES, blocks
+from pgweave.grammar.reading.terminals import assign
 from pgweave.grammar.span import Source, Span
-from pgweave.grammar.terminals import assign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

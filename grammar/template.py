@@ -15,8 +15,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.span import Span
-from pgweave.grammar.strings import (
+from pgweave.grammar.reading.strings import (
     CONTINUED,
     ESCAPE_END,
     IN_TAG,
@@ -26,6 +25,7 @@ from pgweave.grammar.strings import (
     QUOTED_END,
     comment_end,
 )
+from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from pgweave.notebooks import display, place, sqlcell
+from pgweave.notebooks import sqlcell
 from pgweave.notebooks.shell import Shell, expanded, show, split
+from pgweave.observe import display, session_database
 from pgweave.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.notebooks.runs import Run
+    from pgweave.observe.runs import Run
     from pgweave.runtime.client import Client
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -55,7 +56,7 @@ def run(shell: Shell, line: str) -> object:
 def _client() -> Iterator[Client]:
     from pgweave.runtime.client import Client
 
-    with Client(place.current()) as client:
+    with Client(session_database.current()) as client:
         yield client
 
 
@@ -75,7 +76,7 @@ def _id(shell: Shell, word: str) -> str:
 
 def _run(shell: Shell, word: str) -> Run:
     """A run that a variable holds, or that of an id."""
-    from pgweave.notebooks import runs
+    from pgweave.observe import runs
 
     value = expanded(shell, word)
     return value if isinstance(value, runs.Run) else runs.open(str(value))
@@ -101,7 +102,7 @@ def _workflows(shell: Shell, name: str) -> tuple[str, Sequence[Workflow]]:
 
 
 def _ps(_: Shell, rest: str) -> None:
-    from pgweave.cli.words import ago
+    from pgweave.observe.text_tables import ago
 
     with _client() as client:
         instances = client.instances(_number("ps", rest.split(), 0, display.MAX_ROWS))
@@ -175,7 +176,7 @@ def _check(shell: Shell, rest: str) -> None:
     # Workflows of one cell share a text; a list may hold those of several.
     for source in dict.fromkeys(workflow.module.source for workflow in workflows):
         mine = [workflow for workflow in workflows if workflow.module.source == source]
-        asked, notes = database_findings(mine, place.current())
+        asked, notes = database_findings(mine, session_database.current())
         show(display.findings(sorted([*findings(source), *asked], key=lambda one: (one.span, one.code)), source))
         for note in notes:
             show(display.sentence(note))
@@ -227,7 +228,7 @@ def use(shell: Shell, word: str) -> None:
 
     dsn = str(expanded(shell, word))
     connect(dsn).close()
-    place.use(dsn)
+    session_database.use(dsn)
 
 
 def _help(_: Shell, rest: str) -> None:

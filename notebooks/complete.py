@@ -85,7 +85,7 @@ def _of_a_line(shell: Shell, before: str) -> tuple[str, Sequence[str]]:
     if line[1] in ("check", "text"):
         return line[2], _variables(shell, Workflow)
     if line[1] in ("show", "signal", "cancel", "wait", "result"):
-        runs = sys.modules.get("pgweave.notebooks.runs")  # not loaded: then nothing runs
+        runs = sys.modules.get("pgweave.observe.runs")  # not loaded: then nothing runs
         return line[2], _variables(shell, runs.Run) if runs else ()
     return "", ()
 

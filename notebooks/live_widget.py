@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from pgweave.notebooks import live
+from pgweave.observe import live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgweave.notebooks.display import Bundle
+    from pgweave.observe.display import Bundle
     from pgweave.observe.snapshot import Snapshot
 
 

@@ -15,9 +15,10 @@ from IPython.core.magic import no_var_expand
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from pgweave.grammar.diagnostics import Severity
-from pgweave.notebooks import commands, complete, display, place, sqlcell
+from pgweave.notebooks import commands, complete, sqlcell
 from pgweave.notebooks.shell import Shell, show, split
 from pgweave.notebooks.stopped import Stopped, explained
+from pgweave.observe import display, session_database
 from pgweave.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Magic:
         if options.dsn:
             commands.use(self.shell, options.dsn)
         # What is about to run has a database, which knows the tables; otherwise none is started to find out.
-        checked = Checked(options.name, cell, place.current if options.run else place.known)
+        checked = Checked(options.name, cell, session_database.current if options.run else session_database.known)
         if options.check_only:
             self._only_findings(checked)
             return
@@ -138,7 +139,7 @@ class Magic:
             raise Stopped(
                 f"This cell holds {len(checked.workflows)} workflows.", f"Start one: {options.name}[0].start()"
             )
-        from pgweave.notebooks import runs
+        from pgweave.observe import runs
 
         run = runs.start(checked.workflows[0], label=options.label, variables=_variables(options.var))
         self.shell.push({"run": run})
@@ -164,7 +165,7 @@ class Checked:
         self.findings = findings(self.source)
         self.notes: tuple[str, ...] = ()
         self.asked = False
-        dsn = place.known() if self.errors else database()
+        dsn = session_database.known() if self.errors else database()
         if not self.unreadable and dsn is not None:
             self.ask(dsn)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from pgweave.notebooks import display, place
 from pgweave.notebooks.shell import Shell, expanded, show, split
 from pgweave.notebooks.stopped import Stopped
+from pgweave.observe import display, session_database
 
 if TYPE_CHECKING:
     from pgweave.grammar.diagnostics import Diagnostic
@@ -52,7 +52,7 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
 
     if not text.strip():
         raise UsageError("There is no SQL. Write: %pgweave sql SELECT 1")
-    with connect(place.current(dsn), application_name="pgweave notebook") as connection:
+    with connect(session_database.current(dsn), application_name="pgweave notebook") as connection:
         set_json_loads(partial(json.loads, parse_float=Decimal), connection)  # as exact as everything else
         try:
             cursor = connection.execute(text.encode())

@@ -25,9 +25,9 @@ class Stopped(Exception):
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn what goes wrong between us, a program and a database into words. Anything else is a bug and stays one."""
-    from pgweave.compiler.draw import DrawError
-    from pgweave.notebooks.display import findings
+    from pgweave.compiler.pictures.draw import DrawError
     from pgweave.notebooks.shell import show
+    from pgweave.observe.display import findings
     from pgweave.runtime.errors import PgweaveError
     from pgweave.workflow import ProgramError, RunFailed
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.database import TemplateDatabases, prepare
 
-from pgweave.runtime import embedded
+from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

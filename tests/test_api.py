@@ -11,7 +11,7 @@ import pytest
 
 import pgweave
 from pgweave.runtime.errors import ConnectionFailed, InstanceNotFound, SchemaMissing, StartRefused
-from pgweave.runtime.worker import working
+from pgweave.runtime.worker.service import working
 from pgweave.workflow import RunFailed
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler.checks.results import path_behind, with_path
 from pgweave.compiler.checks.starts import INSTANCE_ID
-from pgweave.compiler.reads import Slot
+from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, finding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import sqltext
+from pgweave.compiler.facts import sqltext
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
 from pgweave.grammar.template import Context, scan_sql
@@ -13,8 +13,8 @@ from pgweave.grammar.template import Context, scan_sql
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Step
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Step
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
 

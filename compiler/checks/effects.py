@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import sqltree
+from pgweave.compiler.facts import sqltree
 from pgweave.compiler.subject import verb
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
-from pgweave.grammar.lexer import STRING, WORD, lex
-from pgweave.grammar.printer import quote
+from pgweave.grammar.reading.lexer import STRING, WORD, lex
+from pgweave.grammar.writing.printer import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.flow import Step
-    from pgweave.compiler.sqltext import Statement
-    from pgweave.compiler.sqltree import Message
+    from pgweave.compiler.facts.flow import Step
+    from pgweave.compiler.facts.sqltext import Statement
+    from pgweave.compiler.facts.sqltree import Message
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.span import Span

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import written
-from pgweave.compiler.outcomes import Form
+from pgweave.compiler.facts import written
+from pgweave.compiler.facts.outcomes import Form
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
 from pgweave.grammar.kinds import MAX_DEPTH
@@ -18,10 +18,10 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Step
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Step
+    from pgweave.compiler.facts.written import Row, Tree
     from pgweave.compiler.subject import Subject
-    from pgweave.compiler.written import Row, Tree
     from pgweave.grammar.diagnostics import Diagnostic
 
 DEEP = 200  # levels from which on it is worth a remark; the limit is MAX_DEPTH

@@ -7,19 +7,19 @@ from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pgweave.compiler.flow import ANY_NAME
+from pgweave.compiler.facts.flow import ANY_NAME
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Fix, Note, Severity, finding, rated
-from pgweave.grammar.lexer import OP, PUNCT, STRING, lex
+from pgweave.grammar.reading.lexer import OP, PUNCT, STRING, lex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Read, Step
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Read, Step
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.grammar.lexer import Token
+    from pgweave.grammar.reading.lexer import Token
 
 
 def undefined_name(subject: Subject) -> Iterator[Diagnostic]:

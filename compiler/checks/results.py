@@ -11,10 +11,10 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import sqltree
-from pgweave.compiler.outcomes import Form
-from pgweave.compiler.reads import Slot
-from pgweave.compiler.sqltree import Rows
+from pgweave.compiler.facts import sqltree
+from pgweave.compiler.facts.outcomes import Form
+from pgweave.compiler.facts.reads import Slot
+from pgweave.compiler.facts.sqltree import Rows
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Note, finding
 from pgweave.grammar.template import Context
@@ -22,11 +22,11 @@ from pgweave.grammar.template import Context
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Read, Step
-    from pgweave.compiler.outcomes import Result
-    from pgweave.compiler.reads import Reference
-    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Read, Step
+    from pgweave.compiler.facts.outcomes import Result
+    from pgweave.compiler.facts.reads import Reference
+    from pgweave.compiler.facts.sqltext import Statement
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic, Fix
     from pgweave.grammar.span import Span

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import reads, sqltree
 from pgweave.compiler.checks import grouping
+from pgweave.compiler.facts import reads, sqltree
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
 from pgweave.grammar.span import Span
@@ -14,9 +14,9 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Step
-    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Step
+    from pgweave.compiler.facts.sqltext import Statement
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
 

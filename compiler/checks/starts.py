@@ -6,21 +6,21 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from pgweave.compiler import sqltree
+from pgweave.compiler.facts import sqltree
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Note, finding
-from pgweave.grammar.embedded import Form, form_of
-from pgweave.grammar.lexer import PUNCT, WORD, lex
+from pgweave.grammar.reading.extraction import Form, form_of
+from pgweave.grammar.reading.lexer import PUNCT, WORD, lex
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Step
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Step
     from pgweave.compiler.subject import Shared, Subject
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.grammar.lexer import Token
+    from pgweave.grammar.reading.lexer import Token
 
 INSTANCE_ID = re.compile("[0-9a-f]{8}")
 MAX_NOTES, MAX_NAMES = 20, 6  # members of one cycle that are shown: with a caret, and in one line

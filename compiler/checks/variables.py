@@ -6,8 +6,8 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import reads
-from pgweave.compiler.reads import Slot
+from pgweave.compiler.facts import reads
+from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Severity, finding, rated
 from pgweave.grammar.template import Context
@@ -15,7 +15,7 @@ from pgweave.grammar.template import Context
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.reads import Reference
+    from pgweave.compiler.facts.reads import Reference
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Text

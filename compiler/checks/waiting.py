@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pgweave.compiler import words
 from pgweave.compiler.checks.results import column_span, path_behind, with_path
-from pgweave.compiler.outcomes import SIGNAL
-from pgweave.compiler.reads import Slot
+from pgweave.compiler.facts.outcomes import SIGNAL
+from pgweave.compiler.facts.reads import Slot
+from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.compiler.flow import Read
+    from pgweave.compiler.facts.flow import Read
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Text
@@ -41,7 +41,7 @@ def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
         naming = "" if node.binding else f"Name it (`|=> '{name}'`), and test "
         advice = f"{naming}'SELECT ${name}.timed_out' ?> (no signal) !> (signal)."
         advice = advice if naming else f"Test it: {advice}"
-        limit = words.duration(node.timeout_seconds)
+        limit = step_words.duration(node.timeout_seconds)
         yield finding("PW401", subject.call_name(node), limit=limit, help=advice)
 
 

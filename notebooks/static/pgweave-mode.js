@@ -1,4 +1,4 @@
-// Made by `python -m pgweave.notebooks.designer.codemirror` from grammar/highlight.py. Do not edit.
+// Made by `python -m pgweave.notebooks.codemirror` from grammar/reading/highlight.py. Do not edit.
 // import { StreamLanguage } from "@codemirror/language"; StreamLanguage.define(pgweave)
 const STATES = {
  "root": [

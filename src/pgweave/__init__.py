@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pgweave.notebooks.runs import Run
+    from pgweave.observe.runs import Run
     from pgweave.runtime.client import Client
     from pgweave.runtime.errors import PgweaveError
     from pgweave.workflow import ProgramError, Workflow, connect, format, load, load_all, parse  # noqa: A004
@@ -39,7 +39,7 @@ __all__ = [
 _HOMES = {
     "Client": "pgweave.runtime.client",
     "PgweaveError": "pgweave.runtime.errors",
-    "Run": "pgweave.notebooks.runs",
+    "Run": "pgweave.observe.runs",
 }
 
 

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pgweave.grammar import nodes, parser
 from pgweave.grammar.nodes import Binding, Definition, Module, Text, Variable, same
-from pgweave.grammar.printer import is_primary, print_module, print_node, quote
 from pgweave.grammar.span import Source, Span
+from pgweave.grammar.writing.printer import is_primary, print_module, print_node, quote
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import ProgramError, Workflow, load_source
 
@@ -102,7 +102,7 @@ class Step:
         return f"<Step {self}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from pgweave.notebooks.display import picture
+        from pgweave.observe.display import picture
 
         return picture(workflow(self))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 from pgweave import build
 from pgweave.grammar import nodes
 from pgweave.grammar.nodes import children
-from pgweave.grammar.printer import options_text
+from pgweave.grammar.writing.printer import options_text
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:

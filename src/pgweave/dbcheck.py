@@ -17,8 +17,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from pgweave.compiler import reads, sqltext, suppress
-from pgweave.compiler.facts import Facts
+from pgweave.compiler import suppress
+from pgweave.compiler.facts import reads, sqltext
+from pgweave.compiler.facts.definition_facts import Facts
 from pgweave.compiler.subject import verb
 from pgweave.dbsetup import around
 from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgweave.compiler.flow import Step
-    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.facts.flow import Step
+    from pgweave.compiler.facts.sqltext import Statement
     from pgweave.dbsetup import Around
     from pgweave.dbtexts import Described, Sent
     from pgweave.grammar.diagnostics import Diagnostic

@@ -9,17 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from pgweave.grammar.embedded import Form, excerpt, form_of, lex_text
-from pgweave.grammar.lexer import PUNCT, VARIABLE
-from pgweave.grammar.markdown import SQL_LANGUAGES, blocks
 from pgweave.grammar.nodes import Text
+from pgweave.grammar.reading.extraction import Form, excerpt, form_of, lex_text
+from pgweave.grammar.reading.lexer import PUNCT, VARIABLE
+from pgweave.grammar.reading.markdown import SQL_LANGUAGES, blocks
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.grammar.lexer import Token
     from pgweave.grammar.nodes import Module
+    from pgweave.grammar.reading.lexer import Token
     from pgweave.grammar.span import Source
 
 

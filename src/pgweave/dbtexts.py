@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from pgweave.compiler import reads
-from pgweave.compiler.outcomes import Form
+from pgweave.compiler.facts import reads
+from pgweave.compiler.facts.outcomes import Form
 from pgweave.grammar.template import Context
-from pgweave.runtime.values import Rendered
+from pgweave.runtime.worker.substitution import Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pgweave.compiler.facts import Facts
-    from pgweave.compiler.flow import Read, Step
-    from pgweave.compiler.sqltext import Statement
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Read, Step
+    from pgweave.compiler.facts.sqltext import Statement
     from pgweave.grammar.nodes import Module
     from pgweave.grammar.template import Placeholder
 

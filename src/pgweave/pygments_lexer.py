@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pygments import token
 from pygments.lexer import Lexer
 
-from pgweave.grammar.highlight import tokenise
+from pgweave.grammar.reading.highlight import tokenise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

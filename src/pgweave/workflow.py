@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
+    from pgweave.designer.widget import Designer
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
-    from pgweave.notebooks.designer.widget import Designer
-    from pgweave.notebooks.display import Findings
-    from pgweave.notebooks.runs import Run
+    from pgweave.observe.display import Findings
+    from pgweave.observe.runs import Run
     from pgweave.runtime.client import Client
 
 Emit: TypeAlias = Literal["tree", "rows", "sql", "graph", "dot", "mermaid", "ascii"]
@@ -85,7 +85,7 @@ class Workflow:
 
     def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: the picture."""
-        from pgweave.notebooks.display import picture
+        from pgweave.observe.display import picture
 
         return picture(self, include=include)
 
@@ -102,7 +102,7 @@ class Workflow:
     @property
     def text(self) -> str:
         """A statement that starts this workflow and no other, as `pgweave fmt` would write it; without comments."""
-        from pgweave.grammar.printer import print_definition
+        from pgweave.grammar.writing.printer import print_definition
 
         return format(print_definition(self.definition))
 
@@ -119,7 +119,7 @@ class Workflow:
         target: pg_durable for what would differ there, too.
         """
         from pgweave.compiler import lower, passes
-        from pgweave.notebooks.display import Findings
+        from pgweave.observe.display import Findings
 
         found = [*passes.check(self.module, target=target), *lower.refusals(self.definition)]
         return Findings(
@@ -139,7 +139,8 @@ class Workflow:
 
         style: of `sql`, a script that inserts the node `rows`, or one that calls df.start; of `rows`, `json` or `table`.
         """
-        from pgweave.compiler import graph, lower, mermaid, outline, picture, script, table
+        from pgweave.compiler import graph, lower, script
+        from pgweave.compiler.pictures import mermaid, outline, picture, table
 
         if style is not None and style not in STYLES.get(emit, ()):
             raise ValueError(f"{emit} has no style {style!r}")
@@ -180,7 +181,7 @@ class Workflow:
         depth: levels of blocks to show; what is deeper becomes one box. "readable": fold what makes a picture too large
         to read. None: show everything.
         """
-        from pgweave.compiler import draw, folding, mermaid, picture
+        from pgweave.compiler.pictures import draw, folding, mermaid, picture
 
         match depth:
             case None:
@@ -199,7 +200,7 @@ class Workflow:
 
         ProgramError when a check finds an error, RunFailed when the workflow does not complete.
         """
-        from pgweave.runtime.worker import working
+        from pgweave.runtime.worker.service import working
 
         refuse_errors(self.check(), self.module.source)
         with database(dsn) as found, connect(found) as client, working(found):
@@ -222,7 +223,7 @@ class Workflow:
         Without a database of your own the embedded server is started, which lives as long as this process, as does a
         worker if there is none yet. ProgramError when a check finds an error.
         """
-        from pgweave.notebooks.runs import start
+        from pgweave.observe.runs import start
 
         return start(self, dsn=dsn, label=label, variables=variables)
 
@@ -232,7 +233,7 @@ class Workflow:
         It is kept in the file that it was loaded from; in any other case its text is `.text` of what this returns.
         """
         try:
-            from pgweave.notebooks.designer.widget import design
+            from pgweave.designer.widget import design
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] not in ("IPython", "anywidget", "ipywidgets", "traitlets"):
                 raise
@@ -249,7 +250,7 @@ def parse(text: str, name: str = "<text>") -> Workflow:
 
 def format(text: str, name: str = "<text>") -> str:  # noqa: A001 - pgweave.format, as people would look for it
     """Lay a program out as `pgweave fmt` does; `name` with the suffix of a file tells its form. ProgramError when it does not parse."""
-    from pgweave.grammar.formatter import format_source
+    from pgweave.grammar.writing.formatter import format_source
 
     source = Source(name, text)
     formatted = format_source(source)
@@ -349,7 +350,7 @@ def start(
 def connect(dsn: str | None = None) -> Client:
     """Open a session with a prepared database: `dsn`, else PGWEAVE_DSN, else the running embedded server."""
     from pgweave.runtime.client import Client
-    from pgweave.runtime.place import resolve
+    from pgweave.runtime.target import resolve
 
     return Client(resolve(dsn))
 
@@ -357,7 +358,7 @@ def connect(dsn: str | None = None) -> Client:
 @contextmanager
 def database(dsn: str | None = None, progress: Callable[[str], None] | None = None) -> Iterator[str]:
     """DSN of a prepared database; without one given, of the embedded server, started for as long as the block lasts."""
-    from pgweave.runtime.place import prepared
+    from pgweave.runtime.target import prepared
 
     with prepared(dsn, progress) as found:
         yield found

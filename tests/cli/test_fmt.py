@@ -10,8 +10,8 @@ import typer
 
 import pgweave as library
 from pgweave.cli import fmt as command
-from pgweave.grammar import formatter
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing import formatter
 from pgweave.workflow import load_source
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from support.work import desk
 
 from pgweave.runtime.client import Client
 from pgweave.runtime.migrate import migrations
-from pgweave.runtime.worker import working
+from pgweave.runtime.worker.service import working
 
 if TYPE_CHECKING:
     from cli.conftest import Command

@@ -12,11 +12,11 @@ from support.programs import definitions
 from pgweave.compiler.assist import Assistant, CannotRename
 from pgweave.compiler.checks.children import CHOICES, SUPPORTED
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS
-from pgweave.grammar.edits import apply
+from pgweave.grammar.editing.edits import apply
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START
 from pgweave.grammar.parser import parse
-from pgweave.grammar.printer import print_definition
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing.printer import print_definition
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Definition

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from support import ast
 from support.programs import definitions
 
-from pgweave.compiler import compare, folding, graph, mermaid, picture
+from pgweave.compiler import compare, graph
+from pgweave.compiler.pictures import folding, mermaid, picture
 from pgweave.grammar.nodes import Definition, Module, Node
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 from support import ast
 
-from pgweave.compiler import draw, graph, picture
+from pgweave.compiler import graph
+from pgweave.compiler.pictures import draw, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

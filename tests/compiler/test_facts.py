@@ -11,15 +11,15 @@ from support import ast
 from support.programs import definitions
 
 from pgweave.compiler import lower
-from pgweave.compiler.facts import Facts
-from pgweave.compiler.outcomes import Form
-from pgweave.compiler.waits import Waiting
+from pgweave.compiler.facts.definition_facts import Facts
+from pgweave.compiler.facts.outcomes import Form
+from pgweave.compiler.facts.waits import Waiting
 from pgweave.grammar import nodes
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 
 if TYPE_CHECKING:
-    from pgweave.compiler.flow import Step
+    from pgweave.compiler.facts.flow import Step
     from pgweave.grammar.nodes import Definition, Node
 
 

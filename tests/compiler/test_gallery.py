@@ -19,7 +19,8 @@ from support import ast
 from support.programs import definitions
 
 import pgweave
-from pgweave.compiler import draw, folding, graph, mermaid, picture
+from pgweave.compiler import graph
+from pgweave.compiler.pictures import draw, folding, mermaid, picture
 from pgweave.workflow import EMITS, STYLES
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgweave.compiler import graph, lower, outline, passes, picture
+from pgweave.compiler import graph, lower, passes
+from pgweave.compiler.pictures import outline, picture
 from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.parser import parse
 from pgweave.grammar.render import render_all

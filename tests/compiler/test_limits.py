@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgweave.compiler import graph, lower, mermaid, outline, passes, picture
+from pgweave.compiler import graph, lower, passes
+from pgweave.compiler.pictures import mermaid, outline, picture
 from pgweave.grammar.kinds import MAX_DEPTH
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support import ast
 
-from pgweave.compiler import flow, passes
+from pgweave.compiler import passes
+from pgweave.compiler.facts import flow
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 

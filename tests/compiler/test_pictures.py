@@ -11,7 +11,8 @@ from hypothesis import given
 from support import ast
 from support.programs import definitions
 
-from pgweave.compiler import graph, mermaid, outline, picture
+from pgweave.compiler import graph
+from pgweave.compiler.pictures import mermaid, outline, picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

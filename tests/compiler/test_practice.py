@@ -15,9 +15,9 @@ from support.sections import find
 
 from pgweave import dbcheck
 from pgweave.compiler import lower
-from pgweave.grammar.formatter import format_source
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing.formatter import format_source
 from pgweave.workflow import read
 
 GOLDEN = Path(__file__).parents[1] / "golden"

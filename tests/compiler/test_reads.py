@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ast
 
-from pgweave.compiler import reads
+from pgweave.compiler.facts import reads
 from pgweave.grammar import nodes
-from pgweave.runtime.values import ValueProblem, render_raw, render_sql
+from pgweave.runtime.worker.substitution import ValueProblem, render_raw, render_sql
 
 PIECES = [
     "SELECT ", "$x", "$xy", "$x.c", "$x.*", "$x?", "$x.c?", "$y", "{x}", "{y}", "'", "''", '"', "$$", "$x$", "-- ", "\n", "/* ", " */",

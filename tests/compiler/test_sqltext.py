@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from support import ast
 from support.programs import queries
 
-from pgweave.compiler import passes, reads, sqltext, sqltree
-from pgweave.compiler.sqltree import Rows
+from pgweave.compiler import passes
+from pgweave.compiler.facts import reads, sqltext, sqltree
+from pgweave.compiler.facts.sqltree import Rows
 from pgweave.grammar import template
 from pgweave.grammar.span import Span
 from pgweave.grammar.template import Context, scan_sql
 
 if TYPE_CHECKING:
-    from pgweave.compiler.sqltext import Statement
-    from pgweave.compiler.sqltree import Columns
+    from pgweave.compiler.facts.sqltext import Statement
+    from pgweave.compiler.facts.sqltree import Columns
 
 
 def examined(text: str) -> Statement:

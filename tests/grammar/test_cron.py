@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from pgweave.grammar import cron
+from pgweave.grammar.meaning import cron_rules
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 
@@ -22,7 +22,7 @@ EXPRESSIONS = [
 def test_the_parser_says_of_an_expression_what_the_database_says(database: str) -> None:
     with psycopg.connect(database) as connection:
         theirs = {text: connection.execute("select df.cron_problem(%s)", [text]).fetchone() for text in EXPRESSIONS}
-    ours = {text: cron.problem(text) for text in EXPRESSIONS}
+    ours = {text: cron_rules.problem(text) for text in EXPRESSIONS}
     assert {text: (found and found.detail,) for text, found in ours.items()} == theirs
 
 

@@ -14,21 +14,22 @@ from support import ast, texts
 from support.layouts import expression, scattered
 from support.programs import programs
 
-from pgweave.compiler import reads
-from pgweave.grammar import edits, nodes, renaming
+from pgweave.compiler.facts import reads
+from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit
-from pgweave.grammar.edits import EditError, Place, apply, place_at, place_of, places, step_place
-from pgweave.grammar.formatter import format_source
+from pgweave.grammar.editing import edits, renaming
+from pgweave.grammar.editing.edits import EditError, Place, apply, place_at, place_of, places, step_place
+from pgweave.grammar.editing.places import with_child
 from pgweave.grammar.nodes import children, same
 from pgweave.grammar.parser import parse
-from pgweave.grammar.places import with_child
-from pgweave.grammar.printer import print_node
 from pgweave.grammar.span import Source, Span
+from pgweave.grammar.writing.formatter import format_source
+from pgweave.grammar.writing.printer import print_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgweave.grammar.edits import Edits
+    from pgweave.grammar.editing.edits import Edits
     from pgweave.grammar.nodes import Module, Node
 
 NEW = ast.sql("new")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from support.shape import shape
 
 from pgweave.grammar import nodes
-from pgweave.grammar.embedded import Form, form_of
 from pgweave.grammar.parser import Parsed, parse, parse_as
+from pgweave.grammar.reading.extraction import Form, form_of
 from pgweave.grammar.span import Source
 
 

@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from support.shape import codes, step
 
-from pgweave.grammar import fold
-from pgweave.grammar.calls import Report
-from pgweave.grammar.elaborate import Elaborator
-from pgweave.grammar.lexer import lex
+from pgweave.grammar.meaning import fold
+from pgweave.grammar.meaning.calls import Report
+from pgweave.grammar.meaning.elaborate import Elaborator
+from pgweave.grammar.meaning.static_values import NullValue, OpaqueValue, Value
 from pgweave.grammar.nodes import Opaque, Sql
 from pgweave.grammar.parser import read_expression
+from pgweave.grammar.reading.lexer import lex
 from pgweave.grammar.span import Source
-from pgweave.grammar.values import NullValue, OpaqueValue, Value
 
 EXPRESSIONS = [
     expression.replace("\n  ", "\n")  # a literal may go on in the next line

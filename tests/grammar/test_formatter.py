@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from support.layouts import expression, scattered, statement
 from support.programs import programs
 
-from pgweave.grammar import formatter
-from pgweave.grammar.formatter import LayoutBug, format_source
 from pgweave.grammar.nodes import Node, same
 from pgweave.grammar.parser import parse
-from pgweave.grammar.printer import print_node
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing import formatter
+from pgweave.grammar.writing.formatter import LayoutBug, format_source
+from pgweave.grammar.writing.printer import print_node
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "format"

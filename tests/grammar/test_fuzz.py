@@ -15,13 +15,13 @@ from time import process_time
 
 import pytest
 
-from pgweave.grammar.embedded import Form
-from pgweave.grammar.formatter import format_source
-from pgweave.grammar.lexer import lex
 from pgweave.grammar.parser import parse_as
+from pgweave.grammar.reading.extraction import Form
+from pgweave.grammar.reading.lexer import lex
 from pgweave.grammar.render import as_json, render
 from pgweave.grammar.span import Source
 from pgweave.grammar.template import scan_raw, scan_sql, statement_count
+from pgweave.grammar.writing.formatter import format_source
 
 COUNT = int(os.environ.get("PGWEAVE_FUZZ", "3000"))
 CHUNKS = 10

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lark import UnexpectedToken
 from support.shape import codes, shape, step
 
-from pgweave.grammar import syntax
-from pgweave.grammar.lexer import lex
 from pgweave.grammar.parser import read_expression
+from pgweave.grammar.reading import syntax
+from pgweave.grammar.reading.lexer import lex
 
 postgast: Any = import_module("postgast")  # not imported by name: mypy cannot read the stubs it ships
 

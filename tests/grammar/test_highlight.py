@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.programs import definitions
 
-from pgweave.grammar.highlight import CLASSES, OTHERWISE, STATES, WORDS, tokenise
-from pgweave.grammar.printer import print_definition
-from pgweave.notebooks.designer import codemirror
+from pgweave.grammar.reading.highlight import CLASSES, OTHERWISE, STATES, WORDS, tokenise
+from pgweave.grammar.writing.printer import print_definition
+from pgweave.notebooks import codemirror
 from pgweave.pygments_lexer import _TOKENS, PgweaveLexer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_pygments_finds_the_lexer_where_the_package_says() -> None:
 
 def test_the_mode_is_the_one_that_the_table_makes() -> None:
     assert codemirror.TARGET.read_text(encoding="utf-8") == codemirror.mode(), (
-        "run python -m pgweave.notebooks.designer.codemirror"
+        "run python -m pgweave.notebooks.codemirror"
     )
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.shape import codes, step
 
 from pgweave.grammar import nodes
-from pgweave.grammar.lexer import Token, lex
 from pgweave.grammar.nodes import Text
+from pgweave.grammar.reading.lexer import Token, lex
 
 postgast: Any = import_module("postgast")  # not imported by name: mypy cannot read the stubs it ships
 

@@ -8,10 +8,10 @@ from typing import Any
 import lark
 import pytest
 
-from pgweave.grammar import lalr, parse_table
-from pgweave.grammar.lexer import lex
 from pgweave.grammar.parser import _Builder
-from pgweave.grammar.terminals import assign
+from pgweave.grammar.reading import lalr, parse_table
+from pgweave.grammar.reading.lexer import lex
+from pgweave.grammar.reading.terminals import assign
 
 
 def read() -> Any:  # noqa: ANN401 - what Lark calls a tree

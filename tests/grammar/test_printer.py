@@ -14,12 +14,19 @@ from support.programs import bindings, programs
 
 from pgweave.compiler import lower
 from pgweave.grammar import nodes
-from pgweave.grammar.jsonb import parse_json, render_jsonb
 from pgweave.grammar.kinds import MAX_DEPTH
+from pgweave.grammar.meaning.jsonb import parse_json, render_jsonb
 from pgweave.grammar.nodes import Definition, Node, Text, same
 from pgweave.grammar.parser import parse
-from pgweave.grammar.printer import options_text, print_definition, print_module, print_node, print_operand, quote
 from pgweave.grammar.span import Source, Span
+from pgweave.grammar.writing.printer import (
+    options_text,
+    print_definition,
+    print_module,
+    print_node,
+    print_operand,
+    quote,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from support import ast
 
-from pgweave.compiler import graph, lower, mermaid, outline, picture
+from pgweave.compiler import graph, lower
+from pgweave.compiler.pictures import mermaid, outline, picture
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS, KINDS, Kind, Wait
-from pgweave.runtime.activities import wait_row
-from pgweave.runtime.advance import Todo, advance
 from pgweave.runtime.migrate import migrations
+from pgweave.runtime.worker.activities import wait_row
+from pgweave.runtime.worker.advance import Todo, advance
 
 STEP = ast.sql("SELECT 1")
 PROGRAMS: tuple[nodes.Node, ...] = (

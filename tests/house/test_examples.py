@@ -14,7 +14,7 @@ import pgweave
 from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.nodes import CallChild, children
 from pgweave.runtime.client import Client
-from pgweave.runtime.worker import Worker, working
+from pgweave.runtime.worker.service import Worker, working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

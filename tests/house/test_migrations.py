@@ -15,12 +15,12 @@ from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError, SchemaForeign, SchemaMissing, SchemaTooNew, SchemaTooOld
 from pgweave.runtime.migrate import migrations
-from pgweave.runtime.worker import working
+from pgweave.runtime.worker.service import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgweave.runtime.embedded import Server
+    from pgweave.runtime.server.embedded import Server
 
 NEWEST = migrations()[-1].number
 ROLE = "house_owner"

@@ -19,7 +19,7 @@ import typer.main
 import pgweave
 from pgweave.cli.app import build
 from pgweave.runtime.client import Client
-from pgweave.runtime.worker import working
+from pgweave.runtime.worker.service import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

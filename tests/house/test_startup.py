@@ -124,5 +124,5 @@ def test_an_output_that_cannot_be_written_is_said_in_a_sentence(broken: str) -> 
 
 def test_a_worker_needs_no_parser_and_no_graph_library() -> None:
     """A row may be a year old when it wakes: what runs it knows rows, not programs."""
-    assert loaded("import pgweave.runtime.worker") == set()
+    assert loaded("import pgweave.runtime.worker.service") == set()
     assert loaded("import pgweave.compiler.rows") == set()

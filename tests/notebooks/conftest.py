@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.notebook import Notebook, ipython, notebook
 
-from pgweave.notebooks import background, place
+from pgweave.observe import background, session_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +26,14 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InteractiveShell
 def session(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     """A notebook without a database."""
     monkeypatch.delenv("PGWEAVE_DSN", raising=False)
-    monkeypatch.setattr(place, "_used", [])
-    monkeypatch.setattr(place, "_servers", {})
+    monkeypatch.setattr(session_database, "_used", [])
+    monkeypatch.setattr(session_database, "_servers", {})
     return notebook(shell)
 
 
 @pytest.fixture
 def connected(session: Notebook, database: str) -> Iterator[Notebook]:
     """A notebook that works with a fresh database; what works in the background ends with the test."""
-    place.use(database)
+    session_database.use(database)
     yield session
     background.stop_all()

@@ -32,7 +32,7 @@ from pgweave.build import (
     workflow,
 )
 from pgweave.grammar.nodes import same
-from pgweave.grammar.printer import print_node
+from pgweave.grammar.writing.printer import print_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from support.town import Town
 
-    from pgweave.runtime.embedded import Server
+    from pgweave.runtime.server.embedded import Server
 
 
 @pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"pg{version}")

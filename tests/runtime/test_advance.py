@@ -10,13 +10,13 @@ import pytest
 from pgweave.compiler import lower
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
-from pgweave.runtime.advance import Broke, Done, Failed, Progress, Run, advance
+from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgweave.compiler.rows import Graph
-    from pgweave.runtime.advance import Key, Outcome, Todo
+    from pgweave.runtime.worker.advance import Key, Outcome, Todo
 
 
 def graph(expression: str) -> Graph:

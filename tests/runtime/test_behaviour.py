@@ -25,7 +25,7 @@ from support.checker import check
 from support.lockstep import Crew, Stage
 from support.work import desk
 
-from pgweave.runtime.worker import Settings
+from pgweave.runtime.worker.service import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from pgweave.runtime.cron import next_tick
+from pgweave.runtime.worker.cron_times import next_tick
 
 
 def at(text: str) -> datetime:

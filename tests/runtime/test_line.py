@@ -176,7 +176,7 @@ def _tree(connection: psycopg.Connection[tuple[object, ...]], expression: str) -
 
 
 def _work_off(database: str) -> None:
-    from pgweave.runtime.worker import Settings, Worker
+    from pgweave.runtime.worker.service import Settings, Worker
 
     Worker(database, Settings(poll_seconds=0.05)).run(once=True)
 

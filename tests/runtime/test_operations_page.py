@@ -13,10 +13,10 @@ from psycopg.conninfo import make_conninfo
 from support.work import desk
 
 from pgweave.runtime import enrolment, migrate
-from pgweave.runtime.worker import Settings
+from pgweave.runtime.worker.service import Settings
 
 if TYPE_CHECKING:
-    from pgweave.runtime.embedded import Server
+    from pgweave.runtime.server.embedded import Server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 

@@ -18,10 +18,12 @@ import pytest
 from support.checker import check
 from support.work import QUICK, Desk, desk
 
-from pgweave.runtime import drive, embedded, migrate, sessions, steps, worker
+from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
-from pgweave.runtime.store import Store
-from pgweave.runtime.worker import Settings
+from pgweave.runtime.server import embedded
+from pgweave.runtime.worker import drive, service, sessions, sql_step
+from pgweave.runtime.worker.service import Settings
+from pgweave.runtime.worker.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,7 @@ SOON = (0.05, 0.1)
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put off comes back soon."""
-    monkeypatch.setattr(worker, "PUT_OFF_SECONDS", SOON)
+    monkeypatch.setattr(service, "PUT_OFF_SECONDS", SOON)
 
 
 def effect(step: str) -> str:
@@ -68,8 +70,8 @@ def test_a_step_waits_for_its_server_however_long_it_is_away() -> None:
     """Longer than all patience there is: the step in hand is put off, again and again, and runs once."""
     with own_server() as server, pytest.MonkeyPatch.context() as patch:
         for name in ("RECONNECT_SECONDS", "ACQUIRE_SECONDS", "MAX_PAUSE_SECONDS"):
-            patch.setattr(worker, name, 1.0)
-        patch.setattr(worker, "Sessions", partial(sessions.Sessions, acquire_seconds=1.0))
+            patch.setattr(service, name, 1.0)
+        patch.setattr(service, "Sessions", partial(sessions.Sessions, acquire_seconds=1.0))
         place = Desk(server.dsn)
         place.sql("create table fx (step text)")
         place.client.close()
@@ -93,7 +95,7 @@ def test_a_step_waits_for_its_server_however_long_it_is_away() -> None:
 def test_a_role_whose_sessions_are_all_taken_is_waited_for(quiet: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer than a step is patient. Meanwhile others work, and so does the worker itself."""
     impatient = partial(sessions.Sessions, acquire_seconds=0.2)
-    monkeypatch.setattr(worker, "Sessions", impatient)
+    monkeypatch.setattr(service, "Sessions", impatient)
     name = f"crowded_{os.getpid()}"
     quiet.sql(f"create role {name} login")
     quiet.sql(f"grant usage on schema public to {name}; grant insert on fx to {name}; select df.grant_usage('{name}')")
@@ -117,7 +119,7 @@ def test_a_standby_that_is_still_to_be_promoted_is_not_the_fault_of_a_step(
     quiet: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker's claim came before the failover, its step comes after it."""
-    monkeypatch.setattr(steps, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
     quiet.sql("create table gate (shut boolean)")
     quiet.sql("insert into gate values (true)")
     begin = quiet.sql("select pg_get_functiondef('df.step_begin(text, text, integer[], uuid)'::regprocedure)")[0][0]
@@ -132,7 +134,7 @@ def test_a_standby_that_is_still_to_be_promoted_is_not_the_fault_of_a_step(
 
 def test_branches_share_the_few_sessions_that_their_role_may_have(quiet: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at a time where six could run: those that find none wait their turn, and the others do not wait for them."""
-    monkeypatch.setattr(worker, "Sessions", partial(sessions.Sessions, acquire_seconds=0.1))
+    monkeypatch.setattr(service, "Sessions", partial(sessions.Sessions, acquire_seconds=0.1))
     monkeypatch.setattr(drive, "HOLD_SECONDS", 0.1)
     name = f"modest_{os.getpid()}"
     quiet.sql(f"create role {name} login connection limit 2")
@@ -196,10 +198,9 @@ def test_what_was_done_outside_of_a_transaction_is_recorded_through_short_troubl
 
 WORKER = """
 import os, sys
-from pgweave.runtime import drive, worker
-from pgweave.runtime.worker import Settings, Worker
+from pgweave.runtime.worker import drive, service
 
-worker.PUT_OFF_SECONDS = (0.05, 0.1)
+service.PUT_OFF_SECONDS = (0.05, 0.1)
 step = drive.Drive._step
 def deadly(self, todo):
     if "deadly" in (todo.row.query or ""):
@@ -260,15 +261,15 @@ def test_a_step_that_ends_its_session_again_and_again_becomes_a_suspect_and_is_g
     quiet: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step that crashes the server takes the sessions of all others along: they too lose theirs several times."""
-    monkeypatch.setattr(steps, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
     with desk(quiet.dsn, QUICK) as working:
         with psycopg.connect(quiet.dsn) as holder:
             holder.execute("select df.worker_quarantine()")
             quiet.sql("create sequence tried")
             instance = working.start("$$SELECT pg_terminate_backend(pg_backend_pid()) FROM nextval('tried')$$")
             working.events.wait_for("claimed", instance, times=4)
-            assert quiet.sql("select last_value from tried") <= [(steps.SUSPECT_ATTEMPTS,)]
+            assert quiet.sql("select last_value from tried") <= [(sql_step.SUSPECT_ATTEMPTS,)]
             holder.rollback()
         ended = working.ended(instance)
     assert "terminating connection due to administrator command" in (ended.error or {})["message"]
-    assert quiet.sql("select last_value from tried") == [(steps.SUSPECT_ATTEMPTS + steps.MAX_ATTEMPTS,)]
+    assert quiet.sql("select last_value from tried") == [(sql_step.SUSPECT_ATTEMPTS + sql_step.MAX_ATTEMPTS,)]

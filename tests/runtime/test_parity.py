@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from support.programs import definitions
 
-from pgweave.compiler import lower, outline
-from pgweave.grammar.printer import print_node
+from pgweave.compiler import lower
+from pgweave.compiler.pictures import outline
+from pgweave.grammar.writing.printer import print_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from pgweave.runtime import migrate
 if TYPE_CHECKING:
     from support.database import TemplateDatabases
 
-    from pgweave.runtime.embedded import Server
+    from pgweave.runtime.server.embedded import Server
 
 NODE_TYPES = (
     "SQL, THEN, IF, JOIN, LOOP, BREAK, RACE, SLEEP, WAIT_SCHEDULE, HTTP, HTTP_MULTIPART, SIGNAL, AWAIT_INSTANCE"

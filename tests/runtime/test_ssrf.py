@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from support.http_server import Server, answer, serving
 
 from pgweave.runtime.errors import PgweaveError
-from pgweave.runtime.http import perform
-from pgweave.runtime.request import RequestProblem, prepare
-from pgweave.runtime.ssrf import VARIABLE, Blocked, Policy, is_public, resolve, rule, unwrapped
+from pgweave.runtime.http.http_step import perform
+from pgweave.runtime.http.request import RequestProblem, prepare
+from pgweave.runtime.http.ssrf import VARIABLE, Blocked, Policy, is_public, resolve, rule, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from support.work import Desk, desk, worker_process
 from pgweave.runtime.client import Client
 from pgweave.runtime.connect import step_conninfo
 from pgweave.runtime.errors import ConnectionFailed
-from pgweave.runtime.worker import Worker
+from pgweave.runtime.worker.service import Worker
 
 
 def effect(step: str) -> str:
@@ -79,7 +79,7 @@ class Wrong(datetime.datetime, metaclass=Likewise):
         return super().utcnow() + datetime.timedelta(seconds=off())
 datetime.datetime = Wrong
 
-from pgweave.runtime.worker import Settings, Worker
+from pgweave.runtime.worker.service import Settings, Worker
 Worker(sys.argv[1], Settings(lease_seconds=3.0, poll_seconds=0.1)).run()
 """
 

@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.work import Desk
 
-from pgweave.runtime.telemetry import Prometheus, Spans, several
-from pgweave.runtime.worker import Settings, Worker
+from pgweave.runtime.worker.service import Settings, Worker
+from pgweave.runtime.worker.telemetry import Prometheus, Spans, several
 
 
 def test_figures_count_what_was_done_and_time_every_step(database: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgweave.runtime.texts import MAX_TEXT, render_base64, render_body, render_text, render_url
-from pgweave.runtime.values import ValueProblem
+from pgweave.runtime.http.http_values import MAX_TEXT, render_base64, render_body, render_text, render_url
+from pgweave.runtime.worker.substitution import ValueProblem
 
 
 def rowset(**columns: object) -> str:

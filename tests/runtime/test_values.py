@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgweave.runtime.values import ValueProblem, is_true, render_raw, render_sql
+from pgweave.runtime.worker.substitution import ValueProblem, is_true, render_raw, render_sql
 
 
 def rowset(**columns: object) -> str:

@@ -23,14 +23,14 @@ from support.interpreter import Ending, Reached, interpret
 
 from pgweave.compiler import lower
 from pgweave.grammar import nodes
-from pgweave.runtime import advance as machine
-from pgweave.runtime.advance import Progress, Run, advance
+from pgweave.runtime.worker import advance as machine
+from pgweave.runtime.worker.advance import Progress, Run, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgweave.grammar.nodes import Node
-    from pgweave.runtime.advance import Decision, Key
+    from pgweave.runtime.worker.advance import Decision, Key
 
 EXAMPLES = int(os.environ.get("PGWEAVE_EXAMPLES", "1000"))
 HORIZON = 60.0  # what has not ended by then counts as never ending

@@ -14,7 +14,7 @@ from support.checker import check
 from support.lockstep import Crew, Stage
 from support.work import Desk
 
-from pgweave.runtime.worker import Settings, Worker
+from pgweave.runtime.worker.service import Settings, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -38,13 +38,13 @@ from support.lockstep import Crew, Fate, Heard, Stage
 from pgweave.compiler import lower
 from pgweave.grammar import nodes
 from pgweave.runtime.queries import QUERIES
-from pgweave.runtime.worker import Settings
+from pgweave.runtime.worker.service import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pgweave.grammar.nodes import Node
-    from pgweave.runtime.advance import Key
+    from pgweave.runtime.worker.advance import Key
 
 STORIES = int(os.environ.get("PGWEAVE_STORIES", "60"))
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)

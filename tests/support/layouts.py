@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.lexer import lex
+from pgweave.grammar.reading.lexer import lex
 
 if TYPE_CHECKING:
     from random import Random

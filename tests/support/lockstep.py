@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
-from pgweave.runtime import drive, steps
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
-from pgweave.runtime.store import Lease, Store
-from pgweave.runtime.worker import Settings, Worker
+from pgweave.runtime.worker import drive, sql_step
+from pgweave.runtime.worker.service import Settings, Worker
+from pgweave.runtime.worker.store import Lease, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pgweave.runtime.sessions import Tag
+    from pgweave.runtime.worker.sessions import Tag
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ class Session:
 
 
 class Sessions:
-    """What `pgweave.runtime.sessions` does, on the one connection. A cancel comes before the statement or not at all."""
+    """What `pgweave.runtime.worker.sessions` does, on the one connection. A cancel comes before the statement or not at all."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -265,9 +265,9 @@ class Stage:
     @contextmanager
     def open(self) -> Iterator[None]:
         """While the stage is open, waits of the runtime are effects and its pauses take no time."""
-        saved = drive.wait, steps.sleep  # type: ignore[attr-defined]
-        drive.wait, steps.sleep = wait, lambda seconds: None  # type: ignore[attr-defined, assignment]
+        saved = drive.wait, sql_step.sleep  # type: ignore[attr-defined]
+        drive.wait, sql_step.sleep = wait, lambda seconds: None  # type: ignore[attr-defined, assignment]
         try:
             yield
         finally:
-            drive.wait, steps.sleep = saved  # type: ignore[attr-defined]
+            drive.wait, sql_step.sleep = saved  # type: ignore[attr-defined]

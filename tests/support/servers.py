@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgweave.runtime import embedded, provision
+from pgweave.runtime.server import embedded, provision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from support.work import PATIENCE_SECONDS, QUICK
 
 from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
-from pgweave.runtime.worker import working
+from pgweave.runtime.worker.service import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

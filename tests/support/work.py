@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from pgweave.runtime.client import Client
-from pgweave.runtime.worker import Settings, working
+from pgweave.runtime.worker.service import Settings, working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pgweave.runtime.client import Instance
-    from pgweave.runtime.worker import Worker
+    from pgweave.runtime.worker.service import Worker
 
 PATIENCE_SECONDS = 60  # far more than anything takes; a test that waits this long has failed
 QUICK = Settings(lease_seconds=3.0, poll_seconds=0.2)

@@ -62,7 +62,7 @@ def check(
     """Check programs. Exits with 1 when there are errors."""
     from pgweave import __version__
     from pgweave.cli.files import sources
-    from pgweave.compiler import sqltext
+    from pgweave.compiler.facts import sqltext
     from pgweave.compiler.reports.checked import Checked, Style, summary
     from pgweave.compiler.reports.checked import write as written
     from pgweave.grammar.diagnostics import Severity
@@ -139,7 +139,7 @@ def _database(dsn: str | None, *, embedded: bool) -> Iterator[Callable[[Source],
     from pgweave.dbcheck import check as checked
     from pgweave.grammar.parser import parse
     from pgweave.runtime.connect import connect
-    from pgweave.runtime.place import prepared
+    from pgweave.runtime.target import prepared
     from pgweave.workflow import read
 
     with prepared(dsn, say) as place, connect(place) as connection:

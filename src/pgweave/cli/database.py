@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from pgweave.runtime.telemetry import Listener
+    from pgweave.runtime.worker.telemetry import Listener
 
 db = typer.Typer(
     no_args_is_help=True,
@@ -35,8 +35,8 @@ def add_to(app: typer.Typer) -> None:
 @contextmanager
 def _place(dsn: str | None) -> Iterator[str]:
     """The database to work on, as it is: nothing is installed here."""
-    from pgweave.runtime import embedded
-    from pgweave.runtime.place import named
+    from pgweave.runtime.server import embedded
+    from pgweave.runtime.target import named
 
     if (given := named(dsn)) is not None:
         yield given
@@ -80,7 +80,7 @@ def upgrade(dsn: Dsn = None, operator_schema: OperatorSchema = "public") -> None
 def status(dsn: Dsn = None, as_json: AsJson = False) -> None:
     """Show which version of the df schema a database has; of the embedded server also how psql reaches it."""
     from pgweave.runtime import migrate
-    from pgweave.runtime.place import named
+    from pgweave.runtime.target import named
 
     with _place(dsn) as place:
         found = migrate.status(place)
@@ -130,7 +130,7 @@ def enrol(
 @db.command()
 def stop() -> None:
     """Stop the embedded server. Its data stays."""
-    from pgweave.runtime import embedded
+    from pgweave.runtime.server import embedded
 
     server = embedded.find()
     if server is None:
@@ -168,9 +168,9 @@ def worker(
     ] = False,
 ) -> None:
     """Work off instances until stopped. SIGTERM and Ctrl-C finish the step in hand."""
-    from pgweave.runtime.place import prepared
-    from pgweave.runtime.ssrf import Policy
-    from pgweave.runtime.worker import Settings, Worker
+    from pgweave.runtime.http.ssrf import Policy
+    from pgweave.runtime.target import prepared
+    from pgweave.runtime.worker.service import Settings, Worker
 
     settings = Settings(
         concurrency=concurrency,
@@ -199,7 +199,7 @@ def worker(
 @contextmanager
 def _listeners(metrics_port: int | None, *, otel: bool) -> Iterator[Listener]:
     """Who hears what the worker does: the log, and what was asked for."""
-    from pgweave.runtime.telemetry import Prometheus, Spans, several
+    from pgweave.runtime.worker.telemetry import Prometheus, Spans, several
 
     listeners: list[Listener] = [_narrate]
     if otel:

@@ -87,7 +87,7 @@ def _say(found: list[Compared], declared: tuple[Change, ...], old: Source, new: 
 
 
 def _line(change: Change, old: Source, new: Source) -> str:
-    from pgweave.compiler.palette import SIGNS
+    from pgweave.compiler.pictures.palette import SIGNS
 
     sign = SIGNS[change.what]
     text = f"{sign} {change.what} {change.said}"
@@ -121,7 +121,7 @@ def _as_json(found: list[Compared], declared: tuple[Change, ...], old: Source, n
 
 
 def _draw(found: list[Compared], output: Path, form: str, *, dark: bool) -> None:
-    from pgweave.compiler.draw import DrawError, render
+    from pgweave.compiler.pictures.draw import DrawError, render
     from pgweave.runtime.errors import PgweaveError
 
     differing = [one for one in found if one.what] or found
@@ -139,9 +139,9 @@ def _draw(found: list[Compared], output: Path, form: str, *, dark: bool) -> None
 
 def picture(compared: Compared, form: str, *, dark: bool = False) -> str:
     """Both programs in one picture, as DOT or Mermaid text, folded where it would be too large to read."""
-    from pgweave.compiler import folding, mermaid
-    from pgweave.compiler import picture as pictures
     from pgweave.compiler.compare import merged
+    from pgweave.compiler.pictures import folding, mermaid
+    from pgweave.compiler.pictures import picture as pictures
 
     both = merged(compared)
     drawn = folding.readable(both.graph)

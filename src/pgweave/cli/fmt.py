@@ -55,8 +55,8 @@ class _Run:
 
     def handle(self, source: Source) -> None:
         """Lay one source out."""
-        from pgweave.grammar.formatter import LayoutBug, format_source
         from pgweave.grammar.render import render
+        from pgweave.grammar.writing.formatter import LayoutBug, format_source
 
         try:
             formatted = format_source(source)

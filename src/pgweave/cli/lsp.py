@@ -18,7 +18,7 @@ def lsp() -> None:
     from pgweave.runtime.errors import PgweaveError
 
     try:
-        from pgweave.lsp import serve
+        from pgweave.language_server import serve
     except ImportError as error:
         if (error.name or "").split(".")[0] not in {"pygls", "lsprotocol", "cattrs", "attrs"}:
             raise

@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 def _client(dsn: str | None) -> Iterator[Client]:
     """A session with the database; the embedded server is started for it if it does not run."""
     from pgweave.runtime.client import Client
-    from pgweave.runtime.place import prepared
+    from pgweave.runtime.target import prepared
 
     with prepared(dsn) as place, Client(place) as client:
         yield client
@@ -83,7 +83,7 @@ def ps(
     if not instances:
         typer.echo("No instances.")
         return
-    from pgweave.cli.words import ago, plain
+    from pgweave.observe.text_tables import ago, plain
 
     for instance in instances:
         parent = f"  child of {instance.parent_instance_id}" if instance.parent_instance_id else ""
@@ -110,7 +110,7 @@ def show(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) -> N
 
 def result(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) -> None:
     """Print the result of a completed instance. Exits with 1 if it has none."""
-    from pgweave.cli.words import readable
+    from pgweave.observe.text_tables import readable
 
     with _client(dsn) as client:
         instance = client.instance(instance_id)

@@ -128,8 +128,8 @@ def render(
     only: Only = None,
 ) -> None:
     """Draw one workflow, also one with errors: the picture may show what is wrong."""
-    from pgweave.compiler.draw import DrawError
-    from pgweave.compiler.folding import READABLE_NODES
+    from pgweave.compiler.pictures.draw import DrawError
+    from pgweave.compiler.pictures.folding import READABLE_NODES
     from pgweave.runtime.errors import PgweaveError
 
     target = output or Path("workflow.svg" if file == "-" else Path(file).with_suffix(".svg").name)

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pgweave.cli.words import plain, seconds, step
 from pgweave.compiler.rows import Graph
 from pgweave.observe.snapshot import state_of
+from pgweave.observe.text_tables import plain, seconds, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

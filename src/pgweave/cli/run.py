@@ -43,7 +43,7 @@ def run(
     """Check a program, start it, work it off and print the result."""
     from pgweave.cli.programs import choose
     from pgweave.runtime.client import Client
-    from pgweave.runtime.place import prepared
+    from pgweave.runtime.target import prepared
     from pgweave.workflow import refuse_errors
 
     workflow = choose(file, only)
@@ -124,7 +124,7 @@ def _start(client: Client, workflow: Workflow, label: str | None, variables: Map
 def _work_off(client: Client, place: str, instance_id: str) -> None:
     """Work with a worker of our own, and show progress, until the instance has ended."""
     from pgweave.cli.progress import Watch, follow
-    from pgweave.runtime.worker import working
+    from pgweave.runtime.worker.service import working
 
     with working(place) as worker:
         follow(Watch(client, [instance_id], lambda: set(worker.running)))
@@ -132,7 +132,7 @@ def _work_off(client: Client, place: str, instance_id: str) -> None:
 
 def _print_end(client: Client, workflow: Workflow, instance: Instance, *, as_json: bool) -> None:
     from pgweave.cli.operate import described
-    from pgweave.cli.words import readable
+    from pgweave.observe.text_tables import readable
 
     if as_json:
         typer.echo(json.dumps(described(instance), indent=2, ensure_ascii=False))
@@ -149,8 +149,8 @@ def _where(dsn: str | None, place: str) -> str:
     """The database in words, without a password."""
     from psycopg.conninfo import conninfo_to_dict
 
-    from pgweave.runtime import embedded
-    from pgweave.runtime.place import named
+    from pgweave.runtime.server import embedded
+    from pgweave.runtime.target import named
 
     if named(dsn) is None:
         return f"{embedded.default_data_dir()}, whose server keeps running (stop it: pgweave db stop)"

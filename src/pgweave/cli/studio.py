@@ -17,7 +17,7 @@ from pgweave.cli.options import Dsn, say
 if TYPE_CHECKING:
     from types import FrameType
 
-    from pgweave.notebooks.designer.session import Session
+    from pgweave.designer.session import Session
 
 LIBRARIES = frozenset({"starlette", "uvicorn", "websockets", "anyio", "h11", "click"})
 
@@ -42,14 +42,14 @@ def studio(
     from pgweave.runtime.errors import PgweaveError
 
     try:
-        from pgweave.notebooks.designer.studio import serve
+        from pgweave.designer.studio_server import serve
     except ImportError as error:
         if (error.name or "").split(".")[0] not in LIBRARIES:
             raise
         raise PgweaveError(
             "The designer's page needs starlette, uvicorn and websockets.", "Install: pip install 'pgweave[studio]'"
         ) from error
-    from pgweave.notebooks.designer.opening import open_file
+    from pgweave.designer.opening import open_file
 
     session = open_file(file, dsn, setup=not no_setup)
 

@@ -146,8 +146,9 @@ def _module(source: Source | None) -> Module | None:
 
 def _workflow(file: str, one: Compared, *, compared: bool) -> Iterator[str]:
     from pgweave.cli.diff import picture
-    from pgweave.compiler import folding, graph, mermaid
-    from pgweave.compiler.palette import SIGNS
+    from pgweave.compiler import graph
+    from pgweave.compiler.pictures import folding, mermaid
+    from pgweave.compiler.pictures.palette import SIGNS
 
     yield f"### {_cell(one.name)}" + (f" ({one.what})" if compared else "")
     yield ""

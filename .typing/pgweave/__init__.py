@@ -1,1 +1,0 @@
-../../src/pgweave/__init__.py

@@ -1,1 +1,0 @@
-../../src/pgweave/__main__.py

@@ -1,1 +1,0 @@
-../../src/pgweave/build.py

@@ -1,1 +1,0 @@
-../../src/pgweave/buildcode.py

@@ -1,1 +1,0 @@
-../../src/pgweave/dbcheck.py

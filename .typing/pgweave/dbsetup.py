@@ -1,1 +1,0 @@
-../../src/pgweave/dbsetup.py

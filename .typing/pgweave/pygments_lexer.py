@@ -1,1 +1,0 @@
-../../src/pgweave/pygments_lexer.py

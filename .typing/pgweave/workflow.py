@@ -1,1 +1,0 @@
-../../src/pgweave/workflow.py

@@ -1,0 +1,173 @@
+"""Checks of placeholders by the place they stand in: quotes, parameters, tags, URLs and bodies."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pgweave.compiler.facts import reads
+from pgweave.compiler.facts.reads import Slot
+from pgweave.grammar import nodes
+from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.reading.lexer import PARAM, lex
+from pgweave.grammar.template import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgweave.compiler.facts.definition_facts import Facts
+    from pgweave.compiler.facts.flow import Read
+    from pgweave.compiler.facts.reads import Reference
+    from pgweave.compiler.subject import Subject
+    from pgweave.grammar.diagnostics import Diagnostic
+
+_QUOTES = {
+    Context.STRING: ("'Hi 'Ann''", "`'Hi ' || {}`"),
+    Context.ESCAPE_STRING: ("'Hi 'Ann''", "`'Hi ' || {}`"),
+    Context.UNICODE_STRING: ("'Hi 'Ann''", "`'Hi ' || {}`"),
+    Context.IDENTIFIER: ("\"'Ann'\"", "`format('%I', {})` in a DO block"),
+    Context.DOLLAR: ("$$ 'Ann' $$", "`'Hi ' || {}`"),
+}
+
+
+def placeholder_in_literal(subject: Subject) -> Iterator[Diagnostic]:
+    """PW205. On pg_durable a value is written with its quotes, wherever it stands; here it is written as text inside.
+
+    Only names that some step binds: any other dollar in quotes means itself, there as here. Not numbers and booleans,
+    which are written bare.
+    """
+    if not subject.portable:
+        return
+    for read in subject.facts.flow.reads:
+        reference = read.reference
+        if reference.slot is not Slot.SQL or reference.placeholder is None or read.undefined:
+            continue
+        quotes = _QUOTES.get(reference.placeholder.context)
+        if quotes is not None and not _fits(subject.facts, read, _BARE):
+            written = subject.written(reference.span)
+            yield finding("PW205", reference.span, written=written, example=quotes[0], help=quotes[1].format(written))
+
+
+_PARAMETER = re.compile(r"\$[0-9]")
+_ROUTINE = re.compile(r"\s*(?:create|prepare)\b", re.IGNORECASE)
+
+
+def positional_parameter(subject: Subject) -> Iterator[Diagnostic]:
+    """PW214. `$1` in a step: nobody binds parameters. Inside the body of a routine it is an argument."""
+    for step in subject.facts.of(nodes.Sql):
+        if not isinstance(step.node, nodes.Sql):
+            continue
+        text = step.node.query
+        if not _PARAMETER.search(text.value) or _ROUTINE.match(text.value):
+            continue
+        for token in lex(text.value).tokens:
+            if token.kind == PARAM:
+                written = text.value[token.start : token.end]
+                yield finding("PW214", text.span_of(token.start, token.end), written=written)
+
+
+_OPERAND = re.compile(r"[&|]?\s*(?:'|\$[A-Za-z_]|array\s*\[)", re.IGNORECASE)
+
+
+def name_hits_syntax(subject: Subject) -> Iterator[Diagnostic]:
+    """PW215. The `?` of `$x?'key'` is read as part of the name; on pg_durable a quote tag that is a name is replaced."""
+    for read in subject.facts.flow.reads:
+        placeholder = read.reference.placeholder
+        if placeholder is None or placeholder.context is not Context.CODE or not placeholder.nullable:
+            continue
+        if _OPERAND.match(read.reference.after()):
+            span = read.reference.span
+            written = subject.written(span)
+            yield finding(
+                "PW215",
+                span,
+                title="The `?` is read as part of the name",
+                label=f"read as `{written}`: NULL when there is no value",
+                help=f"Put a space before the operator `?`: `{written.removesuffix('?')} ?`, or use jsonb_exists(..).",
+            )
+    if subject.portable:
+        yield from _tags(subject)
+
+
+def _tags(subject: Subject) -> Iterator[Diagnostic]:
+    names = subject.facts.bindings
+    pattern = re.compile(r"\$(" + "|".join(map(re.escape, names)) + r")\$") if names else None
+    for step in subject.facts.of(nodes.Sql) if pattern else ():
+        if isinstance(step.node, nodes.Sql) and pattern is not None:
+            text = step.node.query
+            for found in pattern.finditer(text.value):
+                yield finding(
+                    "PW215",
+                    text.span_of(found.start(), found.end()),
+                    title=f"On pg_durable the tag {found.group()} is taken for the result `{found[1]}`",
+                    label=f"`${found[1]}` is replaced by its value",
+                    help="Choose another tag, such as $q1$.",
+                )
+
+
+def json_splice(subject: Subject) -> Iterator[Diagnostic]:
+    """PW407. On pg_durable values are put into a body or URL as they are; here they are escaped for their place."""
+    if not subject.portable:
+        return
+    for read in subject.facts.flow.reads:
+        if not read.undefined and _spliced(read.reference) and not _fits(subject.facts, read, _HARMLESS):
+            yield _splice(subject, read.reference)
+    declared = subject.declared
+    for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
+        for reference in reads.variables(step.node):
+            if reference.name in declared and reference.slot is Slot.BODY and _looks_like_json(reference):
+                yield _splice(subject, reference)
+
+
+_BARE = frozenset({"bool", "int2", "int4", "int8", "integer", "bigint", "float4", "float8"})
+_HARMLESS = _BARE | {"numeric", "date", "uuid"}
+
+
+def _fits(facts: Facts, read: Read, types: frozenset[str]) -> bool:
+    """Whether a value is certainly of one of these types, or has been encoded by a function."""
+    placeholder = read.reference.placeholder
+    results = facts.bound(read)
+    if placeholder is None or placeholder.star or not results:
+        return False
+    for result in results:
+        columns = result.columns or ()
+        chosen = (
+            columns[:1] if placeholder.column is None else [one for one in columns if one.name == placeholder.column]
+        )
+        if not chosen or not (chosen[0].type in types or chosen[0].encoded):
+            return False
+    return True
+
+
+def _spliced(reference: Reference) -> bool:
+    if reference.text is None or reference.placeholder is None:
+        return False
+    whole = len(reference.placeholder.span) == len(reference.text.value.strip())
+    if reference.slot is Slot.URL:
+        return not whole
+    return reference.slot is Slot.BODY and not whole and _looks_like_json(reference)
+
+
+def _looks_like_json(reference: Reference) -> bool:
+    return reference.text is not None and reference.text.value.lstrip()[:1] in ("{", "[")
+
+
+def _splice(subject: Subject, reference: Reference) -> Diagnostic:
+    written = subject.written(reference.span)
+    if reference.slot is Slot.URL:
+        title, advice = "a URL", "Encode it in the step that gives it, by a function such as url_encode(..)."
+        label = "a space, `&` or `?` in the value changes the URL"
+    else:
+        title, advice = "JSON", "Build the body in a step before: 'SELECT jsonb_build_object(..)', and send `$that`."
+        label = (
+            "never replaced inside braces"
+            if reference.name_span != reference.span and written[:1] == "{"
+            else ("a quote in the value breaks the JSON")
+        )
+    return finding(
+        "PW407",
+        reference.span,
+        title=f"On pg_durable `{written}` is put into {title} as it is",
+        label=label,
+        help=advice,
+    )

@@ -1,0 +1,604 @@
+"""What the tree of a statement says: its columns, how many rows it gives, which functions and tables it names.
+
+Trees are protobuf messages of libpg_query, whose names are those of PostgreSQL's parser (`parsenodes.h`); what a
+column is called follows FigureColname of its parse_target.c. Where the answer needs a catalogue (the columns of a
+table, whether a function is an aggregate) it is "not known", never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pgweave.compiler.facts.sqltext import Statement
+
+Message: TypeAlias = Any  # protobuf; there are no types of it
+
+
+class Rows(Enum):
+    """How many rows a statement gives, by what its text shows."""
+
+    NONE = "none"  # it returns nothing: INSERT without RETURNING
+    ONE = "one"
+    AT_MOST_ONE = "at most one"
+    MANY = "many"  # nothing in it keeps it to one row
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a result. type: as PostgreSQL calls it, where the text tells.
+
+    unnamed: its name is made up by PostgreSQL. empty_because: why it can be NULL, where the text shows that.
+    encoded: made by a function whose name says so. location: in the masked text, in bytes.
+    """
+
+    name: str
+    type: str | None = None
+    unnamed: bool = False
+    empty_because: str | None = None
+    encoded: bool = False
+    location: int = -1
+
+
+Columns: TypeAlias = "tuple[Column, ...] | None"
+Sources: TypeAlias = "Mapping[str, Columns]"
+
+AGGREGATES = frozenset(
+    {
+        "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "count", "every", "json_agg",
+        "json_object_agg", "jsonb_agg", "jsonb_object_agg", "max", "min", "range_agg", "string_agg", "sum", "stddev",
+        "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance", "xmlagg", "mode", "percentile_cont",
+        "percentile_disc", "corr", "regr_slope", "any_value",
+    }
+)  # fmt: skip
+# Of built-in functions only these give several rows, or are used so.
+SET_RETURNING = frozenset(
+    {
+        "generate_series", "generate_subscripts", "unnest", "json_array_elements", "jsonb_array_elements", "json_each",
+        "json_array_elements_text", "jsonb_array_elements_text", "jsonb_each", "json_each_text", "jsonb_each_text",
+        "json_object_keys", "jsonb_object_keys", "regexp_split_to_table", "string_to_table", "json_populate_recordset",
+        "jsonb_populate_recordset", "json_to_recordset", "jsonb_to_recordset", "jsonb_path_query",
+    }
+)  # fmt: skip
+# Functions that certainly are neither, so that a SELECT of them from a table gives a row for each of the table's.
+_SCALAR = frozenset(
+    {
+        "abs", "age", "btrim", "ceil", "ceiling", "char_length", "clock_timestamp", "concat", "concat_ws", "date_part",
+        "date_trunc", "extract", "floor", "format", "gen_random_uuid", "initcap", "json_build_array", "left", "length",
+        "json_build_object", "jsonb_build_array", "jsonb_build_object", "lower", "lpad", "ltrim", "make_interval", "md5",
+        "mod", "now", "random", "regexp_replace", "replace", "right", "round", "row_to_json", "rpad", "rtrim", "sqrt",
+        "split_part", "strpos", "substr", "substring", "to_char", "to_date", "to_json", "to_jsonb", "to_number",
+        "to_timestamp", "translate", "trim", "trunc", "upper",
+    }
+)  # fmt: skip
+_TYPES = {
+    **dict.fromkeys(("count", "row_number", "rank", "dense_rank"), "int8"),
+    **dict.fromkeys(("bool_and", "bool_or", "every", "pg_try_advisory_xact_lock", "starts_with"), "bool"),
+    **dict.fromkeys(
+        ("concat", "concat_ws", "format", "initcap", "left", "lower", "lpad", "md5", "right", "rpad", "string_agg",
+         "regexp_replace", "split_part", "to_char", "upper"), "text"
+    ),
+    **dict.fromkeys(("json_agg", "json_build_array", "json_build_object", "row_to_json", "to_json"), "json"),
+    **dict.fromkeys(("jsonb_agg", "jsonb_build_array", "jsonb_build_object", "jsonb_set", "to_jsonb"), "jsonb"),
+    **dict.fromkeys(("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"), "timestamptz"),
+    "gen_random_uuid": "uuid",
+}  # fmt: skip
+_COMPARISONS = frozenset(
+    {"=", "<>", "!=", "<", ">", "<=", ">=", "~", "~*", "!~", "!~*", "@>", "<@", "&&", "?", "?|", "?&"}
+)
+
+
+def walk(message: Message) -> Iterator[tuple[str, Message]]:
+    """Every message below and including `message`, with the name of its type: `FuncCall`, `RangeVar`."""
+    stack = [message]
+    while stack:
+        current = stack.pop()
+        name = current.DESCRIPTOR.name
+        if name != "Node":
+            yield name, current
+        children: list[Message] = []
+        for field, value in current.ListFields():
+            if field.message_type is None:
+                continue
+            children.extend(value if hasattr(value, "add") else (value,))
+        stack.extend(reversed(children))
+
+
+def called(call: Message) -> str:
+    """Name of a function that is called, without pg_catalog: `now`, `df.start`."""
+    parts = [part.string.sval for part in call.funcname]
+    return ".".join(parts[1:] if parts[0] == "pg_catalog" else parts)
+
+
+def string(node: Message) -> str | None:
+    """The value of a string literal; None when the node is none. Casts to text are looked through."""
+    kind = node.WhichOneof("node")
+    if kind == "type_cast":
+        return string(node.type_cast.arg)
+    if kind == "a_const" and node.a_const.WhichOneof("val") == "sval":
+        return str(node.a_const.sval.sval)
+    return None
+
+
+def constant(value: Message) -> tuple[str, str]:
+    """Kind and text of a constant, to be compared with another."""
+    kind = value.WhichOneof("val") or ""
+    return kind, str(getattr(value, kind)) if kind else ""
+
+
+def operator(expression: Message) -> str:
+    """The symbol of an A_Expr."""
+    return str(expression.name[-1].string.sval) if expression.name else ""
+
+
+def enumerated(message: Message, field: str) -> str:
+    """The word that a field's number stands for: AEXPR_OP."""
+    numbers = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    return str(numbers[getattr(message, field)].name)
+
+
+def relations(message: Message) -> frozenset[str]:
+    """Names of the tables that a statement names anywhere, without their schema."""
+    return frozenset(found.relname for name, found in walk(message) if name == "RangeVar")
+
+
+# Columns
+
+
+def columns(statement: Statement, sources: Sources) -> Columns:
+    """Columns of the result, in order; None when not all are known."""
+    body = statement.body
+    match statement.kind:
+        case "select_stmt":
+            return _of_select(statement, body, sources, {})
+        case "insert_stmt" | "update_stmt" | "delete_stmt":
+            targets = body.returning_clause.exprs if hasattr(body, "returning_clause") else body.returning_list
+            return _of_targets(statement, targets, lambda _: None, sources) if targets else ()
+        case _:
+            return None
+
+
+def _of_select(statement: Statement, select: Message, sources: Sources, outer: Mapping[str, Columns]) -> Columns:
+    known = {**outer, **_with(statement, select, sources, outer)}
+    if select.HasField("larg"):
+        return _of_select(statement, select.larg, sources, known)
+    if select.values_lists:
+        first = select.values_lists[0].list.items
+        return tuple(
+            Column(f"column{number}", _type(item), location=location(item)) for number, item in enumerate(first, 1)
+        )
+
+    def star(qualifier: str | None) -> Columns:
+        return _of_sources(statement, select.from_clause, qualifier, sources, known)
+
+    found = _of_targets(statement, select.target_list, star, sources)
+    return (
+        None
+        if found is None
+        else tuple(_with_reason(column, select, target) for column, target in _paired(found, select))
+    )
+
+
+def _paired(found: tuple[Column, ...], select: Message) -> list[tuple[Column, Message | None]]:
+    """Each column with its item of the select list; without one where stars make more columns than there are items."""
+    items = select.target_list
+    return [(column, items[at] if len(items) == len(found) else None) for at, column in enumerate(found)]
+
+
+def _with_reason(column: Column, select: Message, target: Message | None) -> Column:
+    because = None if target is None else _empty_because(target.res_target.val, select)
+    return column if because is None else replace(column, empty_because=because)
+
+
+def _empty_because(value: Message, select: Message) -> str | None:
+    kind = value.WhichOneof("node")
+    if kind == "type_cast":
+        return _empty_because(value.type_cast.arg, select)
+    if kind == "a_const" and value.a_const.isnull:
+        return "it is NULL by its own words, as here"
+    if kind == "a_expr" and _kind(value.a_expr) == "AEXPR_NULLIF":
+        return "NULLIF(..) is NULL"
+    if kind == "func_call" and select.HasField("where_clause") and not select.group_clause:
+        name = called(value.func_call)
+        if name in AGGREGATES - {"count"} and not value.func_call.HasField("over"):
+            return f"no row matches: {name}(..) of nothing is NULL"
+    return None
+
+
+def _with(statement: Statement, select: Message, sources: Sources, outer: Mapping[str, Columns]) -> dict[str, Columns]:
+    """Columns of the names that WITH gives, as far as they are known."""
+    found: dict[str, Columns] = {}
+    for item in select.with_clause.ctes:
+        table = item.common_table_expr
+        inner = table.ctequery
+        below: Columns = None
+        if inner.WhichOneof("node") == "select_stmt" and not select.with_clause.recursive:
+            below = _of_select(statement, inner.select_stmt, sources, {**outer, **found})
+        found[table.ctename] = _renamed(below, [name.string.sval for name in table.aliascolnames])
+    return found
+
+
+def _renamed(found: Columns, names: Sequence[str]) -> Columns:
+    if found is None:
+        return None
+    return tuple(replace(column, name=names[at]) if at < len(names) else column for at, column in enumerate(found))
+
+
+def _of_targets(statement: Statement, targets: Sequence[Message], star: Any, sources: Sources) -> Columns:  # noqa: ANN401
+    """star: gives the columns of `*` (None) or `name.*`."""
+    found: list[Column] = []
+    for item in targets:
+        target = item.res_target
+        value = target.val
+        if value.WhichOneof("node") == "column_ref" and value.column_ref.fields[-1].WhichOneof("node") == "a_star":
+            fields = value.column_ref.fields
+            below = star(fields[-2].string.sval if len(fields) > 1 else None)
+            if below is None:
+                return None
+            found += below
+            continue
+        if value.WhichOneof("node") == "a_indirection" and any(
+            part.WhichOneof("node") == "a_star" for part in value.a_indirection.indirection
+        ):
+            return None
+        try:
+            name = target.name or _figure(value)[0]
+        except KeyError:
+            return None
+        encoded = value.WhichOneof("node") == "func_call" and "encode" in called(value.func_call).lower()
+        place = location(value)
+        found.append(Column(name or "?column?", _type(value), unnamed=not name, encoded=encoded, location=place))
+    return tuple(found)
+
+
+def _of_sources(
+    statement: Statement,
+    items: Sequence[Message],
+    qualifier: str | None,
+    sources: Sources,
+    known: Mapping[str, Columns],
+) -> Columns:
+    """Columns of a FROM list; of one of its members when there is a qualifier."""
+    found: list[Column] = []
+    for item in items:
+        name, below = _of_source(statement, item, sources, known)
+        if qualifier is not None and name != qualifier:
+            if name is None:
+                return None
+            continue
+        if below is None:
+            return None
+        found += below
+        if qualifier is not None:
+            return tuple(found)
+    return tuple(found) if qualifier is None else None
+
+
+def _of_source(
+    statement: Statement, item: Message, sources: Sources, known: Mapping[str, Columns]
+) -> tuple[str | None, Columns]:
+    """Name and columns of one member of FROM."""
+    match item.WhichOneof("node"):
+        case "range_var":
+            table = item.range_var
+            placeholder = statement.placeholder_at(table.location)
+            if placeholder is not None and placeholder.star:
+                return placeholder.name, sources.get(statement.text[placeholder.span.start : placeholder.span.end])
+            alias = [name.string.sval for name in table.alias.colnames]
+            return table.alias.aliasname or table.relname, _renamed(known.get(table.relname), alias)
+        case "range_subselect":
+            inner = item.range_subselect
+            alias = [name.string.sval for name in inner.alias.colnames]
+            below = _of_select(statement, inner.subquery.select_stmt, sources, known)
+            return inner.alias.aliasname or None, _renamed(below, alias)
+        case _:
+            return None, None
+
+
+def location(node: Message) -> int:
+    """Where an expression begins; -1 when the tree does not say."""
+    kind = node.WhichOneof("node")
+    if kind == "type_cast":
+        return location(node.type_cast.arg)
+    if kind == "a_expr" and node.a_expr.HasField("lexpr"):
+        return location(node.a_expr.lexpr)
+    if kind == "a_indirection":
+        return location(node.a_indirection.arg)
+    return int(getattr(getattr(node, kind), "location", -1)) if kind else -1
+
+
+def _figure(node: Message) -> tuple[str | None, int]:
+    """What PostgreSQL calls a column without AS (None: `?column?`), and how good that name is.
+
+    2: a name, 1: of a type or keyword, as FigureColnameInternal counts. KeyError for what is not known here.
+    """
+    kind = node.WhichOneof("node")
+    match kind:
+        case "column_ref":
+            names = [part.string.sval for part in node.column_ref.fields if part.WhichOneof("node") == "string"]
+            return (names[-1], 2) if names else (None, 0)
+        case "a_indirection":
+            parts = node.a_indirection.indirection
+            names = [part.string.sval for part in parts if part.WhichOneof("node") == "string"]
+            return (names[-1], 2) if names else _figure(node.a_indirection.arg)
+        case "func_call":
+            return node.func_call.funcname[-1].string.sval, 2
+        case "type_cast":
+            name, strength = _figure(node.type_cast.arg)
+            if strength <= 1 and node.type_cast.type_name.names:
+                return node.type_cast.type_name.names[-1].string.sval, 1
+            return name, strength
+        case "collate_clause":
+            return _figure(node.collate_clause.arg)
+        case "case_expr":
+            name, strength = _figure(node.case_expr.defresult) if node.case_expr.HasField("defresult") else (None, 0)
+            return (name, strength) if strength > 1 else ("case", 1)
+        case "sub_link":
+            return _figure_sublink(node.sub_link)
+        case "a_expr":
+            return ("nullif", 2) if _kind(node.a_expr) == "AEXPR_NULLIF" else (None, 0)
+        case "min_max_expr":
+            return enumerated(node.min_max_expr, "op").removeprefix("IS_").lower(), 2
+        case "sqlvalue_function":
+            word = enumerated(node.sqlvalue_function, "op").removeprefix("SVFOP_").lower()
+            return word.removesuffix("_n"), 2
+        case _:
+            return _FIXED[kind or ""], 2 if _FIXED[kind or ""] else 0
+
+
+_FIXED: dict[str, str | None] = {
+    "a_array_expr": "array", "row_expr": "row", "coalesce_expr": "coalesce", "grouping_func": "grouping",
+    "xml_serialize": "xmlserialize", "a_const": None, "param_ref": None, "bool_expr": None, "null_test": None,
+    "boolean_test": None,
+}  # fmt: skip
+"""What else has a name; anything that is not listed here has one that is not known."""
+
+
+def _figure_sublink(link: Message) -> tuple[str | None, int]:
+    match enumerated(link, "sub_link_type"):
+        case "EXISTS_SUBLINK":
+            return "exists", 2
+        case "ARRAY_SUBLINK":
+            return "array", 2
+        case "EXPR_SUBLINK":
+            select = link.subselect.select_stmt
+            while select.HasField("larg"):
+                select = select.larg
+            if not select.target_list:
+                return None, 0
+            target = select.target_list[0].res_target
+            return (target.name, 2) if target.name else _figure(target.val)
+        case _:
+            return None, 0
+
+
+def _type(node: Message) -> str | None:
+    """Type of an expression, where its text alone tells."""
+    match node.WhichOneof("node"):
+        case "type_cast":
+            name = node.type_cast.type_name
+            return None if name.array_bounds or not name.names else str(name.names[-1].string.sval)
+        case "a_const":
+            kinds = {"ival": "int4", "fval": "numeric", "boolval": "bool", "sval": "text"}
+            return None if node.a_const.isnull else kinds.get(node.a_const.WhichOneof("val") or "ival")
+        case "bool_expr" | "null_test" | "boolean_test":
+            return "bool"
+        case "sub_link":
+            return "bool" if _figure_sublink(node.sub_link)[0] == "exists" else None
+        case "func_call":
+            return _TYPES.get(called(node.func_call))
+        case "coalesce_expr":
+            return next((found for found in map(_type, node.coalesce_expr.args) if found), None)
+        case "case_expr":
+            results = [when.case_when.result for when in node.case_expr.args]
+            return next((found for found in map(_type, results) if found), None)
+        case "a_expr":
+            return _type_of_operator(node.a_expr)
+        case _:
+            return None
+
+
+def _type_of_operator(expression: Message) -> str | None:
+    kind = _kind(expression)
+    if kind not in {"AEXPR_OP", "AEXPR_NULLIF"}:
+        return "bool"
+    symbol = operator(expression)
+    if kind == "AEXPR_OP" and symbol in _COMPARISONS:
+        return "bool"
+    if symbol in {"->>", "#>>"}:
+        return "text"
+    if symbol in {"->", "#>"}:
+        return "json"
+    if symbol == "||" and "text" in {_type(expression.lexpr), _type(expression.rexpr)}:
+        return "text"
+    return None
+
+
+# How many rows
+
+
+def rows(statement: Statement) -> Rows:
+    """How many rows a statement gives."""
+    body = statement.body
+    match statement.kind:
+        case "select_stmt":
+            return _rows_of_select(statement, body)
+        case "insert_stmt":
+            return _rows_of_insert(statement, body)
+        case "update_stmt" | "delete_stmt":
+            if not _returning(body):
+                return Rows.NONE
+            return _rows_where(body)
+        case "":
+            return Rows.UNKNOWN
+        case "variable_show_stmt":
+            return Rows.ONE
+        case kind if kind in {"explain_stmt", "execute_stmt", "fetch_stmt", "call_stmt", "merge_stmt"}:
+            return Rows.UNKNOWN
+        case _:
+            return Rows.NONE
+
+
+def _returning(body: Message) -> Sequence[Message]:
+    found = body.returning_clause.exprs if hasattr(body, "returning_clause") else body.returning_list
+    return list(found)
+
+
+def _rows_of_insert(statement: Statement, insert: Message) -> Rows:
+    if not _returning(insert):
+        return Rows.NONE
+    source = insert.select_stmt.select_stmt if insert.HasField("select_stmt") else None
+    given = Rows.ONE if source is None else _rows_of_select(statement, source)
+    return Rows.AT_MOST_ONE if given is Rows.ONE and insert.HasField("on_conflict_clause") else given
+
+
+def _rows_where(body: Message) -> Rows:
+    if not body.HasField("where_clause"):
+        return Rows.MANY
+    if any(name == "SubLink" for name, _ in walk(body.where_clause)):
+        return Rows.UNKNOWN
+    return Rows.UNKNOWN if _pinned(body.where_clause) else Rows.MANY
+
+
+def _rows_of_select(statement: Statement, select: Message) -> Rows:
+    most = _rows_unlimited(statement, select)
+    limit = select.limit_count
+    if limit.WhichOneof("node") == "a_const" and limit.a_const.ival.ival == 1 and not limit.a_const.isnull:
+        return most if most is Rows.ONE else Rows.AT_MOST_ONE
+    if select.HasField("limit_count") and limit.WhichOneof("node") != "a_const":
+        return most if most is Rows.ONE else Rows.UNKNOWN
+    return most
+
+
+def _rows_unlimited(statement: Statement, select: Message) -> Rows:
+    if select.HasField("into_clause"):
+        return Rows.NONE
+    if select.HasField("larg"):
+        return Rows.MANY
+    if select.values_lists:
+        return Rows.ONE if len(select.values_lists) == 1 else Rows.MANY
+    functions = [found for target in select.target_list for found in _functions(target)]
+    if any(name in SET_RETURNING for name in functions):
+        return Rows.MANY
+    if select.group_clause:
+        return Rows.UNKNOWN if _pinned(select.where_clause) else Rows.MANY
+    if any(name in AGGREGATES for name in functions):
+        return Rows.AT_MOST_ONE if select.HasField("having_clause") else Rows.ONE
+    if any(name not in _SCALAR for name in functions):
+        return Rows.UNKNOWN
+    if not select.from_clause:
+        return Rows.AT_MOST_ONE if select.HasField("where_clause") else Rows.ONE
+    sources = [_rows_of_source(statement, item) for item in select.from_clause]
+    if any(found is Rows.UNKNOWN for found in sources) or _pinned(select.where_clause):
+        return Rows.UNKNOWN
+    return Rows.MANY if any(found is Rows.MANY for found in sources) else Rows.AT_MOST_ONE
+
+
+def _functions(target: Message) -> list[str]:
+    """Functions called in an item of the select list, sub-selects and window functions aside."""
+    if target.res_target.val.WhichOneof("node") in {"column_ref", "a_const", "param_ref"}:
+        return []
+    found: list[str] = []
+    stack = [target]
+    while stack:
+        current = stack.pop()
+        name = current.DESCRIPTOR.name
+        if name == "SubLink":
+            continue
+        if name == "FuncCall":
+            if current.HasField("over"):
+                continue
+            found.append(called(current))
+        for field, value in current.ListFields():
+            if field.message_type is not None:
+                stack.extend(value if hasattr(value, "add") else (value,))
+    return found
+
+
+def _rows_of_source(statement: Statement, item: Message) -> Rows:
+    match item.WhichOneof("node"):
+        case "range_var":
+            placeholder = statement.placeholder_at(item.range_var.location)
+            if placeholder is not None:
+                return Rows.UNKNOWN
+            ctes = [table.common_table_expr.ctename for table in _all_ctes(statement)]
+            return Rows.UNKNOWN if item.range_var.relname in ctes else Rows.MANY
+        case "range_subselect":
+            return _rows_of_select(statement, item.range_subselect.subquery.select_stmt)
+        case "join_expr":
+            sides = [_rows_of_source(statement, side) for side in (item.join_expr.larg, item.join_expr.rarg)]
+            if Rows.UNKNOWN in sides or _pinned(item.join_expr.quals):
+                return Rows.UNKNOWN
+            return Rows.MANY if Rows.MANY in sides else Rows.AT_MOST_ONE
+        case "range_function":
+            names = [called(found) for name, found in walk(item) if name == "FuncCall"]
+            return Rows.MANY if set(names) & SET_RETURNING else Rows.UNKNOWN
+        case _:
+            return Rows.UNKNOWN
+
+
+def _all_ctes(statement: Statement) -> list[Message]:
+    if "with" not in statement.text.lower():
+        return []
+    return [table for name, clause in walk(statement.tree) if name == "WithClause" for table in clause.ctes]
+
+
+def _pinned(condition: Message) -> bool:
+    """Whether a condition compares a column for equality with something that is no column: it may be a key."""
+    match condition.WhichOneof("node"):
+        case "bool_expr":
+            return any(_pinned(item) for item in condition.bool_expr.args)
+        case "a_expr":
+            expression = condition.a_expr
+            if operator(expression) != "=" or _kind(expression) != "AEXPR_OP":
+                return False
+            if _has_column(expression.lexpr) is _has_column(expression.rexpr):
+                return False
+            return not (
+                _is_status(expression.lexpr, expression.rexpr) or _is_status(expression.rexpr, expression.lexpr)
+            )
+        case "column_ref" | "type_cast" | "func_call" | "sub_link":
+            return True  # a boolean of unknown meaning; it may keep one row
+        case "current_of_expr":
+            return True
+        case _:
+            return False
+
+
+def _is_status(column: Message, value: Message) -> bool:
+    """Whether a column that says how far a row has come, or a boolean, is compared: many rows are equal in that."""
+    if column.WhichOneof("node") != "column_ref" or column.column_ref.fields[-1].WhichOneof("node") != "string":
+        return False
+    if value.WhichOneof("node") == "a_const" and value.a_const.WhichOneof("val") == "boolval":
+        return True
+    state = string(value)
+    name = column.column_ref.fields[-1].string.sval
+    return state is not None and (name == "status" or (name == "state" and not re.fullmatch("[A-Z]{2}", state)))
+
+
+def _has_column(node: Message) -> bool:
+    match node.WhichOneof("node"):
+        case "column_ref":
+            return True
+        case "param_ref" | "a_const" | "sub_link":  # a sub-select gives a value, whatever columns it has inside
+            return False
+        case _:
+            return any(name == "ColumnRef" for name, _ in walk(node))
+
+
+def _kind(expression: Message) -> str:
+    return enumerated(expression, "kind")
+
+
+def skips_locked(statement: Statement) -> bool:
+    """Whether it takes only what nobody else has locked, as readers of a queue do: it is often empty-handed."""
+    return any(
+        name == "LockingClause" and enumerated(found, "wait_policy") == "LockWaitSkip"
+        for name, found in walk(statement.tree)
+    )

@@ -1,0 +1,187 @@
+"""What can be put into a program by pointing: every kind of the language, as it is at first.
+
+A new step does something harmless and passes the checks where that is possible; people change it afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pgweave.designer.protocol import Entry
+from pgweave.grammar import nodes
+from pgweave.grammar.editing.edits import EditError
+from pgweave.grammar.nodes import Option, Text
+from pgweave.grammar.span import Span
+
+if TYPE_CHECKING:
+    from pgweave.grammar.nodes import Node
+
+NOWHERE = Span(0, 0)  # a step that stands in no text yet
+
+
+def text(value: str) -> Text:
+    """A text of a step that stands nowhere yet."""
+    return Text(value, NOWHERE)
+
+
+def sql(query: str = "SELECT 1") -> nodes.Sql:
+    """A step of SQL."""
+    return nodes.Sql(query=text(query), span=NOWHERE)
+
+
+def sleep(seconds: int = 60) -> nodes.Sleep:
+    """A pause."""
+    return nodes.Sleep(seconds=seconds, span=NOWHERE)
+
+
+def signal(name: str = "approved") -> nodes.Signal:
+    """A wait for a signal."""
+    return nodes.Signal(signal_name=text(name), span=NOWHERE)
+
+
+# Members in the order of jsonb, as reading the text again gives them.
+_PART = '[{"name": "file", "data_b64": "aGVsbG8=", "filename": "hello.txt", "content_type": "text/plain"}]'
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """One thing on the palette, with the step that it makes."""
+
+    title: str
+    group: Literal["steps", "waits", "flow", "children"]
+    says: str
+    keywords: str
+    step: Node
+
+
+_OFFERS: dict[str, _Offer] = {
+    "sql": _Offer("SQL", "steps", "Run one SQL statement.", "query select insert update statement", sql()),
+    "http": _Offer(
+        "HTTP request",
+        "steps",
+        "Call a URL; the result has status, ok, body and headers.",
+        "url web api call get post hook",
+        nodes.Http(url=text("https://example.com/"), method="GET", span=NOWHERE),
+    ),
+    "http_multipart": _Offer(
+        "HTTP upload",
+        "steps",
+        "Send files to a URL.",
+        "url web multipart form file send",
+        nodes.HttpMultipart(url=text("https://example.com/upload"), parts=text(_PART), span=NOWHERE),
+    ),
+    "sleep": _Offer("Sleep", "waits", "Pause for a fixed time.", "wait pause delay timer seconds", sleep()),
+    "schedule": _Offer(
+        "Wait for a schedule",
+        "waits",
+        "Pause until the next time that a cron expression names.",
+        "cron time clock every day night calendar",
+        nodes.WaitSchedule(cron=text("0 6 * * *"), span=NOWHERE),
+    ),
+    "signal": _Offer(
+        "Wait for a signal",
+        "waits",
+        "Pause until somebody sends a signal, or time is up.",
+        "event approval message human external callback",
+        signal(),
+    ),
+    "await_instance": _Offer(
+        "Wait for an instance",
+        "waits",
+        "Pause until another instance has ended.",
+        "child workflow join result await",
+        nodes.AwaitInstance(instance_id=text("$child.instance_id"), timeout_seconds=300, span=NOWHERE),
+    ),
+    "sequence": _Offer(
+        "Sequence",
+        "flow",
+        "Steps one after the other.",
+        "then steps chain order",
+        nodes.Then(first=sql(), second=sql("SELECT 2"), span=NOWHERE),
+    ),
+    "if": _Offer(
+        "If",
+        "flow",
+        "Run one of two branches, by the result of a question.",
+        "condition decision branch else choose",
+        nodes.If(
+            condition=sql("SELECT true"), then_branch=sql("SELECT 'yes'"), else_branch=sql("SELECT 'no'"), span=NOWHERE
+        ),
+    ),
+    "if_rows": _Offer(
+        "If there are rows",
+        "flow",
+        "Run one of two branches: does a named result have rows?",
+        "condition decision branch empty exists",
+        nodes.IfRows(
+            result_name=text("rows"), then_branch=sql("SELECT 'some'"), else_branch=sql("SELECT 'none'"), span=NOWHERE
+        ),
+    ),
+    "loop": _Offer(
+        "Loop",
+        "flow",
+        "Repeat for ever, or until a break.",
+        "repeat again endless forever cycle",
+        nodes.Loop(body=nodes.Then(first=sql(), second=sleep(), span=NOWHERE), span=NOWHERE),
+    ),
+    "while": _Offer(
+        "While loop",
+        "flow",
+        "Repeat as long as a question, asked after each turn, is answered with yes.",
+        "repeat again until condition cycle",
+        nodes.Loop(body=sql(), condition=sql("SELECT false"), span=NOWHERE),
+    ),
+    "break": _Offer(
+        "Break",
+        "flow",
+        "Leave the nearest loop.",
+        "exit end stop leave loop",
+        nodes.Break(span=NOWHERE),
+    ),
+    "parallel": _Offer(
+        "In parallel",
+        "flow",
+        "Run branches side by side and wait for all of them.",
+        "join fork all concurrent and",
+        nodes.Join(branches=(sql(), sql("SELECT 2")), span=NOWHERE),
+    ),
+    "race": _Offer(
+        "Race",
+        "flow",
+        "Run branches side by side; the first to finish wins.",
+        "first any concurrent or either",
+        nodes.Race(left=signal(), right=sleep(), span=NOWHERE),
+    ),
+    "timeout": _Offer(
+        "With a time limit",
+        "flow",
+        "A step, and a clock beside it: the first to finish wins.",
+        "deadline limit at most race sleep",
+        nodes.Race(left=sql(), right=sleep(), span=NOWHERE),
+    ),
+    "child": _Offer(
+        "Child workflow",
+        "children",
+        "Start a workflow of its own, and wait for its end.",
+        "call sub orchestration instance",
+        nodes.CallChild(
+            child=sql(),
+            label=text("child"),
+            options=(Option("timeout_seconds", 300, NOWHERE, NOWHERE),),
+            span=NOWHERE,
+        ),
+    ),
+}
+PALETTE: list[Entry] = [
+    Entry(id=name, title=offer.title, group=offer.group, says=offer.says, keywords=offer.keywords.split())
+    for name, offer in _OFFERS.items()
+]
+
+
+def new_step(entry: str) -> Node:
+    """The step that an entry of the palette makes. EditError when there is no such entry."""
+    offer = _OFFERS.get(entry)
+    if offer is None:
+        raise EditError(f"The palette has no `{entry}`.")
+    return offer.step

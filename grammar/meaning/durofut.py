@@ -1,0 +1,339 @@
+"""Text that is itself a step: Durofut JSON, the form in which the df functions hand steps to each other.
+
+`ensure` decides what a text in a step's place means: JSON with a `node_type` is that node, anything else is SQL.
+The rules and the wording of the errors are pg_durable's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from pgweave.grammar import nodes
+from pgweave.grammar.kinds import KINDS, MAX_DEPTH
+from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, to_integer
+from pgweave.grammar.meaning.jsonb import BadJson, Json, parse_json, render_jsonb, render_number
+from pgweave.grammar.nodes import Binding, Node, Text
+from pgweave.grammar.span import Span
+
+NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # of a result
+VALID_TYPES = ", ".join(KINDS)
+
+
+class BadStep(ValueError):
+    """Text that is no step. code: the rule it breaks; title: the reference's own wording; help: what to do, if known."""
+
+    def __init__(self, title: str, span: Span, code: str = "PW023", help: str = "") -> None:  # noqa: A002 - as in Rule
+        super().__init__(title)
+        self.title = title
+        self.span = span
+        self.code = code
+        self.help = help
+
+
+def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
+    """What `text` means in the place of a step. span: of the step; BadStep if it claims to be JSON of a step and is not.
+
+    strict: df.start and df.call_child say it in other words.
+    """
+    if (found := _answer(text.value)) is not None:
+        what, advice = found
+        raise BadStep(f"'{text.value}' is {what}; it cannot be used as a workflow step", span, "PW020", advice)
+    json = _durofut(text)
+    if json is None:
+        return nodes.Sql(query=text, span=span)
+    if json.get("_partial_if") is not None:
+        raise BadStep("This if is only half built", span, "PW104")
+    kind = json.get("node_type")
+    if kind is None or not isinstance(kind.value, Text):
+        return nodes.Sql(query=text, span=span)
+    try:
+        return _Reader(span).read(json, 0)
+    except BadStep as bad:
+        if strict and bad.title.startswith(_INVALID):
+            bad.title = (
+                f"Malformed Durofut JSON with node_type '{kind.value.value}': {bad.title.removeprefix(_INVALID)}"
+            )
+        raise
+
+
+def half_built(text: Text, span: Span) -> tuple[Node, Node] | None:
+    """Condition and first branch of a half-built if that is written as its JSON; None if it is none. BadStep as ensure."""
+    try:
+        json = parse_json(text)
+    except BadJson:
+        return None
+    mark, parts = json.get("_partial_if"), [json.get("condition"), json.get("then_branch")]
+    if mark is None or not (mark.value is True or (isinstance(mark.value, Text) and mark.value.value == "true")):
+        return None
+    found = []
+    for part in parts:
+        if part is None or part.value is None:
+            return None
+        found.append(_Reader(span).read(part, 0) if part.is_object else ensure(_as_text(part), part.span))
+    return found[0], found[1]
+
+
+def _as_text(json: Json) -> Text:
+    return json.value if isinstance(json.value, Text) else render_jsonb(json)
+
+
+_ANSWERS = frozenset({"OK", "pending", "running", "completed", "failed", "cancelled"})
+_ANSWER = re.compile("Instance [0-9a-f]{8} (?:cancelled:|is already) |Triggered run for ")
+_INSTANCE = re.compile("[0-9a-f]{8}")
+_OBJECT = re.compile('[ \\t\\n\\r]*+{[ \\t\\n\\r]*+(?P<name>")?')
+
+
+def _answer(text: str) -> tuple[str, str] | None:
+    """What a text is that df.start, df.status and their like have given, and what to do; None for a statement."""
+    start = text.lstrip(" \t\n\r")[:60]
+    if text in _ANSWERS or _ANSWER.match(start):
+        return (
+            "the answer of a df function, not a statement",
+            "Call that function before df.start, or in the SQL of a step.",
+        )
+    if _INSTANCE.fullmatch(start):
+        return "the id of an instance, not a statement", f"Wait for that instance with df.await_instance('{start}')."
+    return None
+
+
+def _durofut(text: Text) -> Json | None:
+    """The JSON object that the text is, if it is one. A `{name}` is a variable, but no statement begins with `{"`."""
+    opening = _OBJECT.match(text.value)
+    if opening is None:
+        return None
+    try:
+        json = parse_json(text)
+    except BadJson as bad:
+        if "node_type" in text.value and "nested deeper" in bad.detail:
+            raise BadStep(_TOO_DEEP, text.span, "PW011") from None
+        if opening["name"] is not None:
+            raise BadStep(f"Invalid Durofut JSON: {bad.detail}", text.span_of(bad.start, bad.end)) from None
+        return None
+    return json if json.is_object else None
+
+
+_TOO_DEEP = f"This workflow is nested deeper than {MAX_DEPTH} levels"
+_INVALID = "Invalid Durofut JSON: failed to deserialize workflow step: "
+
+
+_FIELDS = ("left_node", "right_node", "condition_node", "extra_nodes", "query", "result_name", "node_type")
+
+
+def _shape_problem(field: str, value: Json) -> str | None:
+    match field:
+        case "left_node" | "right_node" if value.value is not None and not value.is_object:
+            return "Durofut children must be JSON objects"
+        case "condition_node" if value.value is not None and not value.is_object:
+            return "condition_node must be a Durofut JSON object"
+        case "extra_nodes" if value.items is None:
+            return "extra_nodes must be an array"
+        case "extra_nodes" if not all(item.is_object for item in value.items or ()):
+            return "extra_nodes entries must be Durofut JSON objects"
+        case "query" | "result_name" if value.value is not None and not isinstance(value.value, Text):
+            return f"{field} must be a string"
+        case _:
+            return None
+
+
+class _Reader:
+    """Reads one Durofut object. Nodes whose place in the program cannot be told stand where the whole text stands."""
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+
+    def read(self, json: Json, depth: int) -> Node:
+        """The node of `json`. depth: levels above it; beyond the limit BadStep."""
+        if depth > MAX_DEPTH:
+            raise BadStep(_TOO_DEEP, self.span, "PW011")
+        kind = json.get("node_type")
+        if kind is None:
+            raise BadStep(f"{_INVALID}missing field `node_type`", json.span)
+        if not isinstance(kind.value, Text):
+            raise BadStep(f"{_INVALID}node_type must be a string", kind.span)
+        name = kind.value.value
+        if name not in KINDS:
+            raise BadStep(f"Unknown node_type '{name}'. Valid types: {VALID_TYPES}", kind.span)
+        self._check_shape(json)
+        self._check_fields(json, name)
+        node = self._node(name, json, depth)
+        binding = self._optional(json, "result_name")
+        return node if binding is None else _bound(node, binding)
+
+    def _check_shape(self, json: Json) -> None:
+        """The shape of one node, its children unopened; in the order and the words of df.node_problem."""
+        problems: list[tuple[int, str, Span]] = []
+        seen: set[str] = set()
+        for member in json.members or ():
+            field, value = member.name.value, member.value
+            problem = _shape_problem(field, value)
+            if problem is not None:
+                problems.append((_FIELDS.index(field), problem, value.span))
+            elif field in _FIELDS and field in seen:
+                problems.append((len(_FIELDS), f"duplicate field `{field}`", member.name.span))
+            seen.add(field)
+        if problems:
+            _, problem, span = min(problems, key=lambda found: found[0])
+            raise BadStep(f"{_INVALID}{problem}", span)
+
+    def _check_fields(self, json: Json, kind: str) -> None:
+        for member in json.members or ():
+            field, value = member.name.value, member.value
+            if value.value is None:
+                continue
+            if field == "condition_node" and kind not in ("IF", "LOOP"):
+                raise BadStep(f"condition_node is not valid for {kind} nodes", member.name.span)
+            if field == "extra_nodes" and kind != "JOIN":
+                raise BadStep(f"extra_nodes is not valid for {kind} nodes", member.name.span)
+
+    def _child(self, json: Json, field: str, depth: int) -> Node:
+        child = json.get(field)
+        if child is None or child.value is None:
+            raise BadStep(f"{_INVALID}a {self._kind(json)} node needs `{field}`", json.span)
+        return self.read(child, depth + 1)
+
+    def _kind(self, json: Json) -> str:
+        kind = json.get("node_type")
+        return kind.value.value if kind is not None and isinstance(kind.value, Text) else "?"
+
+    def _has(self, json: Json, field: str) -> bool:
+        found = json.get(field)
+        return found is not None and found.value is not None
+
+    def _optional(self, json: Json, field: str) -> Text | None:
+        found = json.get(field)
+        if found is None or found.value is None:
+            return None
+        if not isinstance(found.value, Text):
+            raise BadStep(f"{_INVALID}{field} must be a string", found.span)
+        return found.value
+
+    def _query(self, json: Json) -> Text:
+        query = self._optional(json, "query")
+        if query is None:
+            raise BadStep(f"{_INVALID}a {self._kind(json)} node needs `query`", json.span)
+        return query
+
+    def _config(self, json: Json) -> Json:
+        query = self._query(json)
+        try:
+            config = parse_json(query)
+        except BadJson as bad:
+            detail = f"query in {self._kind(json)} must be valid JSON config: {bad.detail}"
+            raise BadStep(detail, query.span_of(bad.start, bad.end)) from None
+        if not config.is_object:
+            raise BadStep(f"query in {self._kind(json)} must be a JSON config object", query.span)
+        return config
+
+    def _text(self, config: Json, field: str) -> Text:
+        value = self._optional(config, field)
+        if value is None:
+            raise BadStep(f"{_INVALID}the configuration needs `{field}`", config.span)
+        return value
+
+    def _seconds(self, config: Json) -> int | None:
+        found = config.get("timeout_seconds")
+        if found is None or found.value is None:
+            return None
+        if isinstance(found.value, bool | Text | list):
+            raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
+        value = to_integer(render_number(found.value), INTEGER_RANGE)
+        if value is None:
+            raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
+        if value <= 0:
+            raise BadStep("Timeout must be positive", found.span, "PW020")
+        return value
+
+    def _json_text(self, config: Json, field: str) -> Text | None:
+        found = config.get(field)
+        return None if found is None or found.value is None else render_jsonb(found)
+
+    def _node(self, kind: str, json: Json, depth: int) -> Node:
+        span = json.span
+        match kind:
+            case "SQL":
+                return nodes.Sql(query=self._query(json), span=span)
+            case "THEN":
+                first, second = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
+                return nodes.Then(first=first, second=second, span=span)
+            case "IF":
+                return self._if(json, depth)
+            case "JOIN":
+                extras = json.get("extra_nodes")
+                branches = [self._child(json, "left_node", depth), self._child(json, "right_node", depth)]
+                branches.extend(self.read(extra, depth + 1) for extra in (extras.items if extras else None) or ())
+                return nodes.Join(branches=tuple(branches), span=span)
+            case "RACE":
+                left, right = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
+                return nodes.Race(left=left, right=right, span=span)
+            case "LOOP":
+                condition = self._child(json, "condition_node", depth) if self._has(json, "condition_node") else None
+                return nodes.Loop(body=self._child(json, "left_node", depth), condition=condition, span=span)
+            case "SLEEP":
+                query = self._query(json)
+                seconds = to_integer(query.value, BIGINT_RANGE)
+                if seconds is None or seconds < 0:
+                    raise BadStep(f"Invalid sleep duration: {query.value}", query.span, "PW020")
+                return nodes.Sleep(seconds=seconds, span=span)
+            case _:
+                return self._configured(kind, self._config(json), span)
+
+    def _if(self, json: Json, depth: int) -> Node:
+        then_branch, else_branch = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
+        if self._has(json, "condition_node"):
+            condition = self._child(json, "condition_node", depth)
+            return nodes.If(condition=condition, then_branch=then_branch, else_branch=else_branch, span=json.span)
+        name = self._text(self._config(json), "result_name")
+        return nodes.IfRows(result_name=name, then_branch=then_branch, else_branch=else_branch, span=json.span)
+
+    def _configured(self, kind: str, config: Json, span: Span) -> Node:
+        match kind:
+            case "BREAK":
+                return nodes.Break(value=self._optional(config, "break_value"), span=span)
+            case "WAIT_SCHEDULE":
+                return nodes.WaitSchedule(cron=self._text(config, "cron_expr"), span=span)
+            case "SIGNAL":
+                name, timeout = self._text(config, "signal_name"), self._seconds(config)
+                return nodes.Signal(signal_name=name, timeout_seconds=timeout, span=span)
+            case "AWAIT_INSTANCE":
+                instance, timeout = self._text(config, "instance_id"), self._seconds(config)
+                return nodes.AwaitInstance(instance_id=instance, timeout_seconds=timeout, span=span)
+            case "HTTP":
+                return nodes.Http(
+                    url=self._text(config, "url"),
+                    method=(self._optional(config, "method") or _POST).value.upper(),
+                    body=self._optional(config, "body"),
+                    headers=self._json_text(config, "headers"),
+                    timeout_seconds=self._seconds(config) or 30,
+                    span=span,
+                )
+            case _:
+                assert kind == "HTTP_MULTIPART"
+                parts = self._json_text(config, "parts")
+                if parts is None:
+                    raise BadStep("parts is required and cannot be NULL", config.span, "PW020")
+                return nodes.HttpMultipart(
+                    url=self._text(config, "url"),
+                    method=(self._optional(config, "method") or _POST).value.upper(),
+                    parts=parts,
+                    headers=self._json_text(config, "headers"),
+                    timeout_seconds=self._seconds(config) or 30,
+                    span=span,
+                )
+
+
+_POST = Text("POST", Span(0, 0))
+
+
+def _bound(node: Node, name: Text) -> Node:
+
+    if NAME.fullmatch(name.value) is None:
+        raise BadStep(bad_name(name.value), name.span, "PW020")
+    return replace(node, binding=Binding(name.value, name.span))
+
+
+def bad_name(name: str) -> str:
+    """The reference's words for a result name that is none."""
+    if not name:
+        return "df.as: result name cannot be empty"
+    return f"df.as: result name '{name}' is not a valid identifier — must match [a-zA-Z_][a-zA-Z0-9_]*"

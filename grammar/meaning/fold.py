@@ -1,0 +1,469 @@
+"""Constant folding: operators, casts and pure functions on known values, with PostgreSQL's results.
+
+Every function takes values and gives a value, or None for "only the database can tell"; FoldError says that PostgreSQL
+would refuse, and where. Nothing here knows about steps.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from typing import TYPE_CHECKING
+
+from pgweave.grammar.kinds import MAX_TEXT
+from pgweave.grammar.meaning.jsonb import BadJson, Json, Member, parse_json, render_jsonb, render_number
+from pgweave.grammar.meaning.static_values import (
+    ArrayValue,
+    BooleanValue,
+    BrokenValue,
+    JsonValue,
+    NullValue,
+    NumberValue,
+    OpaqueValue,
+    PartialIf,
+    StepValue,
+    TextValue,
+    Value,
+)
+from pgweave.grammar.nodes import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pgweave.grammar.span import Span
+
+INTEGER_RANGE = range(-(2**31), 2**31)
+BIGINT_RANGE = range(-(2**63), 2**63)
+_OF_BITS = {16: ("smallint", range(-(2**15), 2**15)), 32: ("integer", INTEGER_RANGE), 64: ("bigint", BIGINT_RANGE)}
+_MAX_DIGITS = 1000  # more than any program needs; keeps arithmetic on hostile numbers cheap
+
+
+class FoldError(ValueError):
+    """PostgreSQL would refuse to compute this. detail: its reason."""
+
+    def __init__(self, detail: str, span: Span) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.span = span
+
+
+def number(text: str, span: Span) -> NumberValue:
+    """Read a numeric literal: decimal, hexadecimal, octal or binary, with underscores."""
+    digits = text.replace("_", "").lower()
+    if digits[:2] in ("0x", "0o", "0b"):
+        return _integer_literal(int(digits, 0), span)
+    if digits.isdecimal() and len(digits) <= 19:
+        return _integer_literal(int(digits), span)
+    value = Decimal(digits)
+    if value.adjusted() > 131_071 or value.adjusted() < -16_383:
+        raise FoldError("value overflows numeric format", span)
+    return NumberValue(span=span, number=value)
+
+
+def _integer_literal(value: int, span: Span) -> NumberValue:
+    """An integer literal is of the smallest type from integer on that holds it; beyond bigint it is a numeric."""
+    if len(hex(value)) > 4 * _MAX_DIGITS:
+        raise FoldError("value overflows numeric format", span)
+    if value not in BIGINT_RANGE:
+        return NumberValue(span=span, number=Decimal(value))
+    return NumberValue(span=span, number=value, bits=32 if value in INTEGER_RANGE else 64)
+
+
+def computed(value: str, span: Span) -> TextValue:
+    """Text that stands nowhere as it is; every character maps to the start of its expression."""
+    if len(value) > MAX_TEXT:
+        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+    return TextValue(span=span, pieces=[Text(value, span)])
+
+
+def as_text(value: Value) -> Text | None:
+    """The value as PostgreSQL prints it, or None if that is not known here. NULL has no text."""
+    match value:
+        case TextValue():
+            return value.text
+        case NumberValue():
+            return Text(_plain(value.number), value.span)
+        case BooleanValue():
+            return Text("true" if value.value else "false", value.span)
+        case JsonValue():
+            return render_jsonb(value.json)
+        case _:
+            return None
+
+
+def _plain(value: int | Decimal) -> str:
+    return str(value) if isinstance(value, int) else render_number(value)
+
+
+def concatenate(left: Value, right: Value, span: Span) -> Value | None:
+    """`left || right`, for text. NULL wins; two jsonb values or arrays are left to the database."""
+    if isinstance(left, NullValue) or isinstance(right, NullValue):
+        return NullValue(span=span)
+    if not (isinstance(left, TextValue) or isinstance(right, TextValue)):
+        return None
+    if any(isinstance(side, JsonValue | ArrayValue) for side in (left, right)):
+        return None
+    first, second = _pieces(left), _pieces(right)
+    if first is None or second is None:
+        return None
+    first.extend(second)  # the left operand has no other reader
+    return TextValue(span=span, pieces=first)
+
+
+def _pieces(value: Value) -> list[Text] | None:
+    if isinstance(value, TextValue):
+        return value.pieces
+    text = as_text(value)
+    return None if text is None else [text]
+
+
+def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | None:
+    """`+ - * / %` on numbers. Division of numerics has scale rules of its own and is left to the database."""
+    a, b = _operand(left, right), _operand(right, left)
+    if a is None or b is None:
+        return None
+    if isinstance(a, NullValue) or isinstance(b, NullValue):
+        return NullValue(span=span)
+    if symbol in "/%" and b == 0:
+        raise FoldError("division by zero", span)
+    if isinstance(a, int) and isinstance(b, int):
+        quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if symbol in "/%" else 0
+        result = {"+": a + b, "-": a - b, "*": a * b, "/": quotient, "%": a - quotient * b}[symbol]
+        bits = max(side.bits for side in (left, right) if isinstance(side, NumberValue))
+        name, allowed = _OF_BITS[bits]
+        if result not in allowed or a not in allowed or b not in allowed:
+            raise FoldError(f"{name} out of range", span)
+        return NumberValue(span=span, number=result, bits=bits)
+    if symbol in "/%":
+        return None
+    a, b = Decimal(a), Decimal(b)
+    if max(len(a.as_tuple().digits), len(b.as_tuple().digits), abs(a.adjusted()), abs(b.adjusted())) > _MAX_DIGITS:
+        return None
+    with localcontext() as context:
+        context.prec = 6 * _MAX_DIGITS
+        return NumberValue(span=span, number={"+": a + b, "-": a - b, "*": a * b}[symbol])
+
+
+def _operand(value: Value, other: Value) -> int | Decimal | NullValue | None:
+    """A number, also one written as a bare literal beside a number: `1 + '2'`."""
+    if isinstance(value, NumberValue):
+        return value.number
+    if isinstance(value, NullValue):
+        return value
+    if isinstance(value, TextValue) and value.unknown and isinstance(other, NumberValue):
+        return to_integer(value.text.value, BIGINT_RANGE)
+    return None
+
+
+def signed(symbol: str, operand: Value, span: Span) -> Value | None:
+    """`-x`, `+x`."""
+    if isinstance(operand, NullValue):
+        return NullValue(span=span)
+    if not isinstance(operand, NumberValue):
+        return None
+    value = operand.number
+    if symbol == "-":
+        value = -value if isinstance(value, int) else value.copy_negate()  # unary minus would round to the context
+    if isinstance(value, int) and value not in _OF_BITS[operand.bits][1]:
+        raise FoldError(f"{_OF_BITS[operand.bits][0]} out of range", span)
+    return NumberValue(span=span, number=value, bits=operand.bits)
+
+
+_INTEGER = re.compile(r"\s*([+-]?(?:[0-9](?:_?[0-9])*|0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+))\s*")
+
+
+def to_integer(text: str, allowed: range) -> int | None:
+    """Read text as PostgreSQL's integer types do; None if it is no such number."""
+    found = _INTEGER.fullmatch(text)
+    if found is None or len(text) > _MAX_DIGITS:
+        return None
+    digits = found.group(1).replace("_", "")
+    value = int(digits, 0) if re.match("[+-]?0[xXoObB]", digits) else int(digits)
+    return value if value in allowed else None
+
+
+_TEXT_TYPES = frozenset({"text", "varchar"})
+_INTEGER_TYPES = {"int": 32, "integer": 32, "int4": 32, "int8": 64, "bigint": 64, "int2": 16, "smallint": 16}  # bits
+_BOOLEANS = {
+    **dict.fromkeys(("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"), True),
+    **dict.fromkeys(("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0"), False),
+}
+
+
+def cast(value: Value, type_name: str, span: Span) -> Value | None:
+    """`value::type`."""
+    if isinstance(value, NullValue):
+        return NullValue(span=span)
+    if type_name in _TEXT_TYPES:
+        pieces = _pieces(value)
+        return None if pieces is None else TextValue(span=span, pieces=pieces)
+    if type_name == "jsonb":
+        return to_jsonb(value, span)
+    if type_name in _INTEGER_TYPES:
+        return _cast_integer(value, type_name, span)
+    if type_name in ("numeric", "decimal"):
+        return _cast_numeric(value, span)
+    if type_name in ("bool", "boolean"):
+        return _cast_boolean(value, span)
+    return None
+
+
+def to_jsonb(value: Value, span: Span) -> JsonValue | None:
+    """Text read as jsonb; jsonb as it is."""
+    if isinstance(value, JsonValue):
+        return JsonValue(span=span, json=value.json)
+    if not isinstance(value, TextValue):
+        return None
+    try:
+        return JsonValue(span=span, json=parse_json(value.text))
+    except BadJson as bad:
+        raise FoldError(f"not JSON: {bad.detail}", value.text.span_of(bad.start, bad.end)) from None
+
+
+def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
+    bits = _INTEGER_TYPES[type_name]
+    allowed = _OF_BITS[bits][1]
+    if isinstance(value, BooleanValue):
+        return NumberValue(span=span, number=int(value.value)) if bits == 32 else None
+    if isinstance(value, TextValue):
+        result = to_integer(value.text.value, allowed)
+        if result is None:
+            raise FoldError(f"not a number of type {type_name}", value.span)
+        return NumberValue(span=span, number=result, bits=bits)
+    if not isinstance(value, NumberValue):
+        return None
+    if abs(Decimal(value.number)) >= 2**64:
+        raise FoldError(f"{type_name} out of range", span)
+    rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))
+    if rounded not in allowed:
+        raise FoldError(f"{type_name} out of range", span)
+    return NumberValue(span=span, number=rounded, bits=bits)
+
+
+def _cast_numeric(value: Value, span: Span) -> Value | None:
+    if isinstance(value, NumberValue):
+        return NumberValue(span=span, number=Decimal(value.number))
+    if not isinstance(value, TextValue):
+        return None
+    try:
+        result = Decimal(value.text.value.strip())
+    except InvalidOperation:
+        raise FoldError("not a number of type numeric", value.span) from None
+    return (
+        NumberValue(span=span, number=result) if result.is_finite() and abs(result.adjusted()) < _MAX_DIGITS else None
+    )
+
+
+def _cast_boolean(value: Value, span: Span) -> Value | None:
+    if isinstance(value, BooleanValue):
+        return BooleanValue(span=span, value=value.value)
+    if isinstance(value, TextValue):
+        known = _BOOLEANS.get(value.text.value.strip().lower())
+        if known is None:
+            raise FoldError("not a boolean", value.span)
+        return BooleanValue(span=span, value=known)
+    return None
+
+
+def array(items: Sequence[Value], span: Span) -> Value | None:
+    """`ARRAY[..]`, as far as its elements are known."""
+    if any(isinstance(item, OpaqueValue | StepValue | PartialIf | BrokenValue) for item in items):
+        return None
+    return ArrayValue(span=span, items=tuple(items))
+
+
+def call(name: str, arguments: Sequence[Value], span: Span) -> Value | None:
+    """Call one of FUNCTIONS. None if an argument is not known."""
+    if any(isinstance(value, OpaqueValue | StepValue | PartialIf | BrokenValue) for value in arguments):
+        return None
+    return FUNCTIONS[name](arguments, span)
+
+
+def _to_json(value: Value) -> Json | None:
+    """A value as jsonb_build_object puts it in."""
+    match value:
+        case TextValue():
+            return Json(Text(value.text.value, value.span, value.text.anchors), value.span)
+        case NumberValue():
+            return Json(Decimal(value.number), value.span)
+        case BooleanValue():
+            return Json(value.value, value.span)
+        case NullValue():
+            return Json(None, value.span)
+        case JsonValue():
+            return value.json
+        case ArrayValue():
+            items = [_to_json(item) for item in value.items]
+            return None if None in items else Json([item for item in items if item is not None], value.span)
+        case _:
+            return None
+
+
+def _build_object(arguments: Sequence[Value], span: Span) -> Value | None:
+    if len(arguments) % 2:
+        raise FoldError("argument list must have even number of elements", span)
+    members = []
+    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
+        if isinstance(name, NullValue):
+            raise FoldError("a name cannot be NULL", name.span)
+        text = None if isinstance(name, JsonValue | ArrayValue) else as_text(name)
+        json = _to_json(value)
+        if text is None or json is None:
+            return None
+        members.append(Member(Text(text.value, name.span, text.anchors), json))
+    return JsonValue(span=span, json=Json(members, span, is_object=True))
+
+
+def _build_array(arguments: Sequence[Value], span: Span) -> Value | None:
+    items = [_to_json(value) for value in arguments]
+    return None if None in items else JsonValue(span=span, json=Json([i for i in items if i is not None], span))
+
+
+def _concat(arguments: Sequence[Value], span: Span) -> Value | None:
+    parts = []
+    for value in arguments:
+        text = Text("", value.span) if isinstance(value, NullValue) else _as_argument(value)
+        if text is None:
+            return None
+        parts.append(text)
+    return TextValue(span=span, pieces=parts or [Text("", span)])
+
+
+def _as_argument(value: Value) -> Text | None:
+    """Text of an argument of concat or format; there booleans print as `t` and `f`."""
+    if isinstance(value, BooleanValue):
+        return Text("t" if value.value else "f", value.span)
+    return as_text(value)
+
+
+_SPECIFIER = re.compile(r"%(?:%|(?:(?P<position>[0-9]+)\$)?(?P<minus>-)?(?P<width>[0-9]+)?(?P<type>[sIL]))|%")
+
+
+def _format(arguments: Sequence[Value], span: Span) -> Value | None:
+    if not arguments:
+        return None
+    template, values = arguments[0], arguments[1:]
+    if isinstance(template, NullValue):
+        return NullValue(span=span)
+    if not isinstance(template, TextValue):
+        return None
+    parts: list[Text] = []
+    place = following = 0
+    text = template.text
+    for found in _SPECIFIER.finditer(text.value):
+        parts.append(_slice(text, place, found.start()))
+        place = found.end()
+        if found.group() == "%%":
+            parts.append(_slice(text, found.start(), found.start() + 1))
+            continue
+        where = text.span_of(found.start(), found.end())
+        if found["type"] is None:
+            raise FoldError("unrecognized format() type specifier; write %s, %I, %L or %%", where)
+        following = int(found["position"]) if found["position"] and len(found["position"]) < 9 else following + 1
+        if not 1 <= following <= len(values):
+            raise FoldError("too few arguments for format()", where)
+        piece = _formatted(found["type"], values[following - 1], where)
+        if piece is None:
+            return None
+        width = int(found["width"]) if found["width"] and len(found["width"]) < 7 else 0
+        missing = Text(" " * max(0, width - len(piece.value)), where)
+        parts.extend((piece, missing) if found["minus"] else (missing, piece))
+    parts.append(_slice(text, place, len(text.value)))
+    return TextValue(span=span, pieces=parts or [Text("", span)])
+
+
+def _slice(text: Text, start: int, end: int) -> Text:
+    """text.value[start:end] with its anchors."""
+    if not text.anchors:
+        return Text(text.value[start:end], text.span)
+    inside = tuple((at - start, source) for at, source in text.anchors_within(start + 1, end))
+    return Text(text.value[start:end], text.span_of(start, end), ((0, text.locate(start)), *inside))
+
+
+def _formatted(kind: str, value: Value, where: Span) -> Text | None:
+    if isinstance(value, NullValue):
+        if kind == "I":
+            raise FoldError("null values cannot be formatted as an SQL identifier", where)
+        return Text("NULL" if kind == "L" else "", where)
+    text = _as_argument(value)
+    if text is None or kind == "s":
+        return text
+    return Text(quote_identifier(text.value) if kind == "I" else quote_text(text.value), where)
+
+
+def quote_text(text: str) -> str:
+    """As quote_literal writes it."""
+    quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "E" + quoted if "\\" in text else quoted
+
+
+def quote_identifier(name: str) -> str:
+    """As quote_ident writes it: quotes only where they are needed."""
+    from pgweave.grammar.reading.keywords import NEEDS_QUOTES
+
+    if re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in NEEDS_QUOTES:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _on_text(function: Callable[[str], str]) -> Callable[[Sequence[Value], Span], Value | None]:
+    def apply(arguments: Sequence[Value], span: Span) -> Value | None:
+        if len(arguments) != 1:
+            return None
+        if isinstance(arguments[0], NullValue):
+            return NullValue(span=span)
+        text = as_text(arguments[0])
+        return None if text is None else computed(function(text.value), span)
+
+    return apply
+
+
+def _chr(arguments: Sequence[Value], span: Span) -> Value | None:
+    code = arguments[0] if len(arguments) == 1 else None
+    if isinstance(code, NullValue):
+        return NullValue(span=span)
+    if not isinstance(code, NumberValue) or not isinstance(code.number, int):
+        return None
+    if code.number <= 0 or code.number > 0x10FFFF or 0xD800 <= code.number <= 0xDFFF:
+        raise FoldError("not the number of a character", code.span)
+    return computed(chr(code.number), span)
+
+
+def _repeat(arguments: Sequence[Value], span: Span) -> Value | None:
+    if len(arguments) != 2:
+        return None
+    text, times = arguments
+    if isinstance(text, NullValue) or isinstance(times, NullValue):
+        return NullValue(span=span)
+    if not isinstance(text, TextValue) or not isinstance(times, NumberValue) or not isinstance(times.number, int):
+        return None
+    if len(text.text.value) * times.number > MAX_TEXT:
+        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+    return computed(text.text.value * max(0, times.number), span)
+
+
+def _replace(arguments: Sequence[Value], span: Span) -> Value | None:
+    if len(arguments) != 3:
+        return None
+    if any(isinstance(value, NullValue) for value in arguments):
+        return NullValue(span=span)
+    texts = [value.text.value for value in arguments if isinstance(value, TextValue)]
+    if len(texts) != 3:
+        return None
+    text, old, new = texts
+    if old and text.count(old) * len(new) > MAX_TEXT:
+        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+    return computed(text.replace(old, new) if old else text, span)
+
+
+FUNCTIONS: dict[str, Callable[[Sequence[Value], Span], Value | None]] = {
+    "jsonb_build_object": _build_object,
+    "jsonb_build_array": _build_array,
+    "format": _format,
+    "concat": _concat,
+    "quote_literal": _on_text(quote_text),
+    "quote_ident": _on_text(quote_identifier),
+    "chr": _chr,
+    "repeat": _repeat,
+    "replace": _replace,
+}

@@ -1,0 +1,402 @@
+"""Lexemes -> documents: how each construct of the language is laid out.
+
+Brackets are read with a stack, rows of operands and operators are grouped as PostgreSQL groups them; nothing here is
+recursive where depth is the input's choice. Parentheses are added where operators of different kinds meet, and left out
+where they hold a single operand. What that does to the tree is for formatter.py to prove.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pgweave.grammar.reading import syntax
+from pgweave.grammar.writing.layout import FRESH, HARD, LINE, SOFT, Align, Doc, Group, Indent, Suffix, concat, join
+from pgweave.grammar.writing.lexemes import CLOSERS, OPENERS, OPERATORS, Comment, Lexeme, above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Laid(syntax.Expr):
+    """A stretch of the program that has its document.
+
+    shape: what it is to the operators around it: primary, frozen, named, prefix, value, half, if, or the operator of a
+    chain. before, after: comments outside of the document. inner: what these parentheses hold, if only that counts.
+    plain: nothing but a literal, or a literal with its name: a line break would help nobody.
+    """
+
+    __slots__ = ("after", "before", "doc", "inner", "plain", "shape")
+
+    def __init__(
+        self, first: syntax.Expr | Lexeme, last: syntax.Expr | Lexeme, doc: Doc, shape: str = "primary"
+    ) -> None:
+        super().__init__(first.start, last.end)
+        self.doc = doc
+        self.shape = shape
+        self.before: list[Comment] = []
+        self.after: list[Comment] = []
+        self.inner: Laid | None = None
+        self.plain = False
+
+    @property
+    def steps(self) -> bool:
+        """Whether it has steps of its own that stand on lines of their own."""
+        return self.shape in _CHAINS
+
+    @property
+    def bare(self) -> bool:
+        """Whether it has no comments around it."""
+        return not self.before and not self.after
+
+    def whole(self) -> Doc:
+        """The document with the comments around it."""
+        return self.doc if self.bare else concat(*_before(self.before), self.doc, *_after(self.after))
+
+
+_CHAINS = frozenset({"~>", "&", "|", "if"})
+# What may stand to the left of an operator without parentheses.
+_LEFT = {
+    "~>": {"~>", "named"}, "&": {"&"}, "|": {"|"}, "|=>": {"named"}, "?>": set[str](), "!>": {"half"},
+}  # fmt: skip
+
+
+def _before(comments: Sequence[Comment]) -> Iterator[Doc]:
+    for comment in comments:
+        if comment.own or comment.to_line_end:
+            yield from (FRESH, comment.text, HARD)
+        else:
+            yield from (comment.text, " ")
+
+
+def _after(comments: Sequence[Comment]) -> Iterator[Doc]:
+    for comment in comments:
+        yield Suffix(f" {comment.text}") if comment.to_line_end else f" {comment.text}"
+
+
+@dataclass(slots=True)
+class _Item:
+    """An argument, an element, what parentheses hold, or what SELECT selects."""
+
+    laid: Laid
+    comma: Lexeme | None = None
+
+    def doc(self, *, forced: bool = False) -> Doc:
+        laid = self.laid
+        row = Group(laid.doc, forced=forced)
+        comma = [] if self.comma is None else [",", *_after(self.comma.after)]
+        return concat(*_before(laid.before), row, *_after(laid.after), *comma)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no comment stands around it."""
+        return self.laid.bare and (self.comma is None or not (self.comma.before or self.comma.after))
+
+
+_OF_PAIRS = frozenset({"jsonb_build_object", "json_build_object"})  # names and values: a pair to a line
+
+
+@dataclass(slots=True)
+class _Frame:
+    """One level of brackets while it is read. call: the function's name; array, cast: what kind of bracket it is.
+
+    pieces: of the operand that is being read. row: operands and operators of the item that is being read.
+    head: `name =>`; tail: `AS type`.
+    """
+
+    opener: Lexeme | None = None
+    call: str | None = None
+    items: list[_Item] = field(default_factory=list)
+    row: list[Laid | Lexeme] = field(default_factory=list)
+    pieces: list[Laid | Lexeme] = field(default_factory=list)
+    head: list[Lexeme] = field(default_factory=list)
+    tail: list[Lexeme] | None = None
+
+
+class _Statement:
+    """Turns the lexemes of one statement into a document, bracket by bracket, without recursion."""
+
+    def __init__(self, lexemes: list[Lexeme]) -> None:
+        self.lexemes = lexemes
+        self.frames = [_Frame()]
+
+    def doc(self) -> Doc:
+        """The document of the whole statement."""
+        lead: list[Lexeme] = []
+        end: Lexeme | None = None
+        for lexeme in self.lexemes:
+            frame = self.frames[-1]
+            if lexeme.type in OPENERS:
+                self._open(lexeme)
+            elif lexeme.type in CLOSERS:
+                self._close(lexeme)
+            elif lexeme.type == "COMMA":
+                _end_item(frame, lexeme)
+            elif lexeme.type in OPERATORS:
+                _end_operand(frame)
+                frame.row.append(lexeme)
+            elif lexeme.type == "NAMED":
+                frame.head = [*frame.pieces, lexeme]  # type: ignore[list-item]  # a single NAME, says the grammar
+                frame.pieces = []
+            elif lexeme.type in ("AS", "ALIAS"):
+                frame.tail = [lexeme]
+            elif lexeme.type in ("SELECT", "STAR", "FROM"):
+                lead.append(lexeme)
+            elif lexeme.type == "END":
+                end = lexeme
+            elif frame.tail is not None:
+                frame.tail.append(lexeme)
+            else:
+                frame.pieces.append(lexeme)
+        (top,) = self.frames
+        if top.pieces or top.row:
+            _end_item(top, None)
+        return concat(*_top(lead, top.items), *([] if end is None else _end(end)))
+
+    def _open(self, opener: Lexeme) -> None:
+        frame = self.frames[-1]
+        call = None
+        if frame.pieces and opener.type == "LPAR":
+            call = "".join(piece.value for piece in frame.pieces if isinstance(piece, Lexeme))
+        elif opener.type == "LSQB":
+            call = "array"
+        self.frames.append(_Frame(opener, call))
+
+    def _close(self, closer: Lexeme) -> None:
+        frame = self.frames.pop()
+        opener = frame.opener
+        assert opener is not None
+        if frame.pieces or frame.row or frame.head:
+            _end_item(frame, None)
+        bracket = _bracket(frame, opener, closer)
+        bracket.before, bracket.after = opener.before, closer.after
+        self.frames[-1].pieces.append(bracket)
+
+
+def _top(lead: list[Lexeme], items: list[_Item]) -> Iterator[Doc]:
+    """What a statement holds. lead: SELECT, or SELECT * FROM, if it begins so."""
+    docs = [item.doc(forced=item.laid.steps) for item in items]
+    if not lead:
+        yield join(LINE, docs)
+        return
+    yield concat(*_before(lead[0].before), _flow(lead), *_after(lead[-1].after))
+    if len(items) == 1 and not items[0].laid.steps:
+        yield concat(" ", *docs)
+    else:
+        yield Group(Indent(concat(LINE, join(LINE, docs))), forced=any(item.laid.steps for item in items))
+
+
+def _end(end: Lexeme) -> Iterator[Doc]:
+    yield from _before(end.before)
+    yield end.text
+    yield from _after(end.after)
+
+
+def _bracket(frame: _Frame, opener: Lexeme, closer: Lexeme) -> Laid:
+    """A pair of brackets with what they hold."""
+    dangling = closer.before
+    if not frame.items:
+        return Laid(opener, closer, concat(opener.text, *_alone([*opener.after, *dangling]), closer.text))
+    first = frame.items[0].laid
+    commented = opener.after or dangling or not first.bare
+    if len(frame.items) == 1 and first.plain and not commented:
+        laid = Laid(opener, closer, concat(opener.text, first.doc, closer.text))
+    else:
+        docs: list[Doc]
+        if frame.call is None:
+            docs = [first.whole()] if len(frame.items) == 1 else [item.doc() for item in frame.items]
+        else:
+            start = frame.call in ("df.start", "df.explain")
+            docs = [item.doc(forced=start and i == 0 and item.laid.steps) for i, item in enumerate(frame.items)]
+            if frame.call.rpartition(".")[2] in _OF_PAIRS and all(item.quiet for item in frame.items):
+                docs = [join(" ", docs[i : i + 2]) for i in range(0, len(docs), 2)]
+        inside = concat(SOFT, join(LINE, docs), *_lonely(dangling))
+        group = Group(concat(opener.text, *_after(opener.after), Indent(inside), SOFT, closer.text))
+        laid = Laid(opener, closer, group)
+    if frame.call is None and len(frame.items) == 1 and not commented and first.shape != "frozen":
+        laid.inner = first.inner or first
+    return laid
+
+
+def _lonely(comments: Sequence[Comment]) -> Iterator[Doc]:
+    """Comments with nothing behind them before the bracket closes."""
+    for comment in comments:
+        yield from (FRESH, comment.text)
+
+
+def _alone(comments: Sequence[Comment]) -> Iterator[Doc]:
+    """Comments with nothing beside them in a pair of brackets."""
+    if any(comment.own or comment.to_line_end for comment in comments):
+        yield from (Indent(concat(*_lonely(comments))), HARD)
+    else:
+        yield " ".join(comment.text for comment in comments)
+
+
+def _end_item(frame: _Frame, comma: Lexeme | None) -> None:
+    _end_operand(frame)
+    laid = _row(frame.row)
+    if laid.inner is not None and frame.tail is None:  # nothing beside these parentheses that they could hold apart
+        laid = _unwrapped(laid)
+    if frame.head or frame.tail:
+        laid = _with_words(laid, frame.head, frame.tail or [])
+    frame.items.append(_Item(laid, comma))
+    frame.row, frame.head, frame.tail = [], [], None
+
+
+def _unwrapped(laid: Laid) -> Laid:
+    """What parentheses hold, with the comments around them."""
+    inner = laid.inner
+    assert inner is not None
+    inner.before, inner.after = laid.before, laid.after
+    return inner
+
+
+def _with_words(laid: Laid, head: list[Lexeme], tail: list[Lexeme]) -> Laid:
+    """`name => value`, `value AS type`."""
+    words: list[Laid | Lexeme] = [*head, laid, *tail]
+    out = Laid(words[0], words[-1], _flow(words), laid.shape if not tail else "value")
+    out.before, out.after = words[0].before, words[-1].after
+    return out
+
+
+def _end_operand(frame: _Frame) -> None:
+    pieces = frame.pieces
+    if not pieces:
+        return
+    frame.pieces = []
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1 and isinstance(first, Laid):
+        frame.row.append(first)
+        return
+    laid = Laid(first, last, _flow(pieces))
+    laid.before, laid.after = first.before, last.after
+    if len(pieces) == 1 and isinstance(first, Lexeme):
+        laid.plain = first.type == "STRING"
+        laid.shape = "frozen" if first.type == "FROZEN" else "primary"
+    frame.row.append(laid)
+
+
+def _flow(pieces: Sequence[Laid | Lexeme]) -> Doc:
+    """Pieces one after the other, with the comments between them."""
+    parts: list[Doc] = []
+    for i, piece in enumerate(pieces):
+        if i:
+            parts.extend(_after(pieces[i - 1].after))
+            parts.append(_space(pieces[i - 1], piece))
+            parts.extend(_before(piece.before))
+        parts.append(piece.doc if isinstance(piece, Laid) else _text(piece))
+    return concat(*parts)
+
+
+def _text(lexeme: Lexeme) -> Doc:
+    literals = lexeme.literals()
+    return lexeme.text if len(literals) == 1 else Align(join(HARD, literals))
+
+
+_TIGHT = frozenset({"DOT", "TYPECAST", "SUBSCRIPT"})
+
+
+def _space(left: Laid | Lexeme, right: Laid | Lexeme) -> str:
+    """What stands between two pieces of one operand."""
+    if isinstance(left, Lexeme) and left.type in ("DOT", "TYPECAST"):
+        return ""
+    if isinstance(right, Lexeme):
+        return "" if right.type in _TIGHT else " "
+    return "" if isinstance(left, Lexeme) and left.type in ("NAME", "CAST", "ARRAY") else " "
+
+
+def _row(row: Sequence[Laid | Lexeme]) -> Laid:
+    """Operands and operators of one item, grouped as PostgreSQL groups them."""
+    if len(row) == 1 and isinstance(row[0], Laid):
+        return row[0]
+    if not any(isinstance(item, Lexeme) and item.type in ("PREFIX", "SUFFIX") for item in row):
+        tree = syntax.group(row)
+        if not isinstance(tree, syntax.Chained):
+            return _grouped(tree)
+    laid = Laid(row[0], row[-1], _flow(row), "value")
+    laid.before, laid.after = row[0].before, row[-1].after
+    return laid
+
+
+def _grouped(tree: syntax.Expr) -> Laid:
+    """Recursion goes to the right only, where PostgreSQL has but a few levels; chains and prefixes are loops."""
+    spine: list[syntax.Binary] = []
+    while isinstance(tree, syntax.Binary):
+        spine.append(tree)
+        tree = tree.left
+    prefixes: list[Lexeme] = []
+    while isinstance(tree, syntax.Prefix):
+        assert isinstance(tree.operator, Lexeme)
+        prefixes.append(tree.operator)
+        tree = tree.operand
+    laid = tree if isinstance(tree, Laid) else _grouped(tree)
+    for operator in reversed(prefixes):
+        laid = _prefixed(operator, laid)
+    for binary in reversed(spine):
+        assert isinstance(binary.operator, Lexeme)
+        laid = _combined(laid, binary.operator, _grouped(binary.right))
+    return laid
+
+
+def _prefixed(operator: Lexeme, operand: Laid) -> Laid:
+    if operator.value == "@>":
+        operand = _operand(operand, {"prefix"})
+        space = " "
+    else:  # two signs side by side would begin a comment
+        space = "" if operator.type == "SIGN" and operand.shape == "primary" else " "
+    doc = concat(operator.text, *_after(operator.after), space, *_before(operand.before), operand.doc)
+    laid = Laid(operator, operand, doc, "prefix" if operator.value == "@>" else "value")
+    laid.before, laid.after = operator.before, operand.after
+    return laid
+
+
+def _combined(left: Laid, operator: Lexeme, right: Laid) -> Laid:
+    symbol = operator.value
+    if symbol not in _LEFT:
+        return _value(left, operator, right)
+    left, right = _operand(left, _LEFT[symbol]), _operand(right, set())
+    if symbol == "|=>":
+        return _named(left, operator, right)
+    operation = [*_before(operator.before), f"{operator.text} ", *_before(right.before), right.doc]
+    doc = concat(left.doc, *_after(left.after), LINE, *operation)
+    laid = Laid(left, right, doc, {"?>": "half", "!>": "if"}.get(symbol, symbol))
+    laid.before, laid.after = left.before, right.after
+    return laid
+
+
+def _named(step: Laid, operator: Lexeme, name: Laid) -> Laid:
+    """`step |=> 'name'`, always on one line where no comment stands in it."""
+    operator.before[:0] = above(step.after)
+    operation = [*_before(operator.before), f"{operator.text} ", *_before(name.before), name.doc]
+    laid = Laid(step, name, concat(step.doc, " ", *operation), "named")
+    laid.before, laid.after = step.before, name.after
+    laid.plain = step.plain and name.plain and not operator.before and not name.before
+    return laid
+
+
+def _value(left: Laid, operator: Lexeme, right: Laid) -> Laid:
+    """`a || b`, `1 + 2`: a value, no steps."""
+    breaks = operator.value == "||"
+    if not breaks:
+        operator.before[:0], left.after = above(left.after), []
+    operation = [*_before(operator.before), f"{operator.text} ", *_before(right.before), right.doc]
+    laid = Laid(left, right, concat(left.doc, *_after(left.after), LINE if breaks else " ", *operation), "value")
+    laid.before, laid.after = left.before, right.after
+    return laid
+
+
+def _operand(laid: Laid, may_be_bare: set[str]) -> Laid:
+    """An operand of an operator between steps: in parentheses if it must be, without if they hold one thing only."""
+    if laid.inner is not None:
+        return _unwrapped(laid) if laid.inner.shape == "primary" else laid
+    if laid.shape in ("primary", "frozen") or laid.shape in may_be_bare:
+        return laid
+    doc = concat("(", laid.doc, ")") if laid.plain else Group(concat("(", Indent(concat(SOFT, laid.doc)), SOFT, ")"))
+    out = Laid(laid, laid, doc)
+    out.before, out.after = laid.before, laid.after
+    return out
+
+
+def document(lexemes: list[Lexeme]) -> Doc:
+    """The document of one statement."""
+    return _Statement(lexemes).doc()

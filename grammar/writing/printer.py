@@ -1,0 +1,391 @@
+"""AST -> canonical text: the way back from nodes to a program.
+
+One spelling for every node: operators where there are any, parentheses around every operand that holds an operator of
+its own (but for `a ~> b ~> c`, and a name on the first step of a chain), the quotes that need the fewest escapes, and
+no argument that says what the default says. Reading the text again gives an equal tree. Texts come out on one line,
+unless a string has line ends of its own; formatter.py knows how to lay them out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING, assert_never
+
+from pgweave.grammar import nodes
+from pgweave.grammar.meaning.durofut import BadStep, ensure
+from pgweave.grammar.nodes import children
+from pgweave.grammar.reading.lexer import PUNCT, WORD, lex
+from pgweave.grammar.span import Source
+
+if TYPE_CHECKING:
+    from pgweave.grammar.nodes import Definition, Module, Node, Option, Text
+
+# Characters that no reader sees, or that a tool between here and there would change: controls other than tab and line
+# feed, the byte order mark, marks that turn the writing direction, and line separators.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_ESCAPED = re.compile(rf"[\\']|{_HIDDEN.pattern}")
+_ESCAPES = {"\\": "\\\\", "'": "''", "\b": "\\b", "\f": "\\f", "\r": "\\r"}
+
+
+def quote(value: str, *, dollars: bool = True) -> str:
+    """Write a string literal with as few escapes as there can be. dollars: whether `$$ .. $$` may be used.
+
+    Plain quotes where nothing needs an escape, else dollar quotes; E'..' only to make hidden characters visible.
+    """
+    if _HIDDEN.search(value):
+        return "E'" + _ESCAPED.sub(_escape, value) + "'"
+    if "'" not in value or not dollars:
+        return "'" + value.replace("'", "''") + "'"
+    tag, number = "$$", 0
+    while (value + tag).find(tag) < len(value):
+        number += 1
+        tag = f"$q{number}$"
+    return tag + value + tag
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found.group()
+    return _ESCAPES.get(character) or (
+        f"\\x{ord(character):02x}" if character.isascii() else f"\\u{ord(character):04x}"
+    )
+
+
+class _Shape(Enum):
+    """What a text is to the operators around it."""
+
+    PRIMARY = auto()  # a literal, a call, anything in parentheses
+    NAMED = auto()  # step |=> 'name'
+    PREFIX = auto()  # @> step
+    SEQUENCE = auto()  # a ~> b
+    JOIN = auto()  # a & b
+    RACE = auto()  # a | b
+    IF = auto()  # c ?> t !> e
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A printed node."""
+
+    text: str
+    shape: _Shape = _Shape.PRIMARY
+
+    def operand(self, *bare: _Shape) -> str:
+        """As an operand: in parentheses, unless it is a primary or of one of the shapes that may stand bare."""
+        return self.text if self.shape is _Shape.PRIMARY or self.shape in bare else f"({self.text})"
+
+
+def print_node(node: Node, *, dollars: bool = True) -> str:
+    """Write one step with everything below it. dollars: whether dollar quotes may be used, as in `quote`.
+
+    ValueError for a tree that no text gives: a join of four with an opaque step or a called child in it, which only
+    Durofut JSON could hold, or a join of one.
+    """
+    return _Printer(dollars).write(node).text
+
+
+def print_operand(node: Node, *, dollars: bool = True) -> str:
+    """Write one step so that it may stand beside any operator: in parentheses when it holds one itself."""
+    return _Printer(dollars).write(node).operand()
+
+
+def print_definition(definition: Definition, *, dollars: bool = True) -> str:
+    """Write one workflow as a statement: `SELECT df.start(.., 'label');`. What SQL around it computes is left out."""
+    printer = _Printer(dollars)
+    mode = None if definition.transaction_mode == "caller" else printer.quote(definition.transaction_mode)
+    arguments = (
+        ("fut", printer.write(definition.node).text),
+        ("label", printer.maybe(definition.label)),
+        ("database", printer.maybe(definition.database)),
+        ("transaction_mode", mode),
+    )
+    return f"SELECT {_call('start', *arguments)};"
+
+
+def print_module(module: Module) -> str:
+    """Write everything a file declares, laid out as `pgweave fmt` lays it out. A comment is no part of a module."""
+    from pgweave.grammar.writing.formatter import format_source
+
+    written: list[tuple[int, str]] = [(each.span.start, print_definition(each)) for each in module.definitions]
+    for variable in module.variables:
+        if variable.value is None:  # an expression that only the database can evaluate
+            text = variable.span.of(module.source.text)
+        else:
+            text = _call("setvar", ("name", quote(variable.name)), ("value", quote(variable.value)))
+        written.append((variable.span.start, f"SELECT {text};"))
+    statements = "\n".join(text for _, text in sorted(written, key=lambda pair: pair[0]))
+    return format_source(Source(module.source.name, statements)).text
+
+
+def _call(name: str, *arguments: tuple[str, str | None]) -> str:
+    """Write a call. An argument that is None has its default and is left out; those behind it are named."""
+    written, skipped = [], False
+    for parameter, text in arguments:
+        if text is None:
+            skipped = True
+        else:
+            written.append(f"{parameter} => {text}" if skipped else text)
+    return f"df.{name}({', '.join(written)})"
+
+
+class _Printer:
+    """Writes nodes from the leaves up, so that depth costs no stack."""
+
+    def __init__(self, dollars: bool) -> None:
+        self.dollars = dollars
+        self.forms: dict[int, _Form] = {}
+
+    def write(self, root: Node) -> _Form:
+        order, pending = [], [root]
+        while pending:
+            node = pending.pop()
+            order.append(node)
+            pending.extend(children(node))
+        for node in reversed(order):
+            form = self._form(node)
+            if node.binding is not None:
+                form = _Form(f"{form.operand()} |=> {self.quote(node.binding.name)}", _Shape.NAMED)
+            self.forms[id(node)] = form
+        return self.forms[id(root)]
+
+    def quote(self, value: str) -> str:
+        return quote(value, dollars=self.dollars)
+
+    def maybe(self, text: Text | None) -> str | None:
+        return None if text is None else self.quote(text.value)
+
+    def _text(self, node: Node) -> str:
+        return self.forms[id(node)].text
+
+    def _operand(self, node: Node, *bare: _Shape) -> str:
+        return self.forms[id(node)].operand(*bare)
+
+    def _form(self, node: Node) -> _Form:
+        match node:
+            case nodes.Sql():
+                return _Form(self._sql(node.query))
+            case nodes.Then():
+                first = self._operand(node.first, _Shape.SEQUENCE, _Shape.NAMED)
+                return _Form(f"{first} ~> {self._operand(node.second)}", _Shape.SEQUENCE)
+            case nodes.If():
+                condition, then_branch = self._operand(node.condition), self._operand(node.then_branch)
+                return _Form(f"{condition} ?> {then_branch} !> {self._operand(node.else_branch)}", _Shape.IF)
+            case nodes.IfRows():
+                branches = (self._text(node.then_branch), self._text(node.else_branch))
+                return _Form(f"df.if_rows({', '.join((self.quote(node.result_name.value), *branches))})")
+            case nodes.Join():
+                return self._join(node)
+            case nodes.Race():
+                left = self._operand(node.left, _Shape.RACE)
+                return _Form(f"{left} | {self._operand(node.right)}", _Shape.RACE)
+            case nodes.Loop():
+                if node.condition is None:
+                    return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
+                return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
+            case nodes.Break():
+                return _Form(_call("break", ("value", self.maybe(node.value))))
+            case nodes.Sleep():
+                return _Form(f"df.sleep({node.seconds})")
+            case nodes.WaitSchedule():
+                return self._or_json(node, "wait_for_schedule", ("cron_expr", self.quote(node.cron.value)))
+            case nodes.Signal():
+                return self._or_json(
+                    node,
+                    "wait_for_signal",
+                    ("name", self.quote(node.signal_name.value)),
+                    _timeout(node.timeout_seconds),
+                )
+            case nodes.Http() | nodes.HttpMultipart():
+                return self._http(node)
+            case nodes.AwaitInstance():
+                instance = ("instance_id", self.quote(node.instance_id.value))
+                return self._or_json(node, "await_instance", instance, _timeout(node.timeout_seconds))
+            case nodes.CallChild():
+                options = None if node.options is None else self.quote(options_text(node.options))
+                child, label = ("fut", self._text(node.child)), ("label", self.maybe(node.label))
+                return _Form(_call("call_child", child, label, ("options", options)))
+            case nodes.Opaque():
+                return _Form(node.text) if is_primary(node.text) else _Form(f"({node.text})")
+            case _:
+                assert_never(node)
+
+    def _sql(self, query: Text) -> str:
+        literal = self.quote(query.value)
+        return literal if _means_sql(query) else f"df.sql({literal})"
+
+    def _join(self, node: nodes.Join) -> _Form:
+        match node.branches:
+            case (first, second):
+                return _Form(f"{self._operand(first, _Shape.JOIN)} & {self._operand(second)}", _Shape.JOIN)
+            case (_, _, _):
+                return _Form(f"df.join3({', '.join(map(self._text, node.branches))})")
+            case _:
+                return self._json(node)
+
+    def _http(self, node: nodes.Http | nodes.HttpMultipart) -> _Form:
+        method = None if node.method == "POST" else self.quote(node.method)
+        start = (("url", self.quote(node.url.value)), ("method", method))
+        end = (("headers", self.maybe(node.headers)), _timeout(node.timeout_seconds, default=30))
+        if isinstance(node, nodes.Http):
+            return self._or_json(node, "http", *start, ("body", self.maybe(node.body)), *end)
+        return self._or_json(node, "http_multipart", *start, ("parts", self.quote(node.parts.value)), *end)
+
+    def _or_json(self, node: Node, call: str, *arguments: tuple[str, str | None]) -> _Form:
+        """A call; Durofut JSON for what the call would refuse and JSON would not, such as a URL without a scheme."""
+        text = _call(call, *arguments)
+        return _Form(text) if _gives(text, node) else self._json(node)
+
+    def _json(self, node: Node) -> _Form:
+        return _Form(self.quote(_durofut(node, named=False)))
+
+
+def _timeout(seconds: int | None, default: int | None = None) -> tuple[str, str | None]:
+    return "timeout_seconds", None if seconds == default else str(seconds)
+
+
+def _means_sql(query: Text) -> bool:
+    """Whether a bare literal of this text is a step of SQL: Durofut JSON in a step's place would be a step of its own."""
+    try:
+        node = ensure(query, query.span)
+    except BadStep:
+        return False
+    return isinstance(node, nodes.Sql) and node.query == query
+
+
+def _gives(text: str, node: Node) -> bool:
+    """Whether `text` reads as `node`, whatever that is named."""
+    from pgweave.grammar.parser import parse
+
+    parsed = parse(Source("", text))
+    unnamed = replace(node, binding=None)
+    return parsed.ok and [each.node for each in parsed.module.definitions] == [unnamed]
+
+
+def is_primary(text: str) -> bool:
+    """Whether an opaque expression is one operand to every operator: a single token, a call, a bracket around it all."""
+    tokens = lex(text).tokens
+    at = 0
+    while at + 2 < len(tokens) and tokens[at + 1].kind == PUNCT and tokens[at + 1].value == ".":
+        at += 2  # a qualified name
+    if at + 1 == len(tokens):
+        return True
+    if at + 1 < len(tokens) and tokens[at].kind == WORD and tokens[at + 1].value == "(":
+        at += 1
+    depth = 0
+    for token in tokens[at:]:
+        if token.kind == PUNCT:
+            depth += (token.value in "([") - (token.value in ")]")
+        if depth == 0:
+            return token is tokens[-1]
+    return False
+
+
+def options_text(options: tuple[Option, ...]) -> str:
+    """The JSON text of call_child's options, in the order and with the repetitions of the tuple."""
+    members = (f"{_dumps(option.name)}: {_dumps(option.value)}" for option in options)
+    return "{" + ", ".join(members) + "}"
+
+
+def _dumps(value: object) -> str:
+    """JSON of a Python value. A number too large for a float is infinite here, and 1e400 reads as such a number."""
+    if isinstance(value, float) and math.isinf(value):
+        return "1e400" if value > 0 else "-1e400"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_dumps(str(name))}: {_dumps(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_dumps, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _durofut(node: Node, *, named: bool = True) -> str:
+    """Durofut JSON of a node, as the df functions write it. named: whether its own name is written there too."""
+    members = {"node_type": _dumps(_node_type(node))}
+    match node:
+        case nodes.Then():
+            below = {"left_node": node.first, "right_node": node.second}
+        case nodes.If():
+            below = {"left_node": node.then_branch, "right_node": node.else_branch, "condition_node": node.condition}
+        case nodes.IfRows():
+            below = {"left_node": node.then_branch, "right_node": node.else_branch}
+        case nodes.Join():
+            if len(node.branches) < 2:
+                raise ValueError("a join needs two branches")
+            below = {"left_node": node.branches[0], "right_node": node.branches[1]}
+        case nodes.Race():
+            below = {"left_node": node.left, "right_node": node.right}
+        case nodes.Loop():
+            below = {"left_node": node.body} | ({} if node.condition is None else {"condition_node": node.condition})
+        case _:
+            below = {}
+    members |= {role: _durofut(child) for role, child in below.items()}
+    if isinstance(node, nodes.Join):
+        members["extra_nodes"] = "[" + ",".join(map(_durofut, node.branches[2:])) + "]"
+    query = _query(node)
+    if query is not None:
+        members["query"] = _dumps(query)
+    if named and node.binding is not None:
+        members["result_name"] = _dumps(node.binding.name)
+    return _object(**members)
+
+
+def _node_type(node: Node) -> str:
+    match node:
+        case nodes.Sql() | nodes.Then() | nodes.If() | nodes.Join() | nodes.Race() | nodes.Loop() | nodes.Break():
+            return type(node).__name__.upper()
+        case nodes.Sleep() | nodes.Signal() | nodes.Http():
+            return type(node).__name__.upper()
+        case nodes.IfRows():
+            return "IF"
+        case nodes.WaitSchedule():
+            return "WAIT_SCHEDULE"
+        case nodes.AwaitInstance():
+            return "AWAIT_INSTANCE"
+        case nodes.HttpMultipart():
+            return "HTTP_MULTIPART"
+        case nodes.CallChild() | nodes.Opaque():
+            raise ValueError(f"Durofut JSON cannot hold {type(node).__name__}")
+        case _:
+            assert_never(node)
+
+
+def _query(node: Node) -> str | None:
+    """What a row of this node carries as its text."""
+    match node:
+        case nodes.Sql():
+            return node.query.value
+        case nodes.IfRows():
+            return _object(condition_type='"result_has_rows"', result_name=_dumps(node.result_name.value))
+        case nodes.Break():
+            return _object(break_value=_dumps(_value(node.value)))
+        case nodes.Sleep():
+            return str(node.seconds)
+        case nodes.WaitSchedule():
+            return _object(cron_expr=_dumps(node.cron.value))
+        case nodes.Signal():
+            return _object(signal_name=_dumps(node.signal_name.value), timeout_seconds=_dumps(node.timeout_seconds))
+        case nodes.AwaitInstance():
+            return _object(instance_id=_dumps(node.instance_id.value), timeout_seconds=_dumps(node.timeout_seconds))
+        case nodes.Http() | nodes.HttpMultipart():
+            content = (
+                {"body": _dumps(_value(node.body))} if isinstance(node, nodes.Http) else {"parts": node.parts.value}
+            )
+            return _object(
+                url=_dumps(node.url.value),
+                method=_dumps(node.method),
+                **content,
+                headers=_value(node.headers) or "null",
+                timeout_seconds=str(node.timeout_seconds),
+            )
+        case _:
+            return None
+
+
+def _value(text: Text | None) -> str | None:
+    return None if text is None else text.value
+
+
+def _object(**members: str) -> str:
+    return "{" + ",".join([f'"{name}":{value}' for name, value in members.items()]) + "}"

@@ -1,0 +1,149 @@
+"""A run as a cell shows it: how things stand, and below it a picture whose boxes change colour.
+
+In: Snapshots, from the thread that watches. Out: two outputs of the cell. The picture is a widget while the run lives, and
+plain SVG once it has ended, so that a saved notebook shows it on GitHub, in nbconvert and without a kernel, too. The words
+are HTML and plain text, replaced whenever they change. Where no widget is drawn the picture is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import html
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgweave.observe import display, sentences, theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgweave.notebooks.live_widget import LivePicture
+    from pgweave.observe.display import Bundle
+    from pgweave.observe.sentences import Wait
+    from pgweave.observe.snapshot import Snapshot
+
+
+PATIENCE_SECONDS = 2.0  # by then a front end that knows widgets has drawn ours
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is known of a run beside its rows. name: of the variable that holds it. nobody: it waits for a worker in vain."""
+
+    name: str = "run"
+    nobody: bool = False
+
+
+class LiveView:
+    """The two outputs of one display of a run.
+
+    said: asked whenever something is shown. on_visible: told when somebody comes to see the picture or leaves it.
+    """
+
+    def __init__(self, snapshot: Snapshot, said: Callable[[], Said], on_visible: Callable[[], None]) -> None:
+        from IPython.display import display as show
+
+        self._said = said
+        self._on_visible = on_visible
+        self._lock = threading.Lock()  # the thread that watches, and the timer
+        self._snapshot = snapshot
+        self._words = words(snapshot, said())
+        self._widget = None if snapshot.ended else _widget(snapshot, self._seen)
+        self.visible = True
+        bundle = picture(snapshot)
+        if self._widget is not None:
+            bundle |= self._widget.bundle()
+        # The words first: a picture may be longer than the window.
+        self._sentence: Any = show(self._words, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._picture: Any = show(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        if self._widget is not None:
+            timer = threading.Timer(PATIENCE_SECONDS, self._do_without)
+            timer.daemon = True
+            timer.start()
+
+    def _seen(self, visible: bool) -> None:
+        self.visible = visible
+        self._on_visible()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show what has changed; from any thread."""
+        with self._lock:
+            self._snapshot = snapshot
+            if self._widget is None or snapshot.ended:
+                self._picture.update(picture(snapshot), raw=True)
+            if self._widget is not None:
+                self._widget.show(snapshot)
+            if (found := words(snapshot, self._said())) != self._words:
+                self._words = found
+                self._sentence.update(found, raw=True)
+            if snapshot.ended:
+                self._widget = None
+
+    def _do_without(self) -> None:
+        """Nobody draws the widget (nbconvert, a front end without it): what is there is replaced as a whole from now on."""
+        with self._lock:
+            if self._widget is not None and not self._widget.rendered:
+                self._widget = None
+                self._picture.update(picture(self._snapshot), raw=True)
+
+
+def _widget(snapshot: Snapshot, on_visible: Callable[[bool], None]) -> LivePicture | None:
+    """The picture that changes by itself; None where anywidget or Graphviz is missing."""
+    from pgweave.compiler.pictures.draw import DrawError
+
+    try:
+        from pgweave.notebooks.live_widget import LivePicture
+
+        return LivePicture.of(snapshot, on_visible)
+    except (ImportError, DrawError):
+        return None
+
+
+def picture(snapshot: Snapshot) -> Bundle:
+    """The picture in the colours of the moment, for front ends without widgets and for what is saved."""
+    bundle = display.picture(snapshot.workflow, snapshot.boxes)
+    if "image/svg+xml" in bundle:
+        bundle.pop("text/vnd.mermaid", None)  # knows no states
+    return {**bundle, "text/plain": "\n".join(sentences.lines(snapshot))}
+
+
+def words(snapshot: Snapshot, said: Said) -> Bundle:
+    """How things stand: a sentence; how to release what waits; of a failure the place, what the server said, what ran."""
+    instance, failure = snapshot.instance, snapshot.failure
+    title = snapshot.workflow.name if instance.label is None else instance.label
+    head = f"<b>{html.escape(title)}</b> <code>{instance.id}</code>"
+    shown = [f"<p>{head}: {html.escape(snapshot.sentence)}</p>"]
+    plain = [f"{title} {instance.id}: {snapshot.sentence}"]
+    for text, code in _advice(snapshot, said):
+        shown.append(f"<p>{html.escape(text)} <code>{html.escape(code)}</code></p>")
+        plain.append(f"{text} {code}".rstrip())
+    if failure is not None:
+        shown.append(display.finding_html(failure.finding, failure.source))
+        plain.append(failure.text())
+        if failure.sql is not None:
+            shown.append(f'<p class="pgw-faint">This ran:</p><pre class="pgw-code">{html.escape(failure.sql)}</pre>')
+            plain.append(f"This ran:\n{failure.sql}")
+    return {"text/html": display.page("".join(shown)), "text/plain": "\n".join(plain)}
+
+
+def _advice(snapshot: Snapshot, said: Said) -> Iterator[tuple[str, str]]:
+    """What a person can do about it: words and the call."""
+    if said.nobody:
+        yield "No worker is at work here. Start one in this session:", f"{said.name}.work()"
+    for wait in snapshot.waits:
+        if wait.kind == "signal":
+            yield "Release it:", release(wait, said.name)
+    if snapshot.status == "completed" and snapshot.instance.result is not None:
+        yield "What it came to:", f"{said.name}.result()"
+
+
+def release(wait: Wait, name: str) -> str:
+    """The call that ends a wait for a signal."""
+    return f"{name}.signal({wait.name!r}, {{...}})"
+
+
+def style() -> str:
+    """The CSS of the live picture."""
+    # Said to those who cannot see; the others read the sentence above the picture.
+    unseen = ".pgw-live{position:relative}.pgw-live>p{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
+    return "\n".join((theme.style(), theme.picture_style(), theme.state_style(), unseen))

@@ -1,0 +1,176 @@
+"""How an instance stands, in words: what it waits for, until when, and how it ended.
+
+In: a Snapshot. Out: one sentence, and for each wait what would release it, so that a notebook can name the call, a page
+the button and a terminal the command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pgweave.compiler.pictures import step_words
+from pgweave.grammar import nodes
+from pgweave.observe.text_tables import plain, seconds, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from pgweave.grammar.editing.places import Path
+    from pgweave.observe.snapshot import Snapshot, StepState
+    from pgweave.runtime.client import Instance, NodeState
+
+Kind: TypeAlias = Literal["signal", "sleep", "schedule", "instance", "worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that an instance waits for.
+
+    path: of the step that waits. instance_id: whose step it is; a signal has to be sent there. name: of the signal, or
+    the id of the instance that is awaited. until: when it is over at the latest; None: never. what: in words.
+    """
+
+    path: Path
+    instance_id: str
+    kind: Kind
+    name: str | None
+    until: datetime | None
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        """What is waited for, as a sentence."""
+        return f"Waits for {self.what}."
+
+
+def waits(snapshot: Snapshot) -> tuple[Wait, ...]:
+    """Everything that is waited for, in the order of the program. A wait for a child that itself waits is not repeated."""
+    if snapshot.instance.ended:
+        return ()
+    if snapshot.status == "pending":
+        return (Wait((), snapshot.instance.id, "worker", None, None, "a worker"),)
+    found = [
+        wait
+        for step in snapshot.steps
+        if step.run is not None and step.state in {"running", "waiting"} and step.run.run_status == "waiting"
+        if (wait := _wait(snapshot, step, step.run)) is not None
+    ]
+    waiting = {wait.instance_id for wait in found}
+    return tuple(wait for wait in found if not (wait.kind == "instance" and wait.name in waiting))
+
+
+def _wait(snapshot: Snapshot, step: StepState, run: NodeState) -> Wait | None:
+    until, kind, name = run.due_at, run.node_type, None
+    end = _moment(until, snapshot.taken_at) if until is not None else ""
+    latest = f", until {end} at the latest" if end else ""
+    found: Kind
+    match kind:
+        case "SIGNAL":
+            found, name, what = "signal", run.signal_name, f"the signal {plain(run.signal_name or '')}{latest}"
+        case "SLEEP":
+            length = step_words.duration(step.node.seconds) if isinstance(step.node, nodes.Sleep) else "some seconds"
+            found, what = "sleep", f"a sleep of {length}, until {end}"
+        case "WAIT_SCHEDULE":
+            cron = step.node.cron.value if isinstance(step.node, nodes.WaitSchedule) else ""
+            found, what = "schedule", f"the schedule {plain(cron)}, next at {end}"
+        case "AWAIT_INSTANCE":
+            found, name = "instance", run.awaited_id
+            what = f"{_called(snapshot.family, run.awaited_id)}{latest}"
+        case _:
+            return None
+    return Wait(step.path, run.instance_id, found, name, until, what)
+
+
+def _called(family: Iterable[Instance], instance_id: str | None) -> str:
+    """An instance by what it is to the one who waits."""
+    for member in family:
+        if member.id == instance_id:
+            label = f"{short(member.label)} ({member.id})" if member.label else member.id
+            return f"the child {label}, which is {member.status}"
+    return f"the instance {instance_id}"
+
+
+def _moment(moment: datetime, now: datetime) -> str:
+    """A time as people say it: with the day only if that is another."""
+    there, here = moment.astimezone(UTC), now.astimezone(UTC)
+    if there.date() == here.date():
+        return f"{there:%H:%M:%S} UTC"
+    return f"{there:%Y-%m-%d %H:%M} UTC" if there - here > timedelta(hours=1) else f"{there:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def sentence(snapshot: Snapshot) -> str:
+    """How things stand, in one sentence."""
+    instance = snapshot.instance
+    message = short(str((instance.error or {}).get("message", "")), 200)
+    match instance.status:
+        case "completed":
+            return f"Completed in {seconds(snapshot.seconds)}."
+        case "failed":
+            failure = snapshot.failure
+            return f"Failed after {seconds(snapshot.seconds)}: {failure.title if failure else message}"
+        case "cancelled" if not snapshot.ended:
+            return "Cancelled: it ends before its next step."
+        case "cancelled":
+            return f"Cancelled after {seconds(snapshot.seconds)}: {message.removeprefix('canceled: ')}"
+        case _:
+            return _now(snapshot)
+
+
+def _now(snapshot: Snapshot) -> str:
+    """What is running comes first; only when nothing runs is it worth saying what is waited for."""
+    busy = [step for step in snapshot.steps if step.state == "running" and not nodes.children(step.node)]
+    if busy:
+        more = f", and {len(busy) - 1} more" if len(busy) > 1 else ""
+        return f"Runs {title(busy[0])}{more}.{_turn(busy[0])}"
+    found = snapshot.waits
+    if not found:
+        return "Runs."
+    more = f", and for {len(found) - 2} more" if len(found) > 2 else ""
+    step = snapshot.by_path[found[0].path]
+    return f"Waits for {', and for '.join(wait.what for wait in found[:2])}{more}.{_turn(step)}"
+
+
+def _turn(step: StepState) -> str:
+    """Which turn of its loops, unless it is the first."""
+    return f" Turn {'.'.join(map(str, step.iteration))}." if any(turn > 1 for turn in step.iteration) else ""
+
+
+MARKS = {"pending": "○", "running": "▶", "waiting": "…", "completed": "✓", "failed": "✗", "skipped": "⊘"}
+
+
+def lines(snapshot: Snapshot) -> list[str]:
+    """The whole program with the state of each step, a line for each."""
+    title = f"{plain(snapshot.instance.label or snapshot.workflow.name)} {snapshot.instance.id}: {snapshot.status}"
+    return [title, *("  " * (indent + 1) + _line(step) for step, indent in outline(snapshot))]
+
+
+def outline(snapshot: Snapshot) -> Iterator[tuple[StepState, int]]:
+    """Steps in the order in which people read them, with their depth; a sequence is no step of its own."""
+    pending: list[tuple[Path, int]] = [((), 0)]
+    while pending:
+        path, indent = pending.pop()
+        step = snapshot.by_path[path]
+        if not isinstance(step.node, nodes.Then):
+            yield step, indent
+            indent += 1
+        # What decides comes before what it decides about.
+        order = (2, 0, 1) if isinstance(step.node, nodes.If) else range(len(nodes.children(step.node)))
+        pending += [((*path, number), indent) for number in reversed(order)]
+
+
+def title(step: StepState) -> str:
+    """A step in one line: its SQL, or what it does."""
+    if isinstance(step.node, nodes.CallChild):
+        return short(f"child {step_words.child_title(step.node)}".rstrip())
+    said = step_words.describe(step.node)
+    return short(said.detail or said.verb if isinstance(step.node, nodes.Sql) else said.label)
+
+
+def _line(step: StepState) -> str:
+    turn = f"  (turn {'.'.join(map(str, step.iteration))})" if step.iteration else ""
+    taken = f"  {seconds(step.seconds)}" if step.seconds is not None else ""
+    verb = f"  {step.state}" if step.state in {"running", "waiting", "skipped"} else ""
+    return f"{MARKS[step.state]} {title(step)}{turn}{verb}{taken}"

@@ -1,0 +1,418 @@
+"""The state machine: what is known about an instance -> what to do next.
+
+One pure function, `advance`, and the only place that knows how nodes behave. It reads the graph and the finished
+node-runs and says which leaves have now been reached, what races and loops have come to, and how the instance ended,
+if it did. No database, no clock, no waiting: the worker carries out what it says and asks again.
+
+Nothing is replayed. A loop keeps its turn number and its names in its own run; a race keeps its winner; so history
+does not grow, and a subtree that has ended is never visited again (`Progress.ended`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from pgweave.grammar.kinds import Wait
+from pgweave.runtime.worker.substitution import ValueProblem, is_json, is_true, render_raw, row_count
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from pgweave.compiler.rows import Graph, Row
+
+Iteration: TypeAlias = tuple[int, ...]
+"""Turns of the enclosing loops, outermost first, from 1."""
+
+Key: TypeAlias = tuple[str, Iteration]
+"""One node-run: node id and iteration."""
+
+Names: TypeAlias = "Mapping[str, str]"
+"""Named results so far, as JSON text."""
+
+STRAY_BREAK = "df.break() was called outside of a loop. df.break() may only be used inside df.loop()."
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is recorded of one node-run. finished_at: seconds on the database's clock."""
+
+    status: str
+    result: str | None = None
+    error: Mapping[str, object] | None = None
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A subtree has a result. names: everything bound once it has ended. at: when its last leaf finished."""
+
+    result: str
+    names: Names
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A subtree has failed. error: `message` and what the server said about it."""
+
+    error: Mapping[str, object]
+    at: float
+
+    @property
+    def message(self) -> str:
+        """The sentence people read."""
+        return str(self.error["message"])
+
+    def within(self, prefix: str) -> Failed:
+        """The same failure as seen from outside of a branch."""
+        return Failed({**self.error, "message": f"{prefix}: {self.message}"}, self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """A df.break is on its way to the nearest loop."""
+
+    value: str
+    names: Names
+    at: float
+
+
+class Pending:
+    """A subtree has not ended."""
+
+
+PENDING = Pending()
+Outcome: TypeAlias = Done | Failed | Broke
+Step: TypeAlias = Outcome | Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A leaf that has been reached and has no run yet."""
+
+    row: Row
+    iteration: Iteration
+    names: Names = field(repr=False)
+
+    @property
+    def key(self) -> Key:
+        """Its node-run."""
+        return (self.row.id, self.iteration)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something to record before going on: the winner of a race, or the next turn of a loop.
+
+    final: it never changes again. forget: node-runs of the turn that is over. lost: the nodes of the branch that lost;
+    nothing of them begins any more. abandoned: its waits; they end with the decision, or one of them could still take a
+    signal that is not for it any more.
+    """
+
+    key: Key
+    result: str
+    final: bool
+    forget: tuple[Key, ...] = ()
+    lost: frozenset[str] = frozenset()
+    abandoned: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """State of a node that holds others, for people who watch. status: running, completed or failed."""
+
+    status: str
+    result: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do next. Decisions come first: once they are recorded, ask again."""
+
+    todo: tuple[Todo, ...]
+    decisions: tuple[Decision, ...]
+    outcome: Outcome | None
+    shown: Mapping[str, Shown]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a worker remembers between two calls for one leased instance. Losing it costs time, nothing else."""
+
+    ended: dict[Key, Outcome] = field(default_factory=dict)
+
+
+def advance(
+    graph: Graph,
+    runs: Mapping[Key, Run],
+    progress: Progress | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Plan:
+    """Say what to do next with an instance of which exactly `runs` is known. variables: for the texts of breaks."""
+    visit = _Visit(graph, runs, progress or Progress(), variables or {})
+    step = visit.node(graph.root, (), {})
+    outcome = None if isinstance(step, Pending) else step
+    if isinstance(outcome, Broke):
+        outcome = Failed({"message": STRAY_BREAK}, outcome.at)
+    return Plan(tuple(visit.todo), tuple(visit.decisions), outcome, visit.shown)
+
+
+class _Visit:
+    """One walk from the root to every leaf that is next.
+
+    Recursion is bounded by the depth limit of graphs. It may take two frames per level, no more (no comprehension that
+    calls `node`): at the limit that is half of what Python allows.
+    """
+
+    def __init__(self, graph: Graph, runs: Mapping[Key, Run], progress: Progress, variables: Mapping[str, str]) -> None:
+        self.graph = graph
+        self.runs = runs
+        self.ended = progress.ended
+        self.variables = variables
+        self.todo: list[Todo] = []
+        self.decisions: list[Decision] = []
+        self.shown: dict[str, Shown] = {}
+
+    def node(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        key = (row.id, iteration)
+        if key in self.ended:
+            return self.ended[key]
+        match row.node_type:
+            case "THEN":
+                step = self._then(row, iteration, names)
+            case "IF":
+                step = self._if(row, iteration, names)
+            case "JOIN":
+                step = self._join(row, iteration, names)
+            case "RACE":
+                step = self._race(row, iteration, names)
+            case "LOOP":
+                step = self._loop(row, iteration, names)
+            case "BREAK":
+                step = self._break(row, names)
+            case _:
+                step = self._leaf(row, iteration, names)
+        if isinstance(step, Done) and row.result_name is not None:
+            step = Done(step.result, {**step.names, row.result_name: step.result}, step.at)
+        if not isinstance(step, Pending):
+            self.ended[key] = step
+        if not row.kind.is_leaf or row.node_type == "BREAK":
+            self.shown[row.id] = _shown(step)
+        return step
+
+    def _break(self, row: Row, names: Names) -> Step:
+        try:
+            value = _break_value(row, names, self.variables)
+        except ValueError as problem:
+            return Failed({"message": f"Invalid BREAK config: {problem}"}, 0.0)
+        except ValueProblem as problem:
+            return Failed({"message": str(problem)}, 0.0)
+        return Broke(value, names if row.result_name is None else {**names, row.result_name: value}, 0.0)
+
+    def _leaf(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        run = self.runs.get((row.id, iteration))
+        if run is None:
+            self.todo.append(Todo(row, iteration, names))
+            return PENDING
+        match run.status:
+            case "completed":
+                return Done(run.result or "null", names, run.finished_at)
+            case "failed":
+                return Failed(run.error or {"message": "unknown failure"}, run.finished_at)
+            case _:
+                return PENDING
+
+    def _then(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        first = self.node(self.graph.left(row), iteration, names)
+        if not isinstance(first, Done):
+            return first
+        second = self.node(self.graph.right(row), iteration, first.names)
+        return _not_before(second, first.at)
+
+    def _if(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        condition = self.graph.condition(row)
+        if condition is None:
+            branch, at = _rows_branch(self.graph, row, names), 0.0
+        else:
+            tested = self.node(condition, iteration, names)
+            if not isinstance(tested, Done):
+                return tested
+            holds, names, at = _holds(tested), tested.names, tested.at
+            if isinstance(holds, Failed):
+                return holds
+            branch = self.graph.left(row) if holds else self.graph.right(row)
+        return branch if isinstance(branch, Failed) else _not_before(self.node(branch, iteration, names), at)
+
+    def _join(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        ends, waiting = [], False
+        for branch in self.graph.branches(row):
+            step = self.node(branch, iteration, names)
+            if isinstance(step, Pending):
+                waiting = True
+            else:
+                ends.append(step)
+        if waiting:
+            return PENDING
+        at = max(end.at for end in ends)
+        merged = dict(names)
+        for number, end in enumerate(ends, start=1):
+            if isinstance(end, Failed):
+                return _not_before(end.within(f"JOIN branch {number} failed"), at)
+            # Only what the branch has changed: an inherited name must not undo a sibling's new value.
+            merged.update({name: value for name, value in end.names.items() if names.get(name) != value})
+            if isinstance(end, Broke):
+                return Broke(end.value, merged, at)
+        return Done(f"[{','.join(end.result for end in ends if isinstance(end, Done))}]", merged, at)
+
+    def _race(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        branches = self.graph.branches(row)
+        decided = self.runs.get((row.id, iteration))
+        if decided is None:
+            ends, decisions = [], len(self.decisions)
+            for side, branch in enumerate(branches):
+                step = self.node(branch, iteration, names)
+                if not isinstance(step, Pending):
+                    ends.append((step.at, side))
+            # With a decision inside to be recorded first, a branch may turn out to have ended before the other.
+            if ends and len(self.decisions) == decisions:
+                # Recorded before anything follows from it: a loser that finishes late must not overturn the race.
+                winner = min(ends)[1]
+                lost = frozenset(subtree(self.graph, branches[1 - winner]))
+                waits = tuple(
+                    key for key, run in self.runs.items() if run.status == "waiting" and within(key, lost, iteration)
+                )
+                self.decisions.append(
+                    Decision((row.id, iteration), str(winner), final=True, lost=lost, abandoned=waits)
+                )
+            return PENDING
+        winner = 0 if decided.result == "0" else 1
+        end = self.node(branches[winner], iteration, names)
+        if isinstance(end, Failed):
+            return end.within(f"RACE {('left', 'right')[winner]} branch failed")
+        return end
+
+    def _loop(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        state = self.runs.get((row.id, iteration))
+        turn, entry, began = 1, names, 0.0
+        if state is not None:
+            recorded = json.loads(state.result or "{}")
+            turn, entry, began = int(recorded["turn"]), recorded["names"], float(recorded["at"])
+        inner = (*iteration, turn)
+        body = _not_before(self.node(self.graph.left(row), inner, entry), began)
+        if isinstance(body, Broke):
+            return Done(body.value, body.names, body.at)
+        if not isinstance(body, Done):
+            return body
+        again, after = True, body
+        condition = self.graph.condition(row)
+        if condition is not None:
+            tested = _not_before(self.node(condition, inner, body.names), body.at)
+            if isinstance(tested, Broke):
+                return Done(tested.value, tested.names, tested.at)
+            if not isinstance(tested, Done):
+                return tested
+            holds = _holds(tested)
+            if isinstance(holds, Failed):
+                return holds
+            again, after = holds, tested
+        if not again:
+            return Done(body.result, after.names, after.at)
+        self._next_turn(row, iteration, turn, after)
+        return PENDING
+
+    def _next_turn(self, row: Row, iteration: Iteration, turn: int, after: Done) -> None:
+        members = subtree(self.graph, row)
+
+        def is_over(key: Key) -> bool:
+            # Of earlier turns too: a step that had lost a race may have ended when its turn was long over.
+            turns, depth = key[1], len(iteration)
+            return within(key, members, iteration) and len(turns) > depth and turns[depth] <= turn
+
+        recorded = json.dumps({"turn": turn + 1, "names": dict(after.names), "at": after.at}, ensure_ascii=False)
+        over = tuple(key for key in self.runs if is_over(key))
+        self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over))
+        for key in [key for key in self.ended if is_over(key)]:
+            del self.ended[key]
+
+
+def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:
+    """Whether a node-run belongs to these nodes and to this turn, or to a turn of a loop inside of it."""
+    return key[0] in members and key[1][: len(iteration)] == iteration
+
+
+def _holds(tested: Done) -> bool | Failed:
+    """Whether a condition holds."""
+    try:
+        return is_true(tested.result)
+    except ValueProblem as problem:
+        return Failed({"message": f"The condition has no truth: {problem}"}, tested.at)
+
+
+def _rows_branch(graph: Graph, row: Row, names: Names) -> Row | Failed:
+    """The branch of df.if_rows: it asks a result that is there already."""
+    name = row.config().get("result_name")
+    if not isinstance(name, str) or name not in names:
+        return Failed({"message": f"df.if_rows: result '{name}' not found"}, 0.0)
+    try:
+        count = row_count(names[name])
+    except ValueProblem as problem:
+        return Failed({"message": f"df.if_rows: result '{name}': {problem}"}, 0.0)
+    if count is None:
+        return Failed({"message": f"df.if_rows: result '{name}' is not a SQL result (missing row_count)"}, 0.0)
+    return graph.left(row) if count > 0 else graph.right(row)
+
+
+def _not_before(step: Step, at: float) -> Step:
+    """The same end, but not earlier than what came before it: races compare whole branches."""
+    match step:
+        case Done():
+            return step if step.at >= at else Done(step.result, step.names, at)
+        case Failed():
+            return step if step.at >= at else Failed(step.error, at)
+        case Broke():
+            return step if step.at >= at else Broke(step.value, step.names, at)
+        case _:
+            return step
+
+
+def _shown(step: Step) -> Shown:
+    match step:
+        case Done():
+            return Shown("completed", result=step.result)
+        case Failed():
+            return Shown("failed", error=step.message)
+        case Broke():
+            return Shown("completed", result=step.value)
+        case _:
+            return Shown("running")
+
+
+def _break_value(row: Row, names: Names, variables: Mapping[str, str]) -> str:
+    """Its text with values put in. What is JSON then stays what it says, any other text becomes a JSON string."""
+    template = row.config().get("break_value")
+    if not isinstance(template, str):
+        return "null"
+    value = render_raw(template, names, variables)
+    return value if is_json(value) else json.dumps(value, ensure_ascii=False)
+
+
+def subtree(graph: Graph, row: Row) -> set[str]:
+    """Ids of a node and of everything below it."""
+    found: set[str] = set()
+    stack = [row]
+    while stack:
+        current = stack.pop()
+        found.add(current.id)
+        if current.kind.waits_for is not Wait.CHILDREN:
+            continue
+        stack.append(graph.left(current))
+        if current.right_node is not None:
+            stack.append(graph.right(current))
+        if current.node_type in {"IF", "LOOP"} and (condition := graph.condition(current)) is not None:
+            stack.append(condition)
+        if current.node_type == "JOIN":
+            stack.extend(graph.branches(current)[2:])
+    return found

@@ -1,0 +1,305 @@
+"""One lease on one instance, from claim to park or end.
+
+In: a leased instance. It asks `advance` what is next, carries that out, and asks again, until the instance has ended,
+everything in it waits, or the worker is to stop. A chain of steps runs on this very thread; branches run side by side
+on the worker's step threads.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pgweave.grammar.kinds import Wait
+from pgweave.runtime.errors import InstanceCancelled, PutOff
+from pgweave.runtime.worker import activities
+from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, advance, subtree, within
+from pgweave.runtime.worker.failpoints import failpoint
+from pgweave.runtime.worker.sql_step import StepProblem
+from pgweave.runtime.worker.store import FORMAT
+
+if TYPE_CHECKING:
+    from pgweave.runtime.worker.advance import Decision, Key, Outcome, Plan, Shown, Todo
+    from pgweave.runtime.worker.service import Worker
+    from pgweave.runtime.worker.store import Lease, Loaded, Situation
+
+log = logging.getLogger("pgweave.worker")
+
+MANY = 100  # steps in hand
+HOLD_SECONDS = 2.0  # before a step that could not be done is tried again beside others
+LOOK_SECONDS = 5e-6  # what it takes to look at one of them, measured with joins of 5,000 branches
+
+
+class Drive:
+    """The work on one lease. One thread calls `run`; steps of branches run on others and only return their runs."""
+
+    def __init__(self, worker: Worker, lease: Lease) -> None:
+        self.worker = worker
+        self.store = worker.store
+        self.lease = lease
+        self.loaded: Loaded
+        self.situation: Situation
+        self.progress = Progress()
+        self.in_flight: dict[Future[Run], Todo] = {}
+        self.shown: dict[str, Shown] = {}
+        self.began = monotonic()
+        self.turns: dict[Key, float] = {}  # loops: when their turn began
+        self.rests: dict[Key, float] = {}  # loops: until when their next turn has to wait
+        self.held: dict[Key, float] = {}  # steps that cannot be done now, beside others that can: until when
+        self.quarantine = ExitStack()
+
+    def run(self) -> None:
+        """Go on until the lease is done with. LeaseLost when somebody else has it, PutOff when it cannot be done now."""
+        import psycopg
+
+        try:
+            with self.quarantine:
+                if self.lease.suspect and not self.quarantine.enter_context(self.store.quarantine()):
+                    raise PutOff("another instance is under the same suspicion")
+                self._run()
+        except (PutOff, psycopg.Error):
+            # What is in hand may still come to its end, and must not be begun by somebody else beside it.
+            self._drain(interrupt=False)
+            raise
+
+    def _run(self) -> None:
+        self.loaded = self.store.load(self.lease)
+        failpoint("after_load")
+        if self.loaded.format > FORMAT:
+            log.warning("instance %s was written by a newer pgweave", self.lease.instance_id)
+            return
+        if (problem := self._problem()) is not None:
+            self._finish("failed", None, {"message": problem})
+            return
+        self.situation = self.store.settle(self.lease)
+        failpoint("after_settle")
+        try:
+            while not self._turn():
+                pass
+        except InstanceCancelled:
+            self._cancel()
+
+    def _problem(self) -> str | None:
+        """What makes the instance impossible to run at all."""
+        if self.lease.role is None:
+            return f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"
+        if self.lease.attempts > self.worker.settings.max_attempts:
+            return f"poison: given up after {self.lease.attempts - 1} attempts without progress"
+        return None
+
+    def _turn(self) -> bool:
+        """One question to `advance` and what follows from it. True when the lease is done with."""
+        if self.situation.cancel is not None:
+            self._cancel()
+            return True
+        plan = advance(self.loaded.graph, self.situation.runs, self.progress, self._variables())
+        self.shown |= plan.shown
+        if plan.decisions:
+            return self._decide(plan)
+        if plan.outcome is not None:
+            self._drain()
+            self._end(plan.outcome)
+            return True
+        if self.worker.stopping or not self.worker.holds(self.lease):
+            self._drain(interrupt=False)
+            self.store.release(self.lease)
+            self.worker.emit("released", self.lease.instance_id, None)
+            return True
+        begun = {todo.key for todo in self.in_flight.values()}
+        return self._go_on([todo for todo in plan.todo if todo.key not in begun])
+
+    def _decide(self, plan: Plan) -> bool:
+        """Record winners and turns. True when that turned the lease into a pause."""
+        for decision in plan.decisions:
+            self._drop(decision)
+            failpoint("before_decide")
+            self.store.decide(self.lease, decision)
+            failpoint("after_decide")
+            for key in decision.forget:
+                self.situation.runs.pop(key, None)
+            for key in decision.abandoned:
+                self.situation.runs[key] = Run("cancelled")
+            self.situation.runs[decision.key] = Run("completed", decision.result)
+            self._rest(decision)
+        return False
+
+    def _rest(self, decision: Decision) -> None:
+        """Make an endless loop that never waits take its time, so that it cannot eat a worker."""
+        row = self.loaded.graph.by_id[decision.key[0]]
+        if row.node_type != "LOOP" or self.loaded.graph.condition(row) is not None:
+            return
+        members = (self.loaded.graph.by_id[member] for member in subtree(self.loaded.graph, row))
+        if any(member.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE} for member in members):
+            return
+        now, least = monotonic(), self.worker.settings.loop_seconds
+        self.turns = {key: began for key, began in self.turns.items() if began + least > now}
+        self.turns[decision.key] = max(now, self.turns.get(decision.key, self.began) + least)
+        self.rests[decision.key] = self.turns[decision.key]
+
+    def _resting(self, todo: Todo) -> bool:
+        """Whether a leaf belongs to a turn that must not begin yet."""
+        return any(
+            within(todo.key, subtree(self.loaded.graph, self.loaded.graph.by_id[loop]), iteration)
+            for loop, iteration in self.rests
+        )
+
+    def _rested(self, todo: list[Todo]) -> tuple[list[Todo], float | None]:
+        """Leaves that may begin now, and in how many seconds the first of the others may."""
+        now = monotonic()
+        self.rests = {key: until for key, until in self.rests.items() if until > now}
+        self.held = {key: until for key, until in self.held.items() if until > now}
+        if not self.rests and not self.held:
+            return todo, None
+        rested = [leaf for leaf in todo if leaf.key not in self.held and not self._resting(leaf)]
+        return rested, min([*self.rests.values(), *self.held.values()]) - now
+
+    def _drop(self, decision: Decision) -> None:
+        """Interrupt the steps of a branch that is about to lose: none of them may begin once that is recorded."""
+        keys = [todo.key for todo in self.in_flight.values()]
+        tags = {(self.lease.instance_id, key) for key in keys if within(key, decision.lost, decision.key[1])}
+        if tags:
+            self.worker.sessions.interrupt(tags.__contains__, tags)
+
+    def _go_on(self, todo: list[Todo]) -> bool:
+        """Begin what has been reached; then wait for a step to end, or park. True when the lease is done with."""
+        todo, rest = self._rested(todo)
+        waits, steps = activities.sort(todo)
+        if waits:
+            # Look at once, even when steps follow: a wait may be over as it begins, and what we then watch over beside
+            # the steps is what we know to be waiting.
+            self._begin_waits(waits)
+            self.situation = self.store.settle(self.lease)
+        if len(steps) == 1 and not self.in_flight and not waits and rest is None and not self._waiting():
+            # The common case, a chain: run it here, without handing it to another thread.
+            self._known({steps[0].key: self._step(steps[0])})
+            return False
+        for step in steps:
+            self.in_flight[self.worker.steps.submit(self._step, step)] = step
+        if self.in_flight:
+            self._collect(rest)
+            return False
+        return False if waits else self._park(rest)
+
+    def _park(self, delay_seconds: float | None = None) -> bool:
+        """Give the lease back. False: something has happened meanwhile, and we have looked again."""
+        failpoint("before_park")
+        if self.store.park(self.lease, self.situation.wakes, self.shown, delay_seconds):
+            failpoint("after_park")
+            self.worker.emit("parked", self.lease.instance_id, None)
+            return True
+        self.situation = self.store.settle(self.lease)
+        return False
+
+    def _waiting(self) -> bool:
+        return any(run.status == "waiting" for run in self.situation.runs.values())
+
+    def _begin_waits(self, waits: list[Todo]) -> None:
+        """Write the rows of waits just reached, and the failures of those that cannot even begin."""
+        rows = []
+        now = self.store.now() if any(todo.row.node_type == "WAIT_SCHEDULE" for todo in waits) else None
+        for todo in waits:
+            try:
+                rows.append(activities.wait_row(todo, self._variables(), now))
+            except StepProblem as problem:
+                self.store.fail(self.lease, todo.key, problem.error)
+        if rows:
+            failpoint("before_wait")
+            self.store.wait(self.lease, rows)
+            failpoint("after_wait")
+            for todo in waits:
+                self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
+
+    def _collect(self, rest: float | None) -> None:
+        """Wait until a step has ended, or a wait may have, or a loop has rested."""
+        pause = self.worker.settings.poll_seconds if self._waiting() else None
+        if pause is not None and self.situation.due_in is not None:
+            pause = min(pause, self.situation.due_in)
+        patience = min((seconds for seconds in (pause, rest) if seconds is not None), default=None)
+        done, _ = wait(self.in_flight, timeout=patience, return_when=FIRST_COMPLETED)
+        if len(self.in_flight) > MANY:
+            # To look at so many takes longer than a step does: take some more in before we do.
+            done, _ = wait(self.in_flight, timeout=len(self.in_flight) * LOOK_SECONDS)
+        ended = self._ends(done)
+        if pause is None:
+            self._known(ended)
+        else:
+            self.situation = self.store.settle(self.lease)
+
+    def _ends(self, done: set[Future[Run]]) -> dict[Key, Run]:
+        """What came of steps. One that cannot be done now waits a little while others can; alone it is put off."""
+        ended = {}
+        for future in done:
+            todo = self.in_flight.pop(future)
+            try:
+                ended[todo.key] = future.result()
+            except PutOff as error:
+                if error.suspect or not self.in_flight:
+                    raise
+                self.held[todo.key] = monotonic() + HOLD_SECONDS
+        return ended
+
+    def _known(self, ended: dict[Key, Run]) -> None:
+        """Take in the ends of steps. One that was interrupted says that something else has happened: look."""
+        if ended:
+            self.quarantine.close()  # it has come further: whatever it was, it was not this
+        if any(run.status == "cancelled" for run in ended.values()):
+            self.situation = self.store.settle(self.lease)
+        else:
+            self.situation.runs.update(ended)
+
+    def _drain(self, *, interrupt: bool = True) -> None:
+        """Let steps in hand come to their end, at once if nobody wants them; what they have recorded is theirs."""
+        if not self.in_flight:
+            return
+        if interrupt:
+            tags = {(self.lease.instance_id, todo.key) for todo in self.in_flight.values()}
+            self.worker.sessions.interrupt(tags.__contains__, tags)
+        wait(self.in_flight)
+        self.in_flight.clear()
+
+    def _step(self, todo: Todo) -> Run:
+        """Run one step to its checkpoint."""
+        shown = (self.lease.instance_id, todo.row.id)
+        self.worker.running[shown] = (todo.iteration, monotonic())
+        self.worker.emit("step", *shown)
+        failpoint("before_step")
+        failpoint("in_step", in_seconds=0.1)
+        try:
+            run = activities.execute(
+                self.store, self.worker.sessions, self.lease, todo, self._variables(), self.worker.settings.http,
+                self.worker.settings.max_result_bytes,
+            )  # fmt: skip
+        finally:
+            self.worker.running.pop(shown, None)
+        failpoint("after_step")
+        self.worker.emit("checkpointed", *shown)
+        return run
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            **self.loaded.variables,
+            "sys_instance_id": self.lease.instance_id,
+            "sys_label": self.loaded.label or "",
+        }
+
+    def _end(self, outcome: Outcome) -> None:
+        match outcome:
+            case Done():
+                self._finish("completed", outcome.result, None)
+            case Failed():
+                self._finish("failed", None, dict(outcome.error))
+            case Broke():
+                raise AssertionError("advance turns a stray break into a failure")
+
+    def _cancel(self) -> None:
+        self._drain()
+        self._finish("cancelled", None, None)
+
+    def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
+        failpoint("before_finish")
+        self.store.finish(self.lease, status, result, error, self.shown)
+        failpoint("after_finish")
+        self.worker.emit("finished", self.lease.instance_id, None)

@@ -1,0 +1,334 @@
+"""The worker: lease an instance, ask `advance` what is next, carry it out, write it down, park when all of it waits.
+
+In: rows that df.start wrote. Out: rows of df.runs, one per finished step, each in the step's own transaction. The
+worker decides nothing about the language and remembers nothing that matters: kill it anywhere and another one goes
+on from the rows. Threads and blocking psycopg, because a step is one round trip and most of a worker's life is waiting
+for the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import socket
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pgweave.runtime.connect import ACQUIRE_SECONDS, CONNECT_SECONDS, RECONNECT_SECONDS, connect, lent, watchful
+from pgweave.runtime.errors import ConnectionFailed, LeaseLost, PutOff
+from pgweave.runtime.http.ssrf import Policy
+from pgweave.runtime.migrate import require
+from pgweave.runtime.queries import QUERIES
+from pgweave.runtime.worker.direct import checks_clients, require_direct
+from pgweave.runtime.worker.drive import Drive
+from pgweave.runtime.worker.failpoints import failpoint
+from pgweave.runtime.worker.sessions import Sessions
+from pgweave.runtime.worker.store import InHand, Lease, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgweave.runtime.worker.advance import Iteration
+
+
+log = logging.getLogger("pgweave.worker")
+
+MIN_POLL_SECONDS = 0.01  # between two looks of which the first found nothing, however often somebody rings
+FREE_LOOKS = 8.0  # that may follow each other faster
+
+MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; so long may work wait once it is back
+
+PUT_OFF_SECONDS = (0.5, 2.0)  # between the least and the most, so that those put off together do not come back together
+
+MIN_SHOWN_SECONDS = 1.0  # a step is shown as running when it has been for so long
+
+PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one worker behaves. Durations in seconds.
+
+    concurrency: instances at once. lease_seconds: how long a dead worker's instances stay untouched; a live one renews
+    three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
+    without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
+    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits. http:
+    what HTTP steps may reach.
+    """
+
+    concurrency: int = 8
+    lease_seconds: float = 15.0
+    poll_seconds: float = 1.0
+    max_attempts: int = 10
+    max_result_bytes: int = 1_000_000
+    step_seconds: float = 0.0
+    loop_seconds: float = 1.0
+    http: Policy = field(default_factory=Policy.of_environment)
+
+
+class Worker:
+    """Works off the instances of one database. `run` blocks until `stop`; both may be called from any thread.
+
+    on_event: told what happens as (event, instance id, node id or None): "claimed", "step", "checkpointed", "waiting",
+    "parked", "released" (in the middle of the work), "finished". Tests wait for these and the command line draws them; it must return quickly.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        settings: Settings | None = None,
+        on_event: Callable[[str, str, str | None], None] = lambda event, instance, node: None,
+    ) -> None:
+        self.dsn = dsn
+        self.settings = settings or Settings()
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.emit = on_event
+        # Steps in flight, for people who watch: (instance id, node id) -> (iteration, when it began).
+        self.running: dict[tuple[str, str], tuple[Iteration, float]] = {}
+        self._stop = Event()  # begin nothing new
+        self._closed = Event()  # nothing is in hand any more
+        self._bell = Event()
+        self._leases: dict[str, Lease] = {}
+        self._lost: set[Any] = set()
+        self._owed: list[tuple[Lease, bool]] = []  # to be put off, as suspects or not, once the database can be reached
+        self._lock = Lock()
+
+    def stop(self) -> None:
+        """Finish the steps in hand, give the leases back, return from `run`."""
+        self._stop.set()
+        self._bell.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` has been called."""
+        return self._stop.is_set()
+
+    def run(self, *, once: bool = False) -> None:
+        """Work until stopped. once: until nothing is due any more.
+
+        Errors about the schema are raised at once; a database that goes away later is waited for.
+        """
+        import psycopg
+        from psycopg_pool import PoolTimeout
+
+        with connect(self.dsn, application_name="pgweave worker") as connection:
+            require(connection)
+            require_direct(connection, self.dsn)
+            own = connection.execute(QUERIES["who_am_i"]).fetchone()
+            checked = checks_clients(connection)
+        assert own is not None
+        helpers = [
+            Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew, self._watch)
+        ]
+        limit = self.settings.concurrency * 2
+        # A step whose worker is gone must not hold its instance for long; the lease is over soon after.
+        check = self.settings.lease_seconds / 2 if checked else 0.0
+        with (
+            self._pool() as store,
+            Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds, check_seconds=check) as sessions,
+        ):
+            self.store, self.sessions = store, sessions
+            with suppress(psycopg.Error):  # a server that is read-only yet; said again with every renewal
+                store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
+            for helper in helpers:
+                helper.start()
+            try:
+                with (
+                    ThreadPoolExecutor(self.settings.concurrency, "instance") as instances,
+                    ThreadPoolExecutor(self.settings.concurrency * 2, "step") as self.steps,
+                ):
+                    self._work(instances, once=once)
+            finally:
+                self._closed.set()
+                with suppress(psycopg.Error, PoolTimeout):
+                    store.gone(self.name)
+                    store.ring()  # our own listener would else sleep on for a while
+                for helper in helpers:
+                    helper.join()
+
+    @contextmanager
+    def _pool(self) -> Iterator[Store]:
+        from psycopg_pool import ConnectionPool
+
+        with ConnectionPool(
+            watchful(self.dsn),
+            kwargs={"autocommit": True, "application_name": "pgweave worker", "connect_timeout": CONNECT_SECONDS},
+            min_size=1,
+            max_size=self.settings.concurrency + 2,
+            timeout=ACQUIRE_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            num_workers=1,
+        ) as pool:
+            yield Store(lambda: lent(pool))
+
+    def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
+        """Claim as much as there is room for; sleep until rung for, or for the poll interval."""
+        import psycopg
+
+        pending: set[Future[None]] = set()
+        pause, looked_at, free_looks = self.settings.poll_seconds, monotonic(), FREE_LOOKS
+        while not self.stopping:
+            # A flood of rings must not become a flood of polls. Who is rung for now and then looks at once.
+            free_looks = min(FREE_LOOKS, free_looks + (monotonic() - looked_at) / MIN_POLL_SECONDS)
+            if free_looks < 1:
+                self._stop.wait((1 - free_looks) * MIN_POLL_SECONDS)
+            self._bell.clear()
+            pending = {future for future in pending if not future.done()}
+            free = self.settings.concurrency - len(pending)
+            failpoint("before_claim")
+            self._pay()
+            try:
+                leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
+                pause = self.settings.poll_seconds
+            except psycopg.Error as error:
+                log.warning("cannot claim: %s", type(error).__name__)
+                leases, pause = [], min(pause * 2, MAX_PAUSE_SECONDS)
+            looked_at = monotonic()
+            if leases:
+                failpoint("after_claim")
+            else:
+                free_looks -= 1
+            for lease in leases:
+                with self._lock:
+                    self._leases[lease.instance_id] = lease
+                pending.add(instances.submit(self._instance, lease))
+            if once and not pending and not leases:
+                return
+            if len(leases) < free or not free:
+                self._bell.wait(pause)
+
+    def _instance(self, lease: Lease) -> None:
+        """One leased instance, whatever happens to it: a bad one must never stop the loop."""
+        import psycopg
+
+        self.emit("claimed", lease.instance_id, None)
+        try:
+            Drive(self, lease).run()
+        except LeaseLost:
+            log.warning("lease lost: instance %s", lease.instance_id)
+        except PutOff as error:
+            log.warning("put off: instance %s: %s", lease.instance_id, error)
+            self._owe(lease, suspect=error.suspect)
+        except (psycopg.Error, ConnectionFailed) as error:
+            # Somebody, perhaps we, goes on from the rows.
+            log.warning("database trouble: instance %s: %s", lease.instance_id, type(error).__name__)
+            self._owe(lease)
+        except Exception:
+            log.exception("internal error: instance %s", lease.instance_id)
+        finally:
+            with self._lock:
+                self._leases.pop(lease.instance_id, None)
+            self.sessions.forget(lease.instance_id)
+            self._bell.set()
+
+    def _owe(self, lease: Lease, *, suspect: bool = False) -> None:
+        self.emit("released", lease.instance_id, None)
+        with self._lock:
+            self._owed.append((lease, suspect))
+        self._pay()
+
+    def _pay(self) -> None:
+        """Give back what could not be done. If that cannot be done either, the lease runs out and counts as an attempt."""
+        import psycopg
+
+        with self._lock:
+            owed, self._owed = self._owed, []
+        while owed:
+            lease, suspect = owed[-1]
+            try:
+                self.store.put_off(lease, random.uniform(*PUT_OFF_SECONDS), suspect=suspect)  # noqa: S311
+            except LeaseLost:
+                pass
+            except psycopg.Error:
+                break
+            owed.pop()
+        with self._lock:
+            self._owed += owed
+
+    def _listen(self) -> None:
+        """Turn notifications into a ring of the bell. Deaf for a while is harmless: the loop polls."""
+        import psycopg
+
+        while not self._closed.is_set():
+            try:
+                with connect(self.dsn, application_name="pgweave listener") as connection:
+                    connection.execute(QUERIES["listen"])
+                    self._bell.set()
+                    while not self._closed.is_set():
+                        for _ in connection.notifies(timeout=0.5, stop_after=1):
+                            self._bell.set()
+            except (psycopg.Error, ConnectionFailed):
+                self._closed.wait(min(self.settings.poll_seconds, 1.0))
+
+    def _renew(self) -> None:
+        """Keep the leases of everything in hand, show long steps as running, say that we are alive, tidy up."""
+        import psycopg
+
+        pruned_at = monotonic()
+        while not self._closed.wait(self.settings.lease_seconds / 3):
+            with self._lock:
+                leases = list(self._leases.values())
+            try:
+                if monotonic() - pruned_at > PRUNE_SECONDS:
+                    pruned_at = monotonic()
+                    self.store.prune()
+                self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
+                if not leases:
+                    continue
+                held = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
+            except psycopg.Error as error:
+                log.warning("cannot renew: %s", type(error).__name__)
+                continue
+            self._lost.update(lease.token for lease in leases if lease.token not in held)
+
+    def _long_steps(self) -> list[InHand]:
+        now = monotonic()
+        return [
+            InHand(instance_id, node_id, iteration, now - began)
+            for (instance_id, node_id), (iteration, began) in list(self.running.items())
+            if now - began > MIN_SHOWN_SECONDS
+        ]
+
+    def _watch(self) -> None:
+        """Interrupt the steps of instances that are to be cancelled; without this a long step would outlive its cancel."""
+        import psycopg
+
+        while not self._closed.wait(self.settings.poll_seconds):
+            busy = {instance_id for instance_id, _ in list(self.running)}
+            if not busy:
+                continue
+            try:
+                cancelled = self.store.cancelled(busy)
+            except psycopg.Error as error:
+                log.warning("cannot look for cancels: %s", type(error).__name__)
+                continue
+            if cancelled:
+                self.sessions.interrupt(lambda tag, cancelled=cancelled: tag[0] in cancelled)  # type: ignore[misc]
+
+    def holds(self, lease: Lease) -> bool:
+        """False once a renewal was refused: nothing new may be begun for it."""
+        return lease.token not in self._lost
+
+
+@contextmanager
+def working(
+    dsn: str,
+    settings: Settings | None = None,
+    on_event: Callable[[str, str, str | None], None] = lambda event, instance, node: None,
+) -> Iterator[Worker]:
+    """A worker on a thread of its own for as long as the block lasts; it ends with its steps in hand finished."""
+    worker = Worker(dsn, settings, on_event)
+    with ThreadPoolExecutor(1, "worker") as thread:
+        running = thread.submit(worker.run)
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            running.result()

@@ -1,0 +1,179 @@
+"""Sessions on which the SQL of a role runs: logged in as that role, used for one step, wiped, kept for the next.
+
+Never shared between roles, and nothing of ours is ever sent on them but the calls that run a step: what a step leaves
+behind (settings, temporary tables, prepared statements) must reach neither another step nor us. For the same reason
+psycopg prepares nothing on them: a step could replace a prepared statement by its own.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, first_line, lent, step_conninfo
+from pgweave.runtime.errors import StepInterrupted
+from pgweave.runtime.queries import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+    from pgweave.runtime.worker.advance import Key
+
+    Connection = psycopg.Connection[Any]
+
+_FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does not exist|unsupported)|fe_sendauth")
+
+IDLE_SECONDS = 60.0
+MAX_AGE_SECONDS = 600.0
+
+Tag: TypeAlias = "tuple[str, Key]"
+"""Instance id and node-run: who uses a session."""
+
+
+class Sessions:
+    """Pools of step sessions, one per role and database.
+
+    own_role, own_database: those of the worker itself. limit: sessions per pool. step_seconds: how long the server lets
+    one statement run; 0 for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        own: tuple[str, str],
+        limit: int,
+        *,
+        step_seconds: float = 0.0,
+        check_seconds: float = 0.0,
+        acquire_seconds: float = ACQUIRE_SECONDS,
+    ) -> None:
+        self._dsn = dsn
+        self._own_role, self._own_database = own
+        self._limit = limit
+        self._step_seconds = step_seconds
+        self._check_seconds = check_seconds
+        self._acquire_seconds = acquire_seconds
+        self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
+        self._in_use: dict[Tag, Callable[[], object]] = {}
+        self._interrupted: set[Tag] = set()
+        self._lock = Lock()
+
+    @contextmanager
+    def borrow(self, role: str, database: str | None, tag: Tag) -> Iterator[Connection]:
+        """Lend a clean session logged in as `role`.
+
+        psycopg_pool.PoolTimeout when none becomes free in time; StepInterrupted when the step is not wanted any more.
+        """
+        import psycopg
+
+        with lent(self._pool(role, database)) as connection:
+            try:
+                with self.hold(tag, lambda: connection.cancel_safe(timeout=5.0)):
+                    yield connection
+            except psycopg.errors.QueryCanceled as error:
+                if tag in self._interrupted:
+                    raise StepInterrupted from error
+                raise
+
+    @contextmanager
+    def hold(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
+        """Let a step be interrupted by `stop`, for as long as the block lasts.
+
+        StepInterrupted when the step is not wanted any more.
+        """
+        with self._lock:
+            if tag in self._interrupted:
+                raise StepInterrupted
+            self._in_use[tag] = stop
+        try:
+            yield
+        finally:
+            # Under the lock: a cancel must not reach the session once it is somebody else's.
+            with self._lock:
+                del self._in_use[tag]
+
+    def interrupt(self, matches: Callable[[Tag], bool], expected: set[Tag] | None = None) -> None:
+        """Stop the statements of steps in hand; those of `expected` that have not begun yet will not begin."""
+        with self._lock:
+            self._interrupted |= expected or set()
+            for tag, stop in self._in_use.items():
+                if matches(tag):
+                    self._interrupted.add(tag)
+                    stop()
+
+    def forget(self, instance_id: str) -> None:
+        """The lease on an instance has ended; so have its interruptions."""
+        with self._lock:
+            self._interrupted = {tag for tag in self._interrupted if tag[0] != instance_id}
+
+    def foreign(self, role: str) -> bool:
+        """Whether sessions of `role` are somebody else's: then what they answer is not evidence."""
+        return role != self._own_role
+
+    def elsewhere(self, database: str | None) -> bool:
+        """Whether `database` is another than the one that holds the df schema."""
+        return database not in {None, self._own_database}
+
+    def refusal(self, role: str, database: str | None) -> str | None:
+        """Why the server refuses a session that no waiting will bring, in its own words; None if it may pass.
+
+        It has to be told by the words: what libpq says about a connection that did not come about has no SQLSTATE.
+        """
+        import psycopg
+
+        try:
+            psycopg.connect(self._conninfo(role, database)).close()
+        except psycopg.OperationalError as error:
+            said = first_line(str(error))
+            return said if _FOR_GOOD.search(said) else None
+        return None
+
+    def _conninfo(self, role: str, database: str | None) -> str:
+        return step_conninfo(self._dsn, role, database, self._step_seconds, self._check_seconds)
+
+    def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
+        from psycopg_pool import ConnectionPool
+
+        with self._lock:
+            key = (role, database)
+            if key not in self._pools:
+                self._pools[key] = ConnectionPool(
+                    self._conninfo(role, database),
+                    kwargs={"autocommit": True, "prepare_threshold": None},
+                    min_size=0,
+                    max_size=self._limit,
+                    timeout=self._acquire_seconds,
+                    max_idle=IDLE_SECONDS,
+                    max_lifetime=MAX_AGE_SECONDS,
+                    reconnect_timeout=RECONNECT_SECONDS,
+                    num_workers=1,
+                    reset=_wipe,
+                    open=True,
+                )
+            return self._pools[key]
+
+    def close(self) -> None:
+        """Close every session."""
+        with self._lock:
+            pools = list(self._pools.values())
+            self._pools.clear()
+        for pool in pools:
+            pool.close()
+
+    def __enter__(self) -> Sessions:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _wipe(connection: Connection) -> None:
+    connection.execute(QUERIES["discard"])

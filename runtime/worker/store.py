@@ -1,0 +1,308 @@
+"""The worker's half of the database, as Python sees it.
+
+In: leases, node-runs and decisions of `advance`. Out: the functions df.worker_*, on the worker's own session. Every
+write names the lease's token; LeaseLost when another worker has taken over.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pgweave.compiler.rows import Graph, Row
+from pgweave.runtime.errors import InstanceCancelled, LeaseLost
+from pgweave.runtime.queries import QUERIES
+from pgweave.runtime.worker.advance import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from uuid import UUID
+
+    import psycopg
+
+    from pgweave.runtime.worker.advance import Decision, Key, Shown
+
+LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PWR01", "PWR02", "PWR05"
+SUSPECT = 3  # leases without progress. Workers died with the instance, or lost it: it may have been the cause
+FORMAT = 1  # the shape of rows this worker knows
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An instance that is ours for a while. role: None when the submitting role has been dropped.
+
+    attempts: leases since the last progress, this one included.
+    """
+
+    instance_id: str
+    token: UUID
+    role: str | None
+    database: str | None
+    attempts: int
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is to be worked on only while no other suspect is."""
+        return self.attempts > SUSPECT
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What never changes about a leased instance."""
+
+    graph: Graph
+    label: str | None
+    variables: Mapping[str, str]
+    format: int
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known now. wakes: to be shown when parking. cancel: the reason, if somebody asked for the end.
+
+    due_at: when the first wait ends by itself, seconds from now on the database's clock; None when none does.
+    """
+
+    runs: dict[Key, Run]
+    wakes: int
+    cancel: str | None
+    due_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A step that is running. seconds: for how long already."""
+
+    instance_id: str
+    node_id: str
+    iteration: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What a request may do. allowed: whether the role may make it at all. attempts: this one included.
+
+    secrets: values by name, those that are set.
+    """
+
+    allowed: bool
+    attempts: int
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+class Store:
+    """One worker's view of the database. connection: lends a session in autocommit, one per call."""
+
+    def __init__(self, connection: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]) -> None:
+        self._connection = connection
+
+    def _call(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type is that of the SQL function
+        with self._connection() as connection, fenced():
+            row = connection.execute(QUERIES[query], arguments).fetchone()
+        assert row is not None
+        return row[0]
+
+    def ring(self) -> None:
+        """Wake every listener."""
+        with self._connection() as connection:
+            connection.execute(QUERIES["ring"])
+
+    def claim(self, worker: str, limit: int, lease_seconds: float) -> list[Lease]:
+        """Lease up to `limit` instances that want a worker."""
+        with self._connection() as connection:
+            rows = connection.execute(QUERIES["claim"], [worker, limit, lease_seconds]).fetchall()
+        return [Lease(*row) for row in rows]
+
+    def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
+        """Say that a worker is alive."""
+        self._call("beat", worker, concurrency, version, leases)
+
+    def gone(self, worker: str) -> None:
+        """Say that a worker has stopped in good order."""
+        self._call("gone", worker)
+
+    def prune(self) -> int:
+        """Remove instances that have outlived their retention; how many went."""
+        return int(self._call("prune"))
+
+    def renew(self, leases: Iterable[Lease], running: Iterable[InHand], lease_seconds: float) -> set[UUID]:
+        """Keep leases and show steps as running. Returns the tokens that still hold."""
+        shown = [asdict(step) for step in running]
+        return set(self._call("renew", [lease.token for lease in leases], json.dumps(shown), lease_seconds))
+
+    def load(self, lease: Lease) -> Loaded:
+        """Read the graph and mark the instance as running."""
+        found = json.loads(self._call("load", lease.instance_id, lease.token))
+        graph = Graph(rows=tuple(Row(**node) for node in found["nodes"]))
+        return Loaded(graph, found["label"], found["variables"], found["format"])
+
+    def settle(self, lease: Lease) -> Situation:
+        """End the waits that have come to something; then say all that is known."""
+        found = json.loads(self._call("settle", lease.instance_id, lease.token))
+        now = _seconds(found["now"])
+        due = [_seconds(run["due_at"]) for run in found["runs"] if run["status"] == "waiting" and run["due_at"]]
+        return Situation(
+            runs={
+                (run["node_id"], tuple(run["iteration"])): Run(
+                    run["status"],
+                    run["result"],
+                    run["error"],
+                    _seconds(run["finished_at"]) if run["finished_at"] else 0.0,
+                )
+                for run in found["runs"]
+            },
+            wakes=found["wakes"],
+            cancel=found["cancel"],
+            due_in=max(0.0, min(due) - now) if due else None,
+        )
+
+    def wait(self, lease: Lease, waits: list[dict[str, object]]) -> None:
+        """Begin waits: objects with node_id, iteration and seconds, due_at, signal_name or awaited_id."""
+        self._call("wait", lease.instance_id, lease.token, json.dumps(waits))
+
+    def decide(self, lease: Lease, decision: Decision) -> None:
+        """Record the winner of a race or the next turn of a loop."""
+        node_id, iteration = decision.key
+        self._call(
+            "decide", lease.instance_id, lease.token, node_id, list(iteration), decision.result, decision.final,
+            _keys(decision.forget), _keys(decision.abandoned),
+        )  # fmt: skip
+
+    def fail(
+        self,
+        lease: Lease,
+        key: Key,
+        error: Mapping[str, object],
+        *,
+        query: str | None = None,
+        attempts: int = 1,
+        elapsed_seconds: float = 0.0,
+    ) -> Run:
+        """Record that a step has failed for good."""
+        node_id, iteration = key
+        finished_at = self._call(
+            "fail", lease.instance_id, lease.token, node_id, list(iteration), json.dumps(error), query, attempts,
+            elapsed_seconds,
+        )  # fmt: skip
+        return Run("failed", error=error, finished_at=finished_at.timestamp())
+
+    def record(self, lease: Lease, key: Key, result: str, *, query: str, attempts: int, elapsed_seconds: float) -> Run:
+        """Record the result of a step that ran outside of our transactions."""
+        node_id, iteration = key
+        finished_at = self._call(
+            "record", lease.instance_id, lease.token, node_id, list(iteration), result, query, attempts, elapsed_seconds
+        )
+        return Run("completed", result, finished_at=finished_at.timestamp())
+
+    def request(self, lease: Lease, key: Key, secrets: list[str]) -> Permit:
+        """Say that an HTTP request is about to be made, with these secrets."""
+        node_id, iteration = key
+        found = self._call("request", lease.instance_id, lease.token, node_id, list(iteration), secrets)
+        return Permit(**json.loads(found))
+
+    def cancelled(self, instance_ids: Iterable[str]) -> set[str]:
+        """Which of these instances are to be cancelled."""
+        return set(self._call("cancelled", list(instance_ids)))
+
+    def run(self, lease: Lease, key: Key) -> Run | None:
+        """One node-run as it is recorded; None when it is not."""
+        node_id, iteration = key
+        with self._connection() as connection, fenced():
+            row = connection.execute(
+                QUERIES["run"], [lease.instance_id, lease.token, node_id, list(iteration)]
+            ).fetchone()
+        return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
+
+    def obstacle(self, role: str, database: str | None) -> str | None:
+        """Why a role cannot have a session in a database (None: this one) before somebody mends it; None if it may."""
+        found = self._call("obstacle", role, database)
+        return None if found is None else str(found)
+
+    def park(self, lease: Lease, wakes: int, shown: Mapping[str, Shown], delay_seconds: float | None = None) -> bool:
+        """Give the lease back until something happens, or the delay is over.
+
+        False when something has happened meanwhile: look again.
+        """
+        return bool(self._call("park", lease.instance_id, lease.token, wakes, _shown(shown), delay_seconds))
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back in the middle of the work."""
+        self._call("release", lease.instance_id, lease.token)
+
+    def put_off(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
+        """Give the lease back for a while: the work cannot be done now, which does not count as an attempt."""
+        self._call("put_off", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
+
+    @contextmanager
+    def quarantine(self) -> Iterator[bool]:
+        """Whether a suspect may be worked on while the block lasts: one may at a time, over all workers."""
+        import psycopg
+
+        with self._connection() as connection:
+            connection.execute(QUERIES["begin"])
+            row = connection.execute(QUERIES["quarantine"]).fetchone()
+            assert row is not None
+            try:
+                yield bool(row[0])
+            finally:
+                with suppress(psycopg.Error):  # the session may have been lost meanwhile, and the lock with it
+                    connection.execute(QUERIES["rollback"])
+
+    def finish(
+        self,
+        lease: Lease,
+        status: str,
+        result: str | None,
+        error: Mapping[str, object] | None,
+        shown: Mapping[str, Shown],
+    ) -> str:
+        """End the instance for ever. Returns the status it has: a cancel may have come first."""
+        return str(
+            self._call(
+                "finish", lease.instance_id, lease.token, status, result,
+                None if error is None else json.dumps(error), _shown(shown),
+            )
+        )  # fmt: skip
+
+    def now(self) -> datetime:
+        """The database's time."""
+        found = self._call("clock")
+        assert isinstance(found, datetime)
+        return found
+
+
+@contextmanager
+def fenced() -> Iterator[None]:
+    """Turn the database's refusals into LeaseLost and InstanceCancelled."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.DatabaseError as error:
+        if error.sqlstate == LEASE_LOST:
+            raise LeaseLost(error.diag.message_primary or "lease lost") from error
+        if error.sqlstate == TO_BE_CANCELLED:
+            raise InstanceCancelled(error.diag.message_primary or "cancelled") from error
+        raise
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp() if text != "infinity" else float("inf")
+
+
+def _keys(keys: Iterable[Key]) -> str:
+    return json.dumps([{"node_id": node_id, "iteration": list(iteration)} for node_id, iteration in keys])
+
+
+def _shown(shown: Mapping[str, Shown]) -> str:
+    return json.dumps(
+        [
+            {"id": node_id, "status": node.status, "result": node.result, "error": node.error}
+            for node_id, node in shown.items()
+        ]
+    )

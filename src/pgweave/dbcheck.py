@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgweave.compiler import suppress
@@ -25,10 +27,14 @@ from pgweave.dbsetup import around
 from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.parser import parse
 from pgweave.grammar.template import Context
+from pgweave.runtime.connect import connect
+from pgweave.runtime.target import prepared
+from pgweave.texts import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import psycopg
 
@@ -76,7 +82,7 @@ class Outcome:
 def check(module: Module, connection: psycopg.Connection[Any], setup: Source | None = None) -> Outcome:
     """Have the database prepare every step of a program. connection: autocommit. setup: NAME.setup.sql, if there is one.
 
-    Trouble with the connection itself is psycopg's OperationalError, and the caller's business.
+    psycopg.OperationalError when the connection itself fails.
     """
     run = _Run(module, connection)
     with connection.transaction(force_rollback=True):
@@ -90,6 +96,21 @@ def check(module: Module, connection: psycopg.Connection[Any], setup: Source | N
                 run.definition(definition)
     found = sorted(suppress.allowed(run.findings, module), key=lambda one: (one.span, one.code))
     return Outcome(tuple(found), tuple(run.notes), run.prepared)
+
+
+@contextmanager
+def asking(dsn: str | None, progress: Callable[[str], None]) -> Iterator[Callable[[Source], Outcome]]:
+    """What a database says about one text after the other, each with the companion NAME.setup.sql of its file.
+
+    dsn: None for the embedded server, started for as long as the block lasts. progress: told what is being started.
+    """
+    with prepared(dsn, progress) as place, connect(place) as connection:
+
+        def ask(source: Source) -> Outcome:
+            companion = Path(source.name).with_suffix(".setup.sql")
+            return check(parse(source).module, connection, read(companion) if companion.is_file() else None)
+
+        yield ask
 
 
 @dataclass(slots=True)

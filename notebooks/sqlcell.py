@@ -74,7 +74,7 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
 
 def _result(cursor: psycopg.Cursor[tuple[Any, ...]]) -> display.Result:
     columns: list[str] = []
-    for column in cursor.description:
+    for column in cursor.description or ():
         name, number = column.name, 1
         while name in columns:  # a dictionary holds each name once
             number += 1
@@ -91,7 +91,7 @@ def _show_refusal(error: psycopg.Error, text: str) -> None:
 
 def refusal(error: psycopg.Error, text: str) -> Diagnostic:
     """What the server says about a text of SQL, at its place in it."""
-    start = min(int(error.diag.statement_position) - 1, len(text))
+    start = min(int(error.diag.statement_position or 1) - 1, len(text))
     word = re.compile(r'[\w.$"]+|\S').match(text, start)
     said = str(error.diag.message_primary)
     return Diagnostic(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from pgweave.runtime.connect import connect
 from pgweave.runtime.errors import PgweaveError
 from pgweave.texts import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def set_up(program: Path, dsn: str) -> Path | None:

@@ -31,7 +31,7 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.template import Context
 from pgweave.runtime.connect import connect
 from pgweave.runtime.target import prepared
-from pgweave.texts import read
+from pgweave import texts as files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +108,7 @@ def asking(dsn: str | None, progress: Callable[[str], None]) -> Iterator[Callabl
 
         def ask(source: Source) -> Outcome:
             companion = Path(source.name).with_suffix(".setup.sql")
-            return check(parse(source).module, connection, read(companion) if companion.is_file() else None)
+            return check(parse(source).module, connection, files.read(companion) if companion.is_file() else None)
 
         yield ask
 

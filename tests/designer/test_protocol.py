@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NotRequired, get_origin, get_type_hints, is_typeddict
 
 from pgweave.designer import gestures, protocol
-from pgweave.designer.session import _ANSWERS
+from pgweave.designer.answers import _ANSWERS
 
 TYPESCRIPT = Path(__file__).parents[2] / "designer" / "web" / "src" / "protocol.ts"
 LOCAL = {"Answers"}  # of the front end alone: which result belongs to which request

@@ -50,7 +50,7 @@ def studio(
         ) from error
     from pgweave.designer.opening import open_file  # lazy: start-up
 
-    session = open_file(file, dsn, setup=not no_setup)
+    session = open_file(file, dsn, setup=not no_setup, report=say)
 
     def opened(url: str) -> None:
         typer.echo(url)

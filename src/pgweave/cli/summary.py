@@ -5,12 +5,12 @@ Made for `$GITHUB_STEP_SUMMARY`; every forge that draws Mermaid shows it.
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pgweave.cli.options import ConfigFile  # noqa: TC001 - typer reads the annotations
+from pgweave.cli.options import ConfigFile
 
 
 def add_to(app: typer.Typer) -> None:

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgweave import texts as files
 from pgweave.compiler import suppress
 from pgweave.compiler.facts import reads, sqltext
 from pgweave.compiler.facts.definition_facts import Facts
@@ -31,7 +32,6 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.template import Context
 from pgweave.runtime.connect import connect
 from pgweave.runtime.target import prepared
-from pgweave import texts as files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

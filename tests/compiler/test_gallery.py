@@ -57,7 +57,8 @@ def test_every_picture_can_be_drawn(program: Path, *, dark: bool) -> None:
 _EVERYTHING = """
 import sys, hashlib, pathlib, pgweave
 from pgweave.compiler import compare
-from pgweave.compiler.reports.checked import FORMATS, Checked, Style, write
+from pgweave.compiler.reports.checked import FORMATS, Checked, Style
+from pgweave.compiler.reports.report import write
 from pgweave.api import load_all
 from pgweave.compiler.pictures.comparison import text as picture
 from pgweave.form_names import EMITS, STYLES

@@ -16,7 +16,7 @@ from support.work import PATIENCE_SECONDS, desk
 
 import pgweave
 from pgweave.api import Run
-from pgweave.observe import background
+from pgweave.observe import background, runs
 from pgweave.observe.runs import StillGoing
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import InstanceNotFound, PgweaveError

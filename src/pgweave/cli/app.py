@@ -54,7 +54,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     app.callback()(pgweave)
     needed = [module for module, commands in MODULES.items() if arguments and arguments[0] in commands]
     for module in needed or MODULES:
-        import_module(f"pgweave.cli.{module}").add_to(app)
+        import_module(f"pgweave.cli.{module}").add_to(app)  # lazy: start-up
     return app
 
 

@@ -17,6 +17,7 @@ from pgweave.compiler import fixes, project
 from pgweave.compiler.facts import sqltext
 from pgweave.compiler.reports import checked as reports
 from pgweave.compiler.reports.checked import Checked, Style
+from pgweave.compiler.reports.report import write as write_report
 from pgweave.config import TARGETS, Config, codes_exist, load
 from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.parser import parse
@@ -69,7 +70,7 @@ def check(
         checked = _together(checked, config)
     failing = frozenset({Severity.ERROR, Severity.WARNING} if config.strict else {Severity.ERROR})
     style = Style(failing, colour=output is None and sys.stdout.isatty(), version=__version__)
-    report = reports.write(checked, config.output_format, style)
+    report = write_report(checked, config.output_format, style)
     if fixing.wanted and piped is not None and output is None:
         say(report.rstrip())  # standard output holds the program
     else:

@@ -117,7 +117,7 @@ def perform(
             hint = f"As the role that starts the workflow: SELECT df.set_secret('{name}', '...');"
             raise RequestProblem(f"Secret '{name}' is not set", hint=hint)
     try:
-        from pgweave.runtime.http.exchange import Exchange
+        from pgweave.runtime.http.exchange import Exchange  # lazy: httpx2 is optional
     except ImportError as error:
         hint = "Install it where the worker runs: pip install 'pgweave[http]'"
         raise RequestProblem(f"{request.kind} steps need the package httpx2, which is not here", hint=hint) from error

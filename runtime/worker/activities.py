@@ -38,7 +38,7 @@ def wait_row(todo: Todo, variables: Mapping[str, str], now: datetime | None) -> 
             case "SLEEP":
                 return row | {"seconds": _seconds(todo.row.query or "")}
             case "WAIT_SCHEDULE":
-                from pgweave.runtime.worker.cron_times import next_tick
+                from pgweave.runtime.worker.cron_times import next_tick  # lazy: start-up, cronsim
 
                 assert now is not None
                 return row | {"due_at": next_tick(str(todo.row.config()["cron_expr"]), now).isoformat()}

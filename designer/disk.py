@@ -1,7 +1,7 @@
 """A program's file: read it, notice when another program has changed it, write it whole or not at all.
 
 The designer works on text with line feeds. A file's byte order mark and its line ends, mixed ones line by line, are put
-back when it is written, so that what nobody changed stays as it was, byte for byte.
+back when it is written, so that unchanged lines stay as they were, byte for byte.
 """
 
 from __future__ import annotations

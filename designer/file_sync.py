@@ -69,7 +69,7 @@ class Keeper:
         with self.document.lock:
             self.look()
             if self.theirs is not None:
-                self._take(self.theirs)  # ours may have changed so that they fit now
+                self._take(self.theirs)  # the document may have changed so that the two no longer conflict
             if self.theirs is not None:
                 return SaveResult(saved=False, name=self.file.name, conflict=True, theirs=self.theirs)
             self._write()

@@ -200,7 +200,7 @@ class Checked:
 
 
 def _code(line: str) -> str:
-    """A line with what stands in backquotes as code."""
+    """A line whose `backquoted` parts are code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(line, quote=False))
 
 

@@ -39,7 +39,7 @@ class Said:
 class LiveView:
     """The two outputs of one display of a run.
 
-    said: asked whenever something is shown. on_visible: told when somebody comes to see the picture or leaves it.
+    said: asked whenever something is shown. on_visible: called when the picture comes into view or leaves it.
     """
 
     def __init__(self, snapshot: Snapshot, said: Callable[[], Said], on_visible: Callable[[], None]) -> None:

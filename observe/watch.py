@@ -32,7 +32,7 @@ log = logging.getLogger("pgweave.notebooks")
 
 SHORTEST_SECONDS = 0.1  # between two looks while things happen; the eye sees no more
 LONGEST_SECONDS = 2.0  # between two questions when nothing has happened for long
-HIDDEN_SECONDS = 10.0  # the same while nobody can see the picture
+HIDDEN_SECONDS = 10.0  # the same while no picture is in view
 WORKER_SECONDS = 10.0  # between two checks that a worker runs: another process' worker may have ended
 SLOWER = 1.4  # the factor by which the pause grows whenever nothing has happened
 SHARE = 10  # after a look comes a pause of at least so many times as long as the look took

@@ -1,4 +1,4 @@
-"""`[tool.pgweave]` of pyproject.toml: what a team agreed on, so that nobody has to type it.
+"""`[tool.pgweave]` of pyproject.toml: a team's settings, so that they need not be typed.
 
     [tool.pgweave]
     select = ["PW1", "PW2"]           # codes or beginnings of codes; default: everything

@@ -56,18 +56,18 @@ _DDL = frozenset(
     }
 )  # fmt: skip
 _MISSING = ("42P01", "42703", "42883", "42704", "3F000")
-"""Something is not there: of no weight once a step that may have made it could not be run here."""
+"""Something does not exist: not reported once a step that may create it was not run here."""
 
 _MAY_MAKE = frozenset({"create_extension_stmt", "do_stmt", "call_stmt"})
-"""What may make anything, and is not run here."""
+"""Statements that may create anything, and are not run here."""
 
 _THERE_ALREADY = ("42P07", "42710", "42723", "42P06", "42701")
 
 _BUSY = ("55P03", "57014")
-"""Lock and statement timeout: not the step's fault."""
+"""Lock and statement timeout: says nothing about the step."""
 
 _MISFITS = ("42883", "42804", "42846", "42725", "42P18")
-"""A type does not fit: worth another try, for a literal fits where a parameter of its type may not."""
+"""A type does not fit: tried again, since a literal may fit where a parameter of its type does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class _Run:
             self.note(f"{setup.name}{where}: the set-up failed: {refusal.diag.message_primary}")
 
     def around(self, statement: Around) -> None:
-        """Run the DDL that stands before a workflow in an .sql file. What is there already, by an earlier run, is fine."""
+        """Run the DDL that stands before a workflow in an .sql file. What an earlier run has created already is no error."""
         read = sqltext.examine(statement.text)
         if read is None or read.tree is None:
             return
@@ -266,7 +266,7 @@ class _Run:
             )
 
     def means_something(self, error: psycopg.DatabaseError, statement: Statement, offset: int | None) -> bool:
-        """Whether a refusal is the step's own fault, and not that of what stands in for its values."""
+        """Whether a refusal comes from the step itself, and not from the parameters that replace its values."""
         state = error.sqlstate or ""
         if state == "42P18" or (state in _MISSING and not self.complete):
             return False

@@ -2,7 +2,7 @@
 
 The thin half: it speaks the protocol and keeps documents; what there is to say about a place is `compiler.assist`, what
 is wrong with a text is `workflow.findings`, both computed again after every change. Lines and columns of the protocol count
-UTF-16 units unless the editor wants it otherwise; ours count characters.
+UTF-16 units unless the editor wants it otherwise; pgweave counts characters.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def symbols(server: Server, params: types.DocumentSymbolParams) -> list[types.Do
 
 
 def code_actions(server: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """List what could mend this."""
+    """List the fixes for this."""
     document = server.document(params.text_document.uri)
     start, end = document.offset(params.range.start), document.offset(params.range.end)
     return [

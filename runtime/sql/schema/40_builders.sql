@@ -1,6 +1,5 @@
--- The functions and operators that people compose workflows with. Each returns a graph as JSON text ("Durofut"),
--- byte for byte what the compiler lowers the same program to: compact, keys in the order of df.durofut, children
--- carried verbatim. The operators are created in the schema that the installer put on the search path.
+-- The functions that people compose workflows with. Each returns a graph as JSON text ("Durofut"), byte for byte what
+-- the compiler lowers the same program to: compact, keys in the order of df_internal.durofut, children carried verbatim.
 
 create function df.node_types() returns text[]
 language sql immutable parallel safe
@@ -8,7 +7,7 @@ return array['SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAI
              'SIGNAL', 'AWAIT_INSTANCE'];
 comment on function df.node_types() is 'Every legal node_type, in the order in which messages list them.';
 
-create function df.durofut(
+create function df_internal.durofut(
     p_node_type text, p_left text default null, p_right text default null, p_condition text default null,
     p_extra text[] default null, p_query text default null, p_result_name text default null
 ) returns text
@@ -25,10 +24,10 @@ begin
         || coalesce(',"result_name":' || to_json(p_result_name)::text, '')
         || '}';
 end $$;
-comment on function df.durofut(text, text, text, text, text[], text, text) is
+comment on function df_internal.durofut(text, text, text, text, text[], text, text) is
     'Writes one node as compact JSON; absent parts are left out.';
 
-create function df.node_problem(p_node json) returns text
+create function df_internal.node_problem(p_node json) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -61,9 +60,9 @@ begin
     group by key having count(*) > 1 limit 1;
     return 'duplicate field `' || v_key || '`';
 end $$;
-comment on function df.node_problem(json) is 'What is wrong with the shape of one node, its children unopened; null if nothing.';
+comment on function df_internal.node_problem(json) is 'What is wrong with the shape of one node, its children unopened; null if nothing.';
 
-create function df.ensure_durofut(fut text, p_strict boolean default false) returns text
+create function df_internal.ensure_durofut(p_fut text, p_strict boolean default false) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -72,23 +71,23 @@ declare
     v_type text;
     v_problem text;
     -- Enough to tell what it is; patterns over a text of 100 MB would need four times its memory.
-    v_start constant text := left(ltrim(fut, E' \t\n\r'), 60);
+    v_start constant text := left(ltrim(p_fut, E' \t\n\r'), 60);
 begin
     v_problem := case
-        when fut in ('OK', 'pending', 'running', 'completed', 'failed', 'cancelled')
+        when p_fut in ('OK', 'pending', 'running', 'completed', 'failed', 'cancelled')
              or v_start ~ '^(Instance [0-9a-f]{8} (cancelled:|is already) |Triggered run for )'
             then 'is the answer of a df function, not a statement'
         when v_start ~ '^[0-9a-f]{8}$' then 'is the id of an instance, not a statement'
     end;
     if v_problem is not null then
-        raise exception '''%'' %; it cannot be used as a workflow step', fut, v_problem
+        raise exception '''%'' %; it cannot be used as a workflow step', p_fut, v_problem
             using errcode = 'invalid_parameter_value',
                   hint = 'Call df.setvar() and the like before df.start(), or in a step: ''SELECT df.signal(..)''. df.await_instance(id) waits for an instance.';
     end if;
     -- Only a text that starts like an object can be a graph; everything else is SQL and need not be parsed.
     if v_start like '{%' then
         begin
-            v_json := fut::json;
+            v_json := p_fut::json;
             v_type := case when json_typeof(v_json -> 'node_type') = 'string' then v_json ->> 'node_type' end;
         exception
             when invalid_text_representation or untranslatable_character then
@@ -103,7 +102,7 @@ begin
         end;
     end if;
     if v_json is null then
-        return df.durofut('SQL', p_query => fut);
+        return df_internal.durofut('SQL', p_query => p_fut);
     end if;
     if v_json -> '_partial_if' is not null then
         raise exception 'A half-built if cannot be used as a workflow step'
@@ -111,13 +110,13 @@ begin
                   hint = 'Complete it with !> and the other branch; put parentheses around a branch that has operators of its own.';
     end if;
     if v_type is null then
-        return df.durofut('SQL', p_query => fut);
+        return df_internal.durofut('SQL', p_query => p_fut);
     end if;
     if v_type <> all (df.node_types()) then
         raise exception 'Unknown node_type ''%''. Valid types: %', v_type, array_to_string(df.node_types(), ', ')
             using errcode = 'invalid_parameter_value';
     end if;
-    v_problem := df.node_problem(v_json);
+    v_problem := df_internal.node_problem(v_json);
     if v_problem is not null then
         if p_strict then
             raise exception 'Malformed Durofut JSON with node_type ''%'': %', v_type, v_problem
@@ -126,9 +125,19 @@ begin
         raise exception 'Invalid Durofut JSON: failed to deserialize workflow step: %', v_problem
             using errcode = 'invalid_parameter_value';
     end if;
-    return fut;
+    return p_fut;
 end $$;
-comment on function df.ensure_durofut(text, boolean) is
+comment on function df_internal.ensure_durofut(text, boolean) is
+    'df.ensure_durofut with a choice of wording: p_strict is the one of df.start and df.call_child.';
+
+create function df.ensure_durofut(fut text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.ensure_durofut(fut);
+end $$;
+comment on function df.ensure_durofut(text) is
     'A graph as it is; any other text as a SQL step. Half-built ifs, unknown node types and answers of df functions are refused.';
 
 create function df.sql(query text) returns text
@@ -136,7 +145,7 @@ language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return df.durofut('SQL', p_query => query);
+    return df_internal.durofut('SQL', p_query => query);
 end $$;
 comment on function df.sql(text) is 'A step that runs one SQL statement.';
 
@@ -145,7 +154,7 @@ language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return df.durofut('THEN', df.ensure_durofut(a), df.ensure_durofut(b));
+    return df_internal.durofut('THEN', df_internal.ensure_durofut(a), df_internal.ensure_durofut(b));
 end $$;
 comment on function df.seq(text, text) is 'First a, then b. Written a ~> b.';
 
@@ -154,7 +163,7 @@ language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_node json := df.ensure_durofut(fut)::json;
+    v_node json := df_internal.ensure_durofut(fut)::json;
     v_extra text[];
 begin
     if name = '' then
@@ -167,7 +176,7 @@ begin
     if json_typeof(v_node -> 'extra_nodes') = 'array' then
         v_extra := array(select value::text from json_array_elements(v_node -> 'extra_nodes') as e (value));
     end if;
-    return df.durofut(
+    return df_internal.durofut(
         v_node ->> 'node_type',
         nullif((v_node -> 'left_node')::text, 'null'),
         nullif((v_node -> 'right_node')::text, 'null'),
@@ -179,6 +188,83 @@ begin
 end $$;
 comment on function df."as"(text, text) is 'Names the result of a step, for $name in later steps. Written fut |=> name.';
 
+create function df."join"(a text, b text) returns text
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.durofut('JOIN', df_internal.ensure_durofut(a), df_internal.ensure_durofut(b));
+end $$;
+comment on function df."join"(text, text) is 'Runs both side by side and waits for both. Written a & b.';
+
+create function df.join3(a text, b text, c text) returns text
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.durofut(
+        'JOIN', df_internal.ensure_durofut(a), df_internal.ensure_durofut(b),
+        p_extra => array[df_internal.ensure_durofut(c)]
+    );
+end $$;
+comment on function df.join3(text, text, text) is 'Runs three steps side by side and waits for all.';
+
+create function df.race(a text, b text) returns text
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.durofut('RACE', df_internal.ensure_durofut(a), df_internal.ensure_durofut(b));
+end $$;
+comment on function df.race(text, text) is 'Runs both side by side; the first to finish wins. Written a | b.';
+
+create function df."if"(condition text, then_branch text, else_branch text) returns text
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.durofut(
+        'IF', df_internal.ensure_durofut(then_branch), df_internal.ensure_durofut(else_branch),
+        df_internal.ensure_durofut(condition)
+    );
+end $$;
+comment on function df."if"(text, text, text) is
+    'Runs one of two branches by the truth of the condition''s result. Written condition ?> then !> else.';
+
+create function df.if_rows(result_name text, then_branch text, else_branch text) returns text
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.durofut(
+        'IF', df_internal.ensure_durofut(then_branch), df_internal.ensure_durofut(else_branch),
+        p_query => '{"condition_type":"result_has_rows","result_name":' || to_json(result_name)::text || '}'
+    );
+end $$;
+comment on function df.if_rows(text, text, text) is 'Runs one of two branches: has the named result any rows?';
+
+create function df.loop(body text, condition text default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if body is null then
+        raise exception 'df.loop: the body cannot be NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    return df_internal.durofut('LOOP', df_internal.ensure_durofut(body), p_condition => df_internal.ensure_durofut(condition));
+end $$;
+comment on function df.loop(text, text) is
+    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body.';
+
+create function df."break"(value text default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return df_internal.durofut('BREAK', p_query => '{"break_value":' || coalesce(to_json(value)::text, 'null') || '}');
+end $$;
+comment on function df."break"(text) is 'Leaves the nearest loop; the value becomes the result of the loop.';
+
 create function df.sleep(seconds bigint) returns text
 language plpgsql strict
 set search_path = pg_catalog, pg_temp
@@ -187,11 +273,11 @@ begin
     if seconds < 0 then
         raise exception 'Sleep duration must be non-negative' using errcode = 'invalid_parameter_value';
     end if;
-    return df.durofut('SLEEP', p_query => seconds::text);
+    return df_internal.durofut('SLEEP', p_query => seconds::text);
 end $$;
 comment on function df.sleep(bigint) is 'A pause of so many seconds.';
 
-create function df.cron_problem(p_cron text) returns text
+create function df_internal.cron_problem(p_cron text) returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -232,7 +318,7 @@ begin
     end loop;
     return null;
 end $$;
-comment on function df.cron_problem(text) is
+comment on function df_internal.cron_problem(text) is
     'What is wrong with a five-field cron expression, with or without CRON_TZ=zone before it; null if nothing.';
 
 create function df.wait_for_schedule(cron_expr text) returns text
@@ -240,86 +326,15 @@ language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_problem text := df.cron_problem(cron_expr);
+    v_problem text := df_internal.cron_problem(cron_expr);
 begin
     if v_problem is not null then
         raise exception 'Invalid cron expression ''%'': %', cron_expr, v_problem
             using errcode = 'invalid_parameter_value';
     end if;
-    return df.durofut('WAIT_SCHEDULE', p_query => '{"cron_expr":' || to_json(cron_expr)::text || '}');
+    return df_internal.durofut('WAIT_SCHEDULE', p_query => '{"cron_expr":' || to_json(cron_expr)::text || '}');
 end $$;
 comment on function df.wait_for_schedule(text) is 'A pause until the next time that the cron expression names: five fields, in UTC unless CRON_TZ=zone stands before them.';
-
-create function df.loop(body text, condition text default null) returns text
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if body is null then
-        raise exception 'df.loop: the body cannot be NULL' using errcode = 'null_value_not_allowed';
-    end if;
-    return df.durofut('LOOP', df.ensure_durofut(body), p_condition => df.ensure_durofut(condition));
-end $$;
-comment on function df.loop(text, text) is
-    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body.';
-
-create function df."break"(value text default null) returns text
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return df.durofut('BREAK', p_query => '{"break_value":' || coalesce(to_json(value)::text, 'null') || '}');
-end $$;
-comment on function df."break"(text) is 'Leaves the nearest loop; the value becomes the result of the loop.';
-
-create function df."if"(condition text, then_branch text, else_branch text) returns text
-language plpgsql strict
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return df.durofut('IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch), df.ensure_durofut(condition));
-end $$;
-comment on function df."if"(text, text, text) is
-    'Runs one of two branches by the truth of the condition''s result. Written condition ?> then !> else.';
-
-create function df.if_rows(result_name text, then_branch text, else_branch text) returns text
-language plpgsql strict
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return df.durofut(
-        'IF', df.ensure_durofut(then_branch), df.ensure_durofut(else_branch),
-        p_query => '{"condition_type":"result_has_rows","result_name":' || to_json(result_name)::text || '}'
-    );
-end $$;
-comment on function df.if_rows(text, text, text) is 'Runs one of two branches: has the named result any rows?';
-
-create function df."join"(a text, b text) returns text
-language plpgsql strict
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b));
-end $$;
-comment on function df."join"(text, text) is 'Runs both side by side and waits for both. Written a & b.';
-
-create function df.join3(a text, b text, c text) returns text
-language plpgsql strict
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return df.durofut('JOIN', df.ensure_durofut(a), df.ensure_durofut(b), p_extra => array[df.ensure_durofut(c)]);
-end $$;
-comment on function df.join3(text, text, text) is 'Runs three steps side by side and waits for all.';
-
-create function df.race(a text, b text) returns text
-language plpgsql strict
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return df.durofut('RACE', df.ensure_durofut(a), df.ensure_durofut(b));
-end $$;
-comment on function df.race(text, text) is 'Runs both side by side; the first to finish wins. Written a | b.';
 
 create function df.wait_for_signal(name text, timeout_seconds integer default null) returns text
 language plpgsql
@@ -332,7 +347,7 @@ begin
     if timeout_seconds <= 0 then
         raise exception 'Timeout must be positive' using errcode = 'invalid_parameter_value';
     end if;
-    return df.durofut('SIGNAL', p_query => '{"signal_name":' || to_json(name)::text
+    return df_internal.durofut('SIGNAL', p_query => '{"signal_name":' || to_json(name)::text
         || ',"timeout_seconds":' || coalesce(timeout_seconds::text, 'null') || '}');
 end $$;
 comment on function df.wait_for_signal(text, integer) is
@@ -349,107 +364,11 @@ begin
     if timeout_seconds <= 0 then
         raise exception 'Timeout must be positive' using errcode = 'invalid_parameter_value';
     end if;
-    return df.durofut('AWAIT_INSTANCE', p_query => '{"instance_id":' || to_json(instance_id)::text
+    return df_internal.durofut('AWAIT_INSTANCE', p_query => '{"instance_id":' || to_json(instance_id)::text
         || ',"timeout_seconds":' || coalesce(timeout_seconds::text, 'null') || '}');
 end $$;
 comment on function df.await_instance(text, integer) is
     'Waits until another instance has ended; the result is {instance_id, status, result}. It fails unless that one completed.';
-
-create function df.http_problem(p_url text, p_method text, p_timeout_seconds integer, p_methods text[]) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        -- A URL that begins with a placeholder is only known when the step runs, and checked there.
-        when p_url !~ '[{$]' and lower(split_part(p_url, '://', 1)) not in ('http', 'https')
-            then format('Blocked: unsupported URL scheme ''%s''. Only http and https are allowed.', split_part(p_url, '://', 1))
-        when upper(p_method) <> all (p_methods)
-            then format(
-                case when cardinality(p_methods) = 5
-                    then 'Invalid HTTP method: %s. Must be GET, POST, PUT, DELETE, or PATCH'
-                    else 'Invalid HTTP method for multipart: %s. Must be POST, PUT, or PATCH' end, p_method)
-        when p_timeout_seconds <= 0 then 'Timeout must be positive'
-    end;
-end $$;
-comment on function df.http_problem(text, text, integer, text[]) is
-    'What is wrong with the fixed parts of an HTTP request; null if nothing.';
-
-create function df.http(
-    url text, method text default 'POST', body text default null, headers jsonb default null,
-    timeout_seconds integer default 30
-) returns text
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_problem text := df.http_problem(url, method, timeout_seconds, array['GET', 'POST', 'PUT', 'DELETE', 'PATCH']);
-begin
-    if url is null or method is null or timeout_seconds is null then
-        raise exception 'df.http: url, method and timeout_seconds cannot be NULL' using errcode = 'null_value_not_allowed';
-    end if;
-    if v_problem is not null then
-        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
-    end if;
-    return df.durofut('HTTP', p_query => '{"url":' || to_json(url)::text || ',"method":' || to_json(upper(method))::text
-        || ',"body":' || coalesce(to_json(body)::text, 'null') || ',"headers":' || coalesce(headers::text, 'null')
-        || ',"timeout_seconds":' || timeout_seconds::text || '}');
-end $$;
-comment on function df.http(text, text, text, jsonb, integer) is 'Makes an HTTP request.';
-
-create function df.http_multipart(
-    url text, method text default 'POST', parts jsonb default null, headers jsonb default null,
-    timeout_seconds integer default 30
-) returns text
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_problem text := df.http_problem(url, method, timeout_seconds, array['POST', 'PUT', 'PATCH']);
-begin
-    if url is null or method is null or timeout_seconds is null then
-        raise exception 'df.http_multipart: url, method and timeout_seconds cannot be NULL'
-            using errcode = 'null_value_not_allowed';
-    end if;
-    v_problem := coalesce(v_problem, case
-        when parts is null then 'parts is required and cannot be NULL'
-        when jsonb_typeof(parts) <> 'array' or jsonb_path_exists(parts, 'strict $[*] ? (@.type() <> "object")')
-            then 'parts must be a JSON array of part objects'
-        when parts = '[]' then 'parts must contain at least one part'
-    end);
-    if v_problem is not null then
-        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
-    end if;
-    return df.durofut('HTTP_MULTIPART', p_query => '{"url":' || to_json(url)::text
-        || ',"method":' || to_json(upper(method))::text || ',"parts":' || parts::text
-        || ',"headers":' || coalesce(headers::text, 'null') || ',"timeout_seconds":' || timeout_seconds::text || '}');
-end $$;
-comment on function df.http_multipart(text, text, jsonb, jsonb, integer) is 'Makes a multipart HTTP request.';
-
-create function df.fnv1a(p_parts text[]) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    -- The 64-bit state in two halves, so that no product leaves bigint: the prime is 2^40 + 435.
-    v_high bigint := x'cbf29ce4'::bigint;
-    v_low bigint := x'84222325'::bigint;
-    v_bytes bytea;
-    v_part text;
-    v_product bigint;
-begin
-    foreach v_part in array p_parts loop
-        v_bytes := convert_to(v_part, 'UTF8') || '\xff';
-        for i in 0..length(v_bytes) - 1 loop
-            v_low := v_low # get_byte(v_bytes, i);
-            v_product := v_low * 435;
-            v_high := (v_high * 435 + (v_product >> 32) + (v_low << 8)) & 4294967295;
-            v_low := v_product & 4294967295;
-        end loop;
-    end loop;
-    return lpad(to_hex(v_high), 8, '0') || lpad(to_hex(v_low), 8, '0');
-end $$;
-comment on function df.fnv1a(text[]) is 'FNV-1a, 64 bits, as 16 hexadecimal digits; each part is followed by one byte 0xff.';
 
 create function df.call_child(fut text, label text default null, options jsonb default null) returns text
 language plpgsql
@@ -467,11 +386,11 @@ begin
         raise exception 'Invalid child durable function: it is NULL' using errcode = 'null_value_not_allowed';
     end if;
     begin
-        v_child := df.ensure_durofut(fut, true);
+        v_child := df_internal.ensure_durofut(fut, true);
     exception when invalid_parameter_value then
         raise exception 'Invalid child durable function: %', sqlerrm using errcode = 'invalid_parameter_value';
     end;
-    v_problem := df.graph_problem(v_child);
+    v_problem := df_internal.graph_problem(v_child);
     if v_problem is not null then
         raise exception 'Invalid child durable function graph: %', v_problem using errcode = 'invalid_parameter_value';
     end if;
@@ -506,11 +425,11 @@ begin
         raise exception '%', v_problem using errcode = 'invalid_parameter_value';
     end if;
 
-    v_name := '__df_call_child_' || df.fnv1a(array[v_child, coalesce(label, ''), coalesce(v_database, '')]);
+    v_name := '__df_call_child_' || df_internal.fnv1a(array[v_child, coalesce(label, ''), coalesce(v_database, '')]);
     -- In hex the child passes through the parent's substitution untouched: no $, no { and no quotes.
-    return df.durofut(
+    return df_internal.durofut(
         'THEN',
-        df.durofut(
+        df_internal.durofut(
             'SQL',
             p_query => format(
                 'SELECT df.start(convert_from(decode(''%s'', ''hex''), ''UTF8''), %s, %s) AS instance_id',
@@ -520,7 +439,7 @@ begin
             ),
             p_result_name => v_name
         ),
-        df.durofut('AWAIT_INSTANCE', p_query => concat(
+        df_internal.durofut('AWAIT_INSTANCE', p_query => concat(
             '{"instance_id":"$', v_name, '.instance_id","timeout_seconds":', coalesce(v_timeout::text, 'null'),
             case when options ->> 'on_failure' = 'return' then ',"on_failure":"return"' end,
             case when options ->> 'on_timeout' = 'return' then ',"on_timeout":"return"' end,
@@ -532,26 +451,100 @@ end $$;
 comment on function df.call_child(text, text, jsonb) is
     'Starts another instance and waits for its end. Options: timeout_seconds, database, on_failure (raise, return), on_timeout (raise, return), on_cancel (leave, cancel).';
 
--- What the operators call. Immutable, as people expect of an operator on constants.
+create function df_internal.http_problem(p_url text, p_method text, p_timeout_seconds integer, p_methods text[]) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        -- A URL that begins with a placeholder is only known when the step runs, and checked there.
+        when p_url !~ '[{$]' and lower(split_part(p_url, '://', 1)) not in ('http', 'https')
+            then format('Blocked: unsupported URL scheme ''%s''. Only http and https are allowed.', split_part(p_url, '://', 1))
+        when upper(p_method) <> all (p_methods)
+            then format(
+                case when cardinality(p_methods) = 5
+                    then 'Invalid HTTP method: %s. Must be GET, POST, PUT, DELETE, or PATCH'
+                    else 'Invalid HTTP method for multipart: %s. Must be POST, PUT, or PATCH' end, p_method)
+        when p_timeout_seconds <= 0 then 'Timeout must be positive'
+    end;
+end $$;
+comment on function df_internal.http_problem(text, text, integer, text[]) is
+    'What is wrong with the fixed parts of an HTTP request; null if nothing.';
+
+create function df.http(
+    url text, method text default 'POST', body text default null, headers jsonb default null,
+    timeout_seconds integer default 30
+) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text := df_internal.http_problem(url, method, timeout_seconds, array['GET', 'POST', 'PUT', 'DELETE', 'PATCH']);
+begin
+    if url is null or method is null or timeout_seconds is null then
+        raise exception 'df.http: url, method and timeout_seconds cannot be NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
+    end if;
+    return df_internal.durofut('HTTP', p_query => '{"url":' || to_json(url)::text || ',"method":' || to_json(upper(method))::text
+        || ',"body":' || coalesce(to_json(body)::text, 'null') || ',"headers":' || coalesce(headers::text, 'null')
+        || ',"timeout_seconds":' || timeout_seconds::text || '}');
+end $$;
+comment on function df.http(text, text, text, jsonb, integer) is 'Makes an HTTP request.';
+
+create function df.http_multipart(
+    url text, method text default 'POST', parts jsonb default null, headers jsonb default null,
+    timeout_seconds integer default 30
+) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text := df_internal.http_problem(url, method, timeout_seconds, array['POST', 'PUT', 'PATCH']);
+begin
+    if url is null or method is null or timeout_seconds is null then
+        raise exception 'df.http_multipart: url, method and timeout_seconds cannot be NULL'
+            using errcode = 'null_value_not_allowed';
+    end if;
+    v_problem := coalesce(v_problem, case
+        when parts is null then 'parts is required and cannot be NULL'
+        when jsonb_typeof(parts) <> 'array' or jsonb_path_exists(parts, 'strict $[*] ? (@.type() <> "object")')
+            then 'parts must be a JSON array of part objects'
+        when parts = '[]' then 'parts must contain at least one part'
+    end);
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'invalid_parameter_value';
+    end if;
+    return df_internal.durofut('HTTP_MULTIPART', p_query => '{"url":' || to_json(url)::text
+        || ',"method":' || to_json(upper(method))::text || ',"parts":' || parts::text
+        || ',"headers":' || coalesce(headers::text, 'null') || ',"timeout_seconds":' || timeout_seconds::text || '}');
+end $$;
+comment on function df.http_multipart(text, text, jsonb, jsonb, integer) is 'Makes a multipart HTTP request.';
+
+-- Behind the operators (45_operators). Immutable, as people expect of an operator on constants.
 create function df.as_op(fut text, name text) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return df."as"(fut, name);
 end $$;
+comment on function df.as_op(text, text) is 'Behind fut |=> name.';
 
 create function df.loop_prefix_op(body text) returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
     return df.loop(body);
 end $$;
+comment on function df.loop_prefix_op(text) is 'Behind @> body.';
 
 create function df.if_then_op(condition text, then_branch text) returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return '{"_partial_if":true,"condition":' || to_json(df.ensure_durofut(condition))::text
-        || ',"then_branch":' || to_json(df.ensure_durofut(then_branch))::text || '}';
+    return '{"_partial_if":true,"condition":' || to_json(df_internal.ensure_durofut(condition))::text
+        || ',"then_branch":' || to_json(df_internal.ensure_durofut(then_branch))::text || '}';
 end $$;
+comment on function df.if_then_op(text, text) is 'Behind condition ?> then: a half-built if, to be completed with !>.';
 
 create function df.if_else_op(partial_if text, else_branch text) returns text
 language plpgsql immutable strict
@@ -573,24 +566,4 @@ begin
     end if;
     return df."if"(v_partial ->> 'condition', v_partial ->> 'then_branch', else_branch);
 end $$;
-
-comment on function df.as_op(text, text) is 'Behind fut |=> name.';
-comment on function df.loop_prefix_op(text) is 'Behind @> body.';
-comment on function df.if_then_op(text, text) is 'Behind condition ?> then: a half-built if, to be completed with !>.';
 comment on function df.if_else_op(text, text) is 'Behind !> else: completes a half-built if.';
-
-create operator ~> (leftarg = text, rightarg = text, function = df.seq);
-create operator |=> (leftarg = text, rightarg = text, function = df.as_op);
-create operator & (leftarg = text, rightarg = text, function = df."join");
-create operator | (leftarg = text, rightarg = text, function = df.race);
-create operator ?> (leftarg = text, rightarg = text, function = df.if_then_op);
-create operator !> (leftarg = text, rightarg = text, function = df.if_else_op);
-create operator @> (rightarg = text, function = df.loop_prefix_op);
--- All of them share one precedence and group from the left; @> takes the next operand only.
-comment on operator ~> (text, text) is 'a ~> b: first a, then b.';
-comment on operator |=> (text, text) is 'step |=> name: later steps read the result as $name.';
-comment on operator & (text, text) is 'a & b: both side by side; waits for both.';
-comment on operator | (text, text) is 'a | b: both side by side; the first to finish wins.';
-comment on operator ?> (text, text) is 'condition ?> then !> else: the first half of an if.';
-comment on operator !> (text, text) is 'condition ?> then !> else: the second half of an if.';
-comment on operator @> (none, text) is '@> body: for ever again, until a df.break.';

@@ -1,75 +1,25 @@
--- What is stored, and the life of an instance.
---
---   df.start     writes one row of df.instances, one of df.nodes per node and, by trigger, one of df.queue, all in
---                the caller's transaction. Rolled back: it never existed. Committed: it will run.
---   a worker     leases the instance (df.queue), runs its steps one after the other and writes a row of df.runs for
---                each finished step, in the step's own transaction; what comes next is decided from df.runs alone.
---   waiting      is a row of df.runs with status 'waiting' and a due time, a signal name or an instance to wait for.
---                Nobody holds it: the instance is parked until its due time or until somebody wakes it.
---   the end      sets a terminal status for ever, deletes the queue row and wakes whoever awaits the instance.
---
--- Lock order, everywhere: df.queue (own row), df.instances, df.runs, df.nodes, df.queue (rows of waiting instances,
--- by instance id). A step holds its queue row FOR KEY SHARE, so that its own lease can be renewed beside it (an
--- update of other columns) while a take-over (FOR UPDATE SKIP LOCKED) has to pass it by.
---
--- One clock: df.clock(). Nothing compares a worker's time with the database's.
---
--- Functions with larger queries set jit = off: compiling them takes longer than running them, a hundredfold where the
--- server was built with LLVM (df.start on PostgreSQL 15 as Debian has it: 80 ms against 0.5).
---
--- And they are PL/pgSQL where they are called often: before version 18 PostgreSQL plans a SQL function at every call.
---
--- Who sees what: each role the rows of the instances it started, by row-level security, which binds the owner of the
--- schema too; a policy of its own lets the owner do the workers' half. People's functions run with people's rights.
-
-comment on schema df is 'Durable SQL workflows: graphs, their runs, and the functions that build, start and watch them.';
-
-create function df.clock() returns timestamptz
-language plpgsql volatile parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- Anybody can set a setting; the login decides whether it counts.
-    if coalesce(current_setting('pgweave.fake_now', true), '') <> ''
-       and (select r.rolsuper from pg_roles as r where r.rolname = session_user) then
-        return current_setting('pgweave.fake_now')::timestamptz;
-    end if;
-    return clock_timestamp();
-end $$;
-comment on function df.clock() is
-    'The only clock: clock_timestamp(), unless the session of a superuser sets pgweave.fake_now (for tests).';
-
-create function df.caller() returns regrole
-language sql stable parallel safe
--- Bound to its objects when it is created: no search_path matters, and none has to be set at every call.
-return quote_ident(current_user)::regrole;
-comment on function df.caller() is 'The role whose rows the caller may see: current_user, as regrole.';
-
-create function df.new_id() returns varchar
-language sql volatile parallel safe
-return right(replace(gen_random_uuid()::text, '-', ''), 8);
-comment on function df.new_id() is 'A random id of an instance: eight lower-case hexadecimal digits.';
-
+-- What is stored. Rows are written by df.start (instances, nodes), by workers (queue, runs, workers) and by people
+-- through df.signal, df.cancel, df.setvar and df.set_secret (inbox, vars, secrets).
 
 create table df.settings (
     name text primary key,
     value bigint not null,
     lowest bigint not null,
     highest bigint not null,
-    standard bigint not null,
+    default_value bigint not null,
     description text not null,
     constraint settings_range_chk check (value between lowest and highest)
 );
 comment on table df.settings is
-    'Limits and habits of this database. The owner of the schema changes them: UPDATE df.settings SET value = 50 WHERE name = ''max_label_bytes''.';
+    'Limits of this database and other settings. The owner of the schema changes them: UPDATE df.settings SET value = 50 WHERE name = ''max_label_bytes''.';
 comment on column df.settings.name is 'What is set.';
 comment on column df.settings.value is 'The value in force.';
 comment on column df.settings.lowest is 'The smallest value that makes sense.';
 comment on column df.settings.highest is 'The largest value that makes sense.';
-comment on column df.settings.standard is 'The value it had when it was installed.';
+comment on column df.settings.default_value is 'The value at installation.';
 comment on column df.settings.description is 'What the value means, with its unit.';
-insert into df.settings (name, lowest, highest, standard, value, description)
-select s.name, s.lowest, s.highest, s.standard, s.standard, s.description
+insert into df.settings (name, lowest, highest, default_value, value, description)
+select s.name, s.lowest, s.highest, s.default_value, s.default_value, s.description
 from (values
     ('max_graph_bytes', 1000, 1000000000, 16000000, 'Largest graph that df.start takes, as JSON text in bytes.'),
     ('max_nodes', 1, 10000, 10000, 'Most nodes of a graph. It can be lowered.'),
@@ -77,27 +27,19 @@ from (values
     ('max_label_bytes', 1, 1000000, 1000, 'Longest label and longest idempotency key, in bytes.'),
     ('max_variable_bytes', 1, 100000000, 1000000, 'Most bytes that the variables of a role may have together.'),
     ('max_payload_bytes', 1, 100000000, 1000000, 'Largest payload of a signal, in bytes.'),
-    ('max_signals', 1, 1000000000, 10000, 'Most signals that may wait to be taken in one instance.'),
+    ('max_signals', 1, 1000000000, 10000, 'Most signals of one instance that no wait has consumed yet.'),
     ('max_live_instances', 1, 1000000000, 10000, 'Most instances of one role that have not ended.'),
     ('list_instances_max_limit', 1, 1000000, 1000, 'Largest limit_count of df.list_instances.'),
     ('retention_days', 0, 36500, 30, 'Days after which an ended instance may be removed.'),
     ('retention_instances', 0, 1000000000, 10000, 'How many ended instances are kept at most.'),
-    -- A superuser who installs the schema works alone on it, or knows what a superuser's workflow can do.
+    -- On where a superuser installs the schema: usually the only user, on a development machine.
     ('superuser_instances', 0, 1, (select r.rolsuper::integer from pg_roles as r where r.rolname = current_user),
      '1: superusers may start workflows, whose steps then run as superuser. 0: they are refused.')
-) as s (name, lowest, highest, standard, description);
+) as s (name, lowest, highest, default_value, description);
 
-create function df.setting(p_name text) returns bigint
-language plpgsql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (select s.value from df.settings as s where s.name = p_name);
-end $$;
-comment on function df.setting(text) is 'The value in force of one setting.';
 
 create table df.instances (
-    id varchar(8) primary key default df.new_id()
+    id varchar(8) primary key default df_internal.new_id()
         constraint instances_id_format_chk check (id ~ '^[0-9a-f]{8}$'),
     label text,
     root_node varchar(8) not null
@@ -110,7 +52,7 @@ create table df.instances (
             'failed',     -- a node failed and nothing caught it  for ever
             'cancelled'   -- df.cancel                            for ever
         )),
-    submitted_by regrole not null default df.caller(),
+    submitted_by regrole not null default df_internal.caller(),
     database text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -149,6 +91,7 @@ create index idx_instances_parent on df.instances (parent_instance_id) where par
 create index idx_instances_ended on df.instances (completed_at, id) where completed_at is not null;
 create unique index idx_instances_key on df.instances (submitted_by, idempotency_key) where idempotency_key is not null;
 
+
 -- Children are named by id, without foreign keys: instances_graph_chk sees the whole graph at once, and two keys per
 -- node would make the removal of a large graph quadratic (10,000 nodes: 5.4 s instead of 0.07).
 create table df.nodes (
@@ -178,7 +121,7 @@ create table df.nodes (
         )),
     result jsonb,
     error text,
-    submitted_by regrole not null default df.caller(),
+    submitted_by regrole not null default df_internal.caller(),
     database text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -218,6 +161,7 @@ comment on column df.nodes.status_details is 'iteration: the turns of the enclos
 alter table df.instances add constraint instances_root_node_same_instance_fkey
     foreign key (id, root_node) references df.nodes (instance_id, id) deferrable initially deferred;
 
+
 create view df.edges with (security_invoker) as
     select n.instance_id, n.id as parent_id, e.branch, e.child_id::varchar(8) as child_id
     from df.nodes as n
@@ -240,6 +184,7 @@ comment on column df.edges.instance_id is 'The instance whose graph it belongs t
 comment on column df.edges.parent_id is 'The node that holds the other.';
 comment on column df.edges.branch is '1 left, 2 right, 3 condition, from 4 on further branches.';
 comment on column df.edges.child_id is 'The node that is held.';
+
 
 create table df.runs (
     instance_id varchar(8) not null,
@@ -283,6 +228,7 @@ comment on column df.runs.submitted_by is 'The role that started the instance.';
 create index idx_runs_waiting on df.runs (instance_id) where status = 'waiting';
 create index idx_runs_awaited on df.runs (awaited_id) where status = 'waiting' and awaited_id is not null;
 
+
 create table df.queue (
     instance_id varchar(8) primary key references df.instances (id),
     submitted_by regrole not null,
@@ -305,6 +251,7 @@ comment on column df.queue.attempts is 'Leases since the last progress; too many
 create index idx_queue_ready on df.queue (submitted_by, ready_at) where ready_at < 'infinity';
 create index idx_queue_owner on df.queue (submitted_by);
 
+
 create table df.workers (
     name text primary key,
     started_at timestamptz not null default df.clock(),
@@ -321,13 +268,14 @@ comment on column df.workers.concurrency is 'How many instances it takes at once
 comment on column df.workers.version is 'The version of pgweave it runs.';
 comment on column df.workers.leases is 'How many instances it had in hand when it was last heard of.';
 
+
 create table df.inbox (
     id bigint generated always as identity primary key,
     instance_id varchar(8) not null references df.instances (id),
     kind text not null check (kind in ('signal', 'cancel')),
     name text,
     payload json,
-    sent_by regrole not null default df.caller(),
+    sent_by regrole not null default df_internal.caller(),
     sent_at timestamptz not null default df.clock(),
     seen boolean not null default false,
     consumed_by varchar(8)
@@ -347,10 +295,11 @@ create index idx_inbox_instance on df.inbox (instance_id);
 create index idx_inbox_unseen on df.inbox (instance_id) where not seen;
 create index idx_inbox_open on df.inbox (instance_id, name, id) where consumed_by is null;
 
+
 create table df.vars (
     name text not null,
     value text,
-    owner regrole not null default df.caller(),
+    owner regrole not null default df_internal.caller(),
     primary key (owner, name)
 );
 comment on table df.vars is 'Variables for {name}, private to each role; df.start takes a copy.';
@@ -358,217 +307,27 @@ comment on column df.vars.name is 'Any text, but only letters, digits and unders
 comment on column df.vars.value is 'The text that takes the place of {name}.';
 comment on column df.vars.owner is 'The role whose variable it is.';
 
-comment on table df.migrations is 'Which numbered SQL files have run here.';
-comment on column df.migrations.number is 'The number its file begins with.';
-comment on column df.migrations.name is 'The name of its file.';
-comment on column df.migrations.checksum is 'SHA-256 of its file: what ran is what the file says.';
-comment on column df.migrations.applied_at is 'When it ran.';
+
+create table df.secrets (
+    id bigint generated always as identity primary key,
+    owner regrole not null default df_internal.caller(),
+    name text not null constraint secrets_name_chk check (name ~ '^[A-Za-z_][A-Za-z0-9_]*$'),
+    value text constraint secrets_value_chk check (value !~ '[[:cntrl:]]' and length(value) between 1 and 8192),
+    set_at timestamptz not null default df.clock()
+);
+comment on table df.secrets is
+    'What {secret:name} stands for in headers of HTTP steps. People write it and cannot read it, their own included.';
+comment on column df.secrets.id is 'The newest of a name counts.';
+comment on column df.secrets.owner is 'The role whose workflows may send it.';
+comment on column df.secrets.name is 'Letters, digits and underscores.';
+comment on column df.secrets.value is 'Null: it has been unset. No line breaks: it becomes part of a header.';
+comment on column df.secrets.set_at is 'When it was set.';
+create index idx_secrets_name on df.secrets (owner, name, id);
 
 
--- Row-level security. `to current_user` is the owner of the schema: whoever runs this file.
-
-alter table df.instances enable row level security, force row level security;
-alter table df.nodes enable row level security, force row level security;
-alter table df.runs enable row level security, force row level security;
-alter table df.inbox enable row level security, force row level security;
-alter table df.vars enable row level security, force row level security;
-alter table df.queue enable row level security, force row level security;
-
-create policy instances_user_isolation on df.instances
-    using (submitted_by = (select df.caller())) with check (submitted_by = (select df.caller()));
--- Nodes come with their instance, in its transaction, or never: created_at is a column that users cannot write.
-create policy nodes_user_isolation on df.nodes
-    using (submitted_by = (select df.caller()))
-    with check (
-        submitted_by = (select df.caller())
-        and now() = (select i.created_at from df.instances as i where i.id = nodes.instance_id)
-    );
-create policy runs_user_isolation on df.runs using (submitted_by = (select df.caller()));
-create policy inbox_user_isolation on df.inbox
-    using (exists (select from df.instances as i where i.id = inbox.instance_id))
-    with check (
-        sent_by = (select df.caller()) and exists (select from df.instances as i where i.id = inbox.instance_id)
-    );
-create policy vars_user_isolation on df.vars
-    using (owner = (select df.caller())) with check (owner = (select df.caller()));
-
-create policy instances_owner on df.instances to current_user using (true) with check (true);
-create policy nodes_owner on df.nodes to current_user using (true) with check (true);
-create policy runs_owner on df.runs to current_user using (true) with check (true);
-create policy inbox_owner on df.inbox to current_user using (true) with check (true);
-create policy vars_owner on df.vars to current_user using (true) with check (true);
-create policy queue_owner on df.queue to current_user using (true) with check (true);
-
-
--- What holds however a row came in: people may insert instances and nodes by hand, as a compiled script does.
-
-create function df.refuse_submitter(p_role regrole) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_role pg_roles;
-begin
-    select r.* into v_role from pg_roles as r where r.oid = p_role;
-    if v_role.rolcanlogin is not true then
-        raise exception 'current_user "%" does not have LOGIN privilege.', coalesce(v_role.rolname, p_role::text)
-            using errcode = 'insufficient_privilege', hint = 'Steps run on a session of the role that starts the workflow.';
-    end if;
-    if v_role.rolsuper and df.setting('superuser_instances') = 0 then
-        raise exception 'pgweave: superuser instances are disabled. current_user "%" is a superuser and the setting superuser_instances is 0.',
-            v_role.rolname using errcode = 'insufficient_privilege',
-            hint = 'Start the workflow as an ordinary role: every step would run as superuser.';
-    end if;
-end $$;
-comment on function df.refuse_submitter(regrole) is 'An error when a role may not have workflows: it cannot log in, or is a superuser where those are refused.';
-
-create function df.check_graph() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-as $$
-declare
-    v_nodes bigint;
-    v_bytes bigint;
-    v_depth integer := 0;
-    v_problem text;
-begin
-    select count(*), coalesce(sum(octet_length(n.query)), 0), case
-        when count(distinct n.ordinal) <> count(*) or min(n.ordinal) <> 0 or max(n.ordinal) <> count(*) - 1
-            then 'the ordinals of the nodes are not 0, 1, 2 ..'
-        when min(n.id) filter (where n.ordinal = 0) <> new.root_node then 'root_node is not the node with ordinal 0'
-        when bool_or(n.database is distinct from new.database)
-            then 'a node names another database than its instance'
-    end
-    into v_nodes, v_bytes, v_problem
-    from df.nodes as n where n.instance_id = new.id;
-
-    -- Every node but the first has one parent, before it in the order: that is a tree, and all of it can be reached.
-    select coalesce(v_problem, case when count(*) <> v_nodes - 1 or count(distinct c.id) <> count(*)
-                                         or not coalesce(bool_and(p.ordinal < c.ordinal), true)
-                                    then 'the nodes are not one tree in pre-order' end)
-    into v_problem
-    from df.edges as e
-    join df.nodes as p on p.instance_id = e.instance_id and p.id = e.parent_id
-    left join df.nodes as c on c.instance_id = e.instance_id and c.id = e.child_id
-    where e.instance_id = new.id;
-
-    if v_problem is null and v_nodes > df.setting('max_depth') then
-        with recursive edge as materialized (
-            select e.parent_id, e.child_id from df.edges as e where e.instance_id = new.id
-        ),
-        level (id, depth) as (
-            select new.root_node, 0
-            union all
-            select e.child_id, l.depth + 1 from level as l join edge as e on e.parent_id = l.id
-        )
-        select max(l.depth) into v_depth from level as l;
-    end if;
-    v_problem := coalesce(v_problem, case
-        when v_nodes > df.setting('max_nodes')
-            then format('Workflow exceeds maximum node count of %s.', df.setting('max_nodes'))
-        when v_depth > df.setting('max_depth')
-            then format('Graph exceeds maximum nesting depth of %s.', df.setting('max_depth'))
-        when v_bytes > df.setting('max_graph_bytes')
-            then format('Workflow exceeds maximum size of %s bytes.', df.setting('max_graph_bytes'))
-    end);
-    if v_problem is not null then
-        raise exception 'Invalid durable function graph: %', v_problem using
-            errcode = 'check_violation', schema = 'df', table = 'instances', constraint = 'instances_graph_chk';
-    end if;
-    return null;
-exception when invalid_text_representation or untranslatable_character then
-    raise exception 'Invalid durable function graph: a configuration is not JSON: %', sqlerrm using
-        errcode = 'check_violation', schema = 'df', table = 'instances', constraint = 'instances_graph_chk';
-end $$;
-comment on function df.check_graph() is 'When a start is committed: is the graph one tree, within the limits? Rows can be written by hand.';
-create constraint trigger instances_graph_chk after insert on df.instances deferrable initially deferred
-    for each row execute function df.check_graph();
-
-create function df.enqueue() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_limit record;
-begin
-    select max(s.value) filter (where s.name = 'max_live_instances') as live,
-           max(s.value) filter (where s.name = 'max_label_bytes') as label,
-           max(s.value) filter (where s.name = 'max_variable_bytes') as variables
-    into v_limit from df.settings as s;
-    perform df.refuse_submitter(new.submitted_by);
-    if octet_length(concat(new.label, new.idempotency_key)) > v_limit.label then
-        raise exception 'label and idempotency key exceed the maximum of % bytes', v_limit.label
-            using errcode = 'program_limit_exceeded';
-    end if;
-    if octet_length(new.variables::text) > v_limit.variables then
-        raise exception 'the variables exceed the maximum of % bytes', v_limit.variables
-            using errcode = 'program_limit_exceeded', hint = 'Remove some with df.unsetvar(), or keep large values in a table.';
-    end if;
-    -- The same answer for a parent that does not exist and for one of another role.
-    if new.parent_instance_id is not null and not exists (
-        select from df.instances as p where p.id = new.parent_instance_id and p.submitted_by = new.submitted_by
-    ) then
-        raise exception 'Instance not found or access denied: %', new.parent_instance_id using errcode = 'no_data_found';
-    end if;
-    insert into df.queue (instance_id, submitted_by) values (new.id, new.submitted_by);
-    -- Counting thousands takes as long as the rest of the start, so that large limits are looked at once in 16 starts.
-    if (v_limit.live <= 1000 or new.id like '%0') and (
-        select count(*) from (
-            select from df.queue as q where q.submitted_by = new.submitted_by limit v_limit.live + 1
-        ) as live
-    ) > v_limit.live then
-        raise exception 'role "%" has reached the maximum of % live instances', new.submitted_by, v_limit.live
-            using errcode = 'configuration_limit_exceeded',
-                  hint = 'Wait until some have ended, cancel some, or ask the owner of schema df to raise max_live_instances.';
-    end if;
-    -- A hint for idle workers; they poll as well, so nothing depends on it.
-    perform pg_notify('pgweave', '');
-    return null;
-end $$;
-comment on function df.enqueue() is
-    'Makes a new instance known to the workers, in the transaction that starts it, unless its role may not have it.';
-create trigger enqueue after insert on df.instances for each row execute function df.enqueue();
-comment on trigger enqueue on df.instances is 'Committed means queued.';
-
-create function df.ring() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_payload constant bigint := df.setting('max_payload_bytes');
-    v_signals constant bigint := df.setting('max_signals');
-begin
-    if exists (select from arrived as a where octet_length(a.payload::text) > v_payload) then
-        raise exception 'the payload exceeds the maximum of % bytes', v_payload using errcode = 'program_limit_exceeded',
-            hint = 'Store the data in a table and send its key.';
-    end if;
-    if exists (
-        select from (select distinct a.instance_id from arrived as a where a.kind = 'signal') as s
-        where (select count(*) from (
-            select from df.inbox as b where b.instance_id = s.instance_id and b.kind = 'signal' and b.consumed_by is null
-            limit v_signals + 1
-        ) as waiting) > v_signals
-    ) then
-        raise exception 'the instance has reached the maximum of % signals that wait to be taken', v_signals
-            using errcode = 'configuration_limit_exceeded';
-    end if;
-    perform pg_notify('pgweave', '');
-    return null;
-end $$;
-comment on function df.ring() is 'Rings for the workers when something has arrived in the inbox, unless it is too much.';
-create trigger ring after insert on df.inbox referencing new table as arrived
-    for each statement execute function df.ring();
-comment on trigger ring on df.inbox is 'Wakes idle workers.';
-
-create function df.keep_terminal() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception 'Instance % is %; a finished instance never changes', old.id, old.status using errcode = 'PWR04';
-end $$;
-comment on function df.keep_terminal() is 'Guards the promise that a terminal status is for ever, even against mistakes of ours.';
-create trigger keep_terminal before update on df.instances for each row
-    when (old.status in ('completed', 'failed', 'cancelled')) execute function df.keep_terminal();
-comment on trigger keep_terminal on df.instances is 'A terminal status is for ever.';
+create table df.quarantine (
+    one boolean primary key default true constraint quarantine_one_row_chk check (one)
+);
+comment on table df.quarantine is 'One row. Whoever holds its lock may work on an instance that is suspected of killing workers or sessions.';
+comment on column df.quarantine.one is 'True.';
+insert into df.quarantine default values;

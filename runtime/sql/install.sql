@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '750c717a9b0f67edcadc6e844be7507e6c5335f2c302a0b657811daeb7f7bfc5');
+values (1, '0001_schema', '5cd8e3c18fede3f8e38e1dde67c0df513d48e57b2c9ed2e63f7fc82fe44990ea');
 commit;

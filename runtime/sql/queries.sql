@@ -12,7 +12,7 @@ select to_regclass('df.migrations') is not null,
 select number, checksum from df.migrations order by number;
 
 -- lock_migrations --
--- One installer at a time; whoever comes second finds the work done.
+-- One installer at a time; a second one then finds the version installed.
 -- With a timeout: everything else that needs the table waits behind a waiting lock.
 set local lock_timeout = '10s';
 lock table df.migrations in access exclusive mode;
@@ -95,7 +95,7 @@ select has_table_privilege('df.workers', 'select'), has_function_privilege(p.oid
 from pg_proc as p where p.pronamespace = 'df_internal'::regnamespace and p.proname = 'worker_claim';
 
 -- renew --
--- Keep leases; returns the tokens that still hold.
+-- Extend leases; returns the tokens that are still valid.
 select df_internal.worker_renew(%s::uuid[], %s::jsonb, %s)
 from set_config('synchronous_commit', 'off', true);
 

@@ -1,15 +1,15 @@
 -- The df schema, version 1. The files of this folder are read, and run, in the order of their numbers:
 --
---   10_schemas      this file: the life of an instance, the lock order, the two schemas, the clock
---   20_tables       what is stored, and every status with its transitions
---   30_values       limits, and small functions over text and JSON
---   40_builders     what workflows are composed with; 45_operators: the same as operators
---   50_start        df.start, and what is checked when rows of an instance arrive
---   60_control      status, result, cancel, signal; variables and secrets
+--   10_schemas        this file: the life of an instance, the lock order, the two schemas, the clock
+--   20_tables         what is stored, and every status with its transitions
+--   30_values         limits, and small functions over text and JSON
+--   40_builders       what workflows are composed with; 45_operators: the same as operators
+--   50_start          df.start, and what is checked when rows of an instance arrive
+--   60_control        status, result, cancel, signal; variables and secrets
 --   70_run_statement  one statement run to its result; 71_steps: the same, fenced and checkpointed
---   75_worker       what a worker calls: claim, wait, settle, decide, finish
---   80_watching     lists and inferred states; 85_explain: df.explain
---   90_privileges   row-level security, who may call what, df.grant_usage
+--   75_worker         what a worker calls: claim, wait, settle, decide, finish
+--   80_watching       lists and inferred states; 85_explain: df.explain
+--   90_privileges     row-level security, who may call what, df.grant_usage
 --
 -- The life of an instance
 --
@@ -22,7 +22,7 @@
 --                crash between two steps loses nothing.
 --   waits        A sleep, signal, schedule or awaited instance is a row of df.runs with status 'waiting' and a due time,
 --                a signal name or an instance id. When everything in an instance waits, worker_park gives the lease
---                back; ready_at says when the next timer is due. No worker holds a waiting instance.
+--                back; ready_at says when the next timer is due. A waiting instance costs a worker nothing.
 --   wake-ups     A signal or a cancel is a row of df.inbox; the end of an awaited instance raises queue.wakes. Either
 --                makes the instance due, and worker_settle turns waits that are over into finished runs.
 --   end          worker_finish sets a terminal status, deletes the queue row and wakes the instances that await this
@@ -33,9 +33,10 @@
 --   2. its row of df.instances
 --   3. its rows of df.inbox, df.runs and df.nodes. Only holders of the lease write them, and no two sessions of one
 --      worker write the same row, so these need no order among themselves.
---   4. the df.instances row of an instance that it awaits, FOR SHARE
+--   4. the df.instances row of an instance that it awaits: FOR SHARE, or by a foreign key FOR KEY SHARE when it
+--      cancels that instance
 --   5. the df.queue rows of instances that await it, by instance id
--- worker_claim, worker_renew and df.prune lock rows of many instances; they skip what is locked and wait for nobody.
+-- worker_claim, worker_renew and df.prune lock rows of many instances; they skip those that are locked.
 -- A step holds its queue row FOR KEY SHARE: its lease can be renewed meanwhile (an update of other columns), and a
 -- take-over (FOR UPDATE SKIP LOCKED) passes it by.
 --

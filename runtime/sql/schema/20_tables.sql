@@ -179,11 +179,11 @@ create view df.edges with (security_invoker) as
         ) with ordinality as x (child_id, place)
     ) as e
     where n.left_node is not null and e.child_id is not null;
-comment on view df.edges is 'What holds what: one row per child of every node that has any.';
+comment on view df.edges is 'Parents and children: one row per child of each node that has any.';
 comment on column df.edges.instance_id is 'The instance whose graph it belongs to.';
-comment on column df.edges.parent_id is 'The node that holds the other.';
+comment on column df.edges.parent_id is 'The parent.';
 comment on column df.edges.branch is '1 left, 2 right, 3 condition, from 4 on further branches.';
-comment on column df.edges.child_id is 'The node that is held.';
+comment on column df.edges.child_id is 'The child.';
 
 
 create table df.runs (
@@ -215,7 +215,7 @@ comment on column df.runs.instance_id is 'The instance.';
 comment on column df.runs.node_id is 'The node that ran, or waits.';
 comment on column df.runs.iteration is 'Turns of the enclosing loops, outermost first, from 1; empty outside of loops.';
 comment on column df.runs.status is 'waiting, completed, failed or cancelled.';
-comment on column df.runs.result is 'What it came to, keys in select order. Of a race: the winner. Of a loop: its turn and names.';
+comment on column df.runs.result is 'The result, keys in select order. Of a race: the branch that won. Of a loop: its turn and bound names.';
 comment on column df.runs.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
 comment on column df.runs.query is 'The SQL that ran, values in place.';
 comment on column df.runs.attempts is 'How often it was tried; more than once after a deadlock or a lost connection.';
@@ -239,10 +239,10 @@ create table df.queue (
     wakes bigint not null default 0,
     attempts integer not null default 0
 );
-comment on table df.queue is 'Live instances only: when each wants a worker, and who has it.';
+comment on table df.queue is 'Live instances only: when each needs a worker, and which worker has it.';
 comment on column df.queue.instance_id is 'The instance.';
 comment on column df.queue.submitted_by is 'The role that started it.';
-comment on column df.queue.ready_at is 'From when a worker is wanted; infinity while everything in the instance waits for an event.';
+comment on column df.queue.ready_at is 'From when on the instance needs a worker; infinity while everything in it waits for an event.';
 comment on column df.queue.leased_until is 'Another worker may take over from then on. That is the whole of crash recovery.';
 comment on column df.queue.token is 'Changes with every lease; a write that does not know it is refused.';
 comment on column df.queue.worker is 'Host, process and random part of the worker that has the lease.';
@@ -266,7 +266,7 @@ comment on column df.workers.started_at is 'When it began to work.';
 comment on column df.workers.seen_at is 'When it last said that it is alive.';
 comment on column df.workers.concurrency is 'How many instances it takes at once.';
 comment on column df.workers.version is 'The version of pgweave it runs.';
-comment on column df.workers.leases is 'How many instances it had in hand when it was last heard of.';
+comment on column df.workers.leases is 'How many instances it had leased at seen_at.';
 
 
 create table df.inbox (
@@ -290,7 +290,7 @@ comment on column df.inbox.payload is 'What the signal carries, or the reason of
 comment on column df.inbox.sent_by is 'The role that sent it.';
 comment on column df.inbox.sent_at is 'When it was sent.';
 comment on column df.inbox.seen is 'A worker has looked at it; it no longer makes the instance due by itself.';
-comment on column df.inbox.consumed_by is 'The node that took the signal; null while it is still to be had.';
+comment on column df.inbox.consumed_by is 'The node that consumed the signal; null while none has.';
 create index idx_inbox_instance on df.inbox (instance_id);
 create index idx_inbox_unseen on df.inbox (instance_id) where not seen;
 create index idx_inbox_open on df.inbox (instance_id, name, id) where consumed_by is null;
@@ -328,6 +328,6 @@ create index idx_secrets_name on df.secrets (owner, name, id);
 create table df.quarantine (
     one boolean primary key default true constraint quarantine_one_row_chk check (one)
 );
-comment on table df.quarantine is 'One row. Whoever holds its lock may work on an instance that is suspected of killing workers or sessions.';
+comment on table df.quarantine is 'One row. The worker that has it locked may work on an instance that is suspected of killing workers or sessions.';
 comment on column df.quarantine.one is 'True.';
 insert into df.quarantine default values;

@@ -18,18 +18,20 @@ begin
 end $$;
 comment on function df_internal.require_instance(text) is 'Status of an instance the caller may see; an error for every other id.';
 
+create function df_internal.shown_status(p_instance_id text, p_status text) returns text
+language sql stable parallel safe
+return case
+    when p_status in ('pending', 'running') and exists (
+        select from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel' and b.consumed_by is null
+    ) then 'cancelled'
+    else p_status
+end;
+comment on function df_internal.shown_status(text, text) is 'The status as people see it: a request to cancel counts at once.';
+
 create function df.status(instance_id text) returns text
 language sql stable strict
 set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when i.status in ('pending', 'running') and exists (
-            select from df.inbox as b where b.instance_id = i.id and b.kind = 'cancel'
-        ) then 'cancelled'
-        else i.status
-    end
-    from df.instances as i where i.id = status.instance_id
-$$;
+as $$ select df_internal.shown_status(i.id, i.status) from df.instances as i where i.id = status.instance_id $$;
 comment on function df.status(text) is
     'pending, running, completed, failed or cancelled; null for an unknown id. A request to cancel counts at once.';
 

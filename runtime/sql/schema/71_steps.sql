@@ -29,7 +29,7 @@ as $$
         error = p_error ->> 'message', result = coalesce(df_internal.as_jsonb(p_result), to_jsonb(p_error ->> 'message'))
     where n.instance_id = p_instance_id and n.id = p_node_id
 $$;
-comment on function df_internal.show_leaf(text, text, text, jsonb) is 'Copies the end of a run to its node, for whoever watches df.nodes.';
+comment on function df_internal.show_leaf(text, text, text, jsonb) is 'Copies the end of a run to its node, for those who watch df.nodes.';
 
 create function df_internal.checkpoint(
     p_instance_id text, p_node_id text, p_iteration integer[], p_result text, p_error jsonb, p_query text,

@@ -3,17 +3,7 @@
 -- What the rows say and what people ask differ: a node of the branch that was not taken stays 'pending' in df.nodes, and
 -- a node of an earlier turn of a loop still shows that turn. df_internal.node_states infers the rest.
 
--- These take columns and not a row of df.instances: PostgreSQL refuses to alter a table whose row type a function takes.
-create function df_internal.shown_status(p_instance_id text, p_status text) returns text
-language sql stable parallel safe
-return case
-    when p_status in ('pending', 'running') and exists (
-        select from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel' and b.consumed_by is null
-    ) then 'cancelled'
-    else p_status
-end;
-comment on function df_internal.shown_status(text, text) is 'The status as people see it: a request to cancel counts at once.';
-
+-- Columns and not a row of df.instances: PostgreSQL refuses to alter a table whose row type a function takes.
 create function df_internal.shown_output(p_result json, p_error jsonb) returns text
 language sql stable parallel safe
 return coalesce(p_result::text, p_error ->> 'message');
@@ -210,7 +200,7 @@ set jit = off
 as $$
     with recursive node as materialized (
         select n.id, n.node_type, n.status, n.updated_at, n.status_details -> 'iteration' as shown, e.parent_id,
-               p.node_type as parent_type, n.node_type = 'LOOP' as loops, n.left_node is not null as holds
+               p.node_type as parent_type, n.node_type = 'LOOP' as loops, n.left_node is not null as has_children
         from df.nodes as n
         left join df.edges as e on e.instance_id = n.instance_id and e.child_id = n.id
         left join df.nodes as p on p.instance_id = n.instance_id and p.id = e.parent_id
@@ -227,7 +217,7 @@ as $$
         from df.runs as r join node as n on n.id = r.node_id and not n.loops
         where r.instance_id = p_instance_id
     ),
-    -- From the root down: in which turn each node is now. inside: the same for what it holds. since: when that turn began.
+    -- From the root down: in which turn each node is now. inside: the same for its children. since: when that turn began.
     place (id, parent_id, iteration, inside, since, execution_id, ancestors) as (
         select n.id, n.parent_id, '{}'::integer[],
                case when n.loops then array[coalesce(r.turn, 1)] else '{}' end,
@@ -264,14 +254,14 @@ as $$
             n.id, p.parent_id, p.iteration, p.execution_id,
             case
                 -- A leaf is what its run of this turn is; before the run is written, what the worker shows.
-                when not n.holds and n.node_type <> 'BREAK' then case
+                when not n.has_children and n.node_type <> 'BREAK' then case
                     when r.status in ('completed', 'failed') then r.status
                     when r.status = 'waiting' then 'running'
                     when r.status is null and n.status = 'running'
                          and coalesce(n.shown = to_jsonb(p.iteration), 1 = all (p.iteration)) then 'running'
                     else 'pending'
                 end
-                -- The others are what was shown last, unless that was in an earlier turn.
+                -- Nodes with children are as shown last, unless that was in an earlier turn.
                 when n.status in ('completed', 'failed')
                      and (1 = all (p.iteration) or n.id in (select id from reached)
                           or (n.node_type = 'BREAK' and n.updated_at >= p.since)) then n.status
@@ -282,7 +272,7 @@ as $$
         join node as n on n.id = p.id
         left join run as r on r.node_id = p.id and r.iteration = p.iteration
     ),
-    -- From the root down again: below a node that has ended nothing happens any more.
+    -- From the root down again: below a node that has ended nothing runs any more.
     judged (id, ended_id) as (
         select p.id, case when p.status in ('completed', 'failed') then p.id end from present as p where p.parent_id is null
         union all

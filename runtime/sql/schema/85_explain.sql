@@ -90,7 +90,7 @@ begin
         ) as c (place, title, child, last)
         where c.child is not null and c.child <> 'null';
 end $$;
-comment on function df_internal.sections(jsonb) is 'What a node holds, in the order in which df.explain shows it.';
+comment on function df_internal.sections(jsonb) is 'The children of a node, in the order in which df.explain shows them.';
 
 create function df_internal.outline(p_graph jsonb) returns text
 language sql immutable parallel safe
@@ -158,7 +158,7 @@ declare
     v_json text[];
     v_extra text[];
 begin
-    -- Children come later in the order than what holds them, so they are written first.
+    -- In reverse pre-order, so that children are written before their parent.
     for v_node in
         with held as materialized (
             select e.parent_id, array_agg(d.ordinal + 1 order by e.branch) as places,

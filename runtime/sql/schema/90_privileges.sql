@@ -114,7 +114,7 @@ as $$
     where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like 'worker\_%'
                          or p.pronamespace = 'df'::regnamespace and p.proname = 'prune')
 $$;
-comment on function df_internal.worker_functions() is 'What a worker calls on its own session, and nobody else.';
+comment on function df_internal.worker_functions() is 'The functions that df.grant_worker grants.';
 
 create function df.grant_worker(p_role text) returns void
 language plpgsql
@@ -149,41 +149,22 @@ begin
 end $$;
 comment on function df.revoke_worker(text) is 'Takes back what df.grant_worker gave.';
 
--- Off until granted: the network position of a worker is nobody's by default. Checked again when a step runs, because
--- nodes can be written by hand and privileges can be taken back.
-revoke execute on function
-    df.http(text, text, text, jsonb, integer), df.http_multipart(text, text, jsonb, jsonb, integer)
-from public;
-
--- Off until granted: the network position of a worker is nobody's by default. Checked again when a step runs, because
--- nodes can be written by hand and privileges can be taken back.
-revoke execute on function
-    df.http(text, text, text, jsonb, integer), df.http_multipart(text, text, jsonb, jsonb, integer)
-from public;
-
--- Off until granted: the network position of a worker is nobody's by default. Checked again when a step runs, because
--- nodes can be written by hand and privileges can be taken back.
-revoke execute on function
-    df.http(text, text, text, jsonb, integer), df.http_multipart(text, text, jsonb, jsonb, integer)
-from public;
-
--- USAGE on the schema is the gate. Nobody can read; an update or upsert would have to, so a new value is a new row.
-grant insert (name, value) on df.secrets to public;
-
 
 -- Functions of df are for everybody who has USAGE on the schema, but for these.
 revoke execute on function
     df.grant_usage(text, boolean, boolean), df.revoke_usage(text), df.grant_worker(text), df.revoke_worker(text),
     df.metrics(), df.prune(integer),
-    -- HTTP is off until it is granted: a workflow would get the network position of the worker.
+    -- HTTP steps are made from the worker's place in the network, so they are off until granted. may_request checks
+    -- again when a step runs: nodes can be inserted by hand, and the privilege can be revoked.
     df.http(text, text, text, jsonb, integer), df.http_multipart(text, text, jsonb, jsonb, integer)
 from public;
 
--- USAGE on the schema is the gate here as well.
+-- Secrets, too, are for everybody who has USAGE on the schema.
 grant insert (name, value) on df.secrets to public;
 
--- Functions of df_internal are for nobody but the owner and, named worker_*, for workers (df.grant_worker), except those
--- that are called with the rights of people: by functions of df, by column defaults and policies, and by a step.
+-- In df_internal nobody but the owner may execute a function, except: worker_* those with df.grant_worker; and everybody
+-- with USAGE those that are called with the caller's rights, by functions of df, column defaults, policies and exec_node.
+-- A test compares the list with the calls in the sources.
 revoke execute on all functions in schema df_internal from public;
 grant execute on function
     df_internal.called_child(jsonb),

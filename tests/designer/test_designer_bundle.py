@@ -20,7 +20,7 @@ MODE = ROOT / "notebooks" / "static" / "pgweave-mode.js"
 
 def source_hash() -> str:
     """The same as `sourceHash` in designer/web/build.mjs."""
-    names = [f"src/{path.name}" for path in (WEB / "src").iterdir()]
+    names = [path.relative_to(WEB).as_posix() for path in (WEB / "src").rglob("*") if path.is_file()]
     names += ["build.mjs", "package.json", "package-lock.json", "../../notebooks/static/pgweave-mode.js"]
     digest = hashlib.sha256()
     for name in sorted(names):
@@ -66,6 +66,6 @@ def test_a_build_depends_on_exact_versions_and_on_no_registry() -> None:
 
 def test_no_source_makes_markup_of_text() -> None:
     """Everything a program says is shown as text; what would parse it as HTML is not used at all."""
-    sources = "".join(path.read_text(encoding="utf-8") for path in (WEB / "src").glob("*.ts*"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (WEB / "src").rglob("*.ts*"))
     forbidden = ("dangerouslySetInnerHTML", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
     assert [word for word in forbidden if word in sources] == []

@@ -53,5 +53,5 @@ def test_every_request_has_an_answer() -> None:
 
 
 def test_every_gesture_of_the_front_end_is_one_that_python_knows() -> None:
-    sources = "".join(file.read_text(encoding="utf-8") for file in TYPESCRIPT.parent.glob("*.ts*"))
+    sources = "".join(file.read_text(encoding="utf-8") for file in TYPESCRIPT.parent.rglob("*.ts*"))
     assert set(re.findall(r'gesture: "(\w+)"', sources)) <= set(gestures.GESTURES)

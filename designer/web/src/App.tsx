@@ -1,20 +1,20 @@
 // The page: text, canvas and panel side by side, with what lies above them.
 
 import { useEffect, useRef, useState, type KeyboardEvent as ReactKeyboardEvent, type PointerEvent, type RefObject } from "react";
-import { Boundary } from "./Boundary";
-import { Canvas } from "./Canvas";
-import { useDesigner, useDesignerState } from "./context";
-import { Dialogs } from "./Dialogs";
-import { nextFinding } from "./findings";
-import { Floating } from "./Floating";
-import { Inspector } from "./Inspector";
-import { Palette } from "./Palette";
-import { Problems } from "./Problems";
-import { RunPanel } from "./RunPanel";
-import { save } from "./saving";
-import { Search } from "./Search";
-import { TextPane } from "./TextPane";
-import { Banner, Notices, Tabs, TopBar } from "./TopBar";
+import { Boundary } from "./parts/Boundary";
+import { Canvas } from "./canvas/Canvas";
+import { useDesigner, useDesignerState } from "./state/context";
+import { Dialogs } from "./page/Dialogs";
+import { nextFinding } from "./state/findings";
+import { Floating } from "./parts/Floating";
+import { Inspector } from "./panels/Inspector";
+import { Palette } from "./canvas/Palette";
+import { Problems } from "./panels/Findings";
+import { RunPanel } from "./runs/RunPanel";
+import { save } from "./state/saving";
+import { Search } from "./canvas/Search";
+import { TextPane } from "./text/TextPane";
+import { Banner, Notices, Tabs, TopBar } from "./page/TopBar";
 
 const NARROWEST = 220;
 /** Narrower than this, in a notebook's cell, the text begins hidden: a button shows it. */

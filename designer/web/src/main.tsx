@@ -5,15 +5,15 @@ import flowStyle from "@xyflow/react/dist/base.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import canvasStyle from "./canvas.css";
+import canvasStyle from "./canvas/canvas.css";
 import colours from "./colours.css";
-import { DesignerContext } from "./context";
-import { Designer } from "./designer";
-import { textState } from "./editor";
+import { DesignerContext } from "./state/context";
+import { Designer } from "./state/designer";
+import { textState } from "./text/editor";
 import style from "./style.css";
-import { followTheme, prefersDark } from "./theme";
-import { custom, websocket, type Model } from "./transports";
-import type { Transport } from "./wire";
+import { followTheme, prefersDark } from "./parts/theme";
+import { custom, websocket, type Model } from "./connection/transports";
+import type { Transport } from "./connection/wire";
 
 export { websocket };
 

@@ -8,7 +8,7 @@ import { editable } from "../state/state";
 export function AddWorkflow({ words }: { words?: string }) {
   const designer = useDesigner();
   const active = useDesignerState(editable);
-  const slot = { id: "into:", x: 0, y: 0, where: "into" as const, target: "", label: "Add a workflow" };
+  const slot = { where: "into" as const, target: "", label: "Add a workflow" };
   return (
     <button
       type="button"

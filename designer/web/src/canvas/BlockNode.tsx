@@ -1,4 +1,4 @@
-// One block on the canvas. A step is a shape with its words; a frame is a header over the blocks inside.
+// One block on the canvas. A step is a shape with its text; a frame is a header above the blocks inside.
 
 import type { NodeProps } from "@xyflow/react";
 import { memo } from "react";
@@ -17,7 +17,7 @@ export interface BlockData extends Record<string, unknown> {
   folded: boolean;
 }
 
-/** Only what has ended has a duration: events come when something changes, not as time goes by. */
+/** Only an ended step shows its duration: events come when its state changes, so a running one would stand still. */
 const ENDED = new Set(["completed", "failed"]);
 
 export const domId = (block: string): string => `pw-block-${block}`;
@@ -43,7 +43,7 @@ export const BlockNode = memo(function BlockNode({ data }: NodeProps) {
       data-block-id={block.id}
       data-status={run?.status}
       role="treeitem"
-      aria-label={spoken(data as BlockData, problems, run)}
+      aria-label={spokenLabel(data as BlockData, problems, run)}
       aria-selected={selected}
       aria-level={place.depth}
       aria-posinset={place.position + 1}
@@ -58,7 +58,7 @@ export const BlockNode = memo(function BlockNode({ data }: NodeProps) {
         onClick={() => designer.select(block.id)}
         onDoubleClick={() => (block.children.length > 0 ? designer.toggleFold(block.id) : designer.focusInspector())}
       >
-        <Words box={box} folded={folded} run={run} />
+        <BlockText box={box} folded={folded} run={run} />
       </div>
       {box.question && <Question box={box} />}
       {problems && <Problems problems={problems} />}
@@ -66,7 +66,7 @@ export const BlockNode = memo(function BlockNode({ data }: NodeProps) {
   );
 });
 
-function Words({ box, folded, run }: { box: Box; folded: boolean; run: StepState | null }) {
+function BlockText({ box, folded, run }: { box: Box; folded: boolean; run: StepState | null }) {
   const { block } = box;
   const designer = useDesigner();
   const foldable = block.children.length > 0;
@@ -111,7 +111,7 @@ function Chips({ box: { block, outline, question } }: { box: Box }) {
     <>
       {outline === "frame" && !question && block.detail && !block.sql && <span className="pw-framedetail">{block.detail}</span>}
       {block.name !== null && (
-        <span className="pw-chip pw-name" title={`The result is named ${block.name}`}>
+        <span className="pw-chip pw-name" title={`Result name: ${block.name}`}>
           → {block.name}
         </span>
       )}
@@ -126,7 +126,7 @@ function Chips({ box: { block, outline, question } }: { box: Box }) {
 
 function RunMark({ run }: { run: StepState }) {
   const seconds = ENDED.has(run.status) ? run.duration_seconds : null;
-  // What has not begun is told by its icon alone: the title needs the room.
+  // A pending step shows its icon alone: the title needs the room.
   const words = run.status === "pending" ? null : seconds === null ? run.status : duration(seconds);
   return (
     <span className={`pw-mark pw-mark-${run.status}`} title={run.status}>
@@ -202,7 +202,7 @@ function Problems({ problems }: { problems: string }) {
   );
 }
 
-function spoken({ box: { block }, folded }: BlockData, problems: string, run: StepState | null): string {
+function spokenLabel({ box: { block }, folded }: BlockData, problems: string, run: StepState | null): string {
   const words = [block.title, block.detail];
   if (block.name !== null) words.push(`result named ${block.name}`);
   if (block.badge !== null) words.push(block.badge);

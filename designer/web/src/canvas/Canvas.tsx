@@ -1,4 +1,4 @@
-// The canvas: React Flow moves and zooms it, layout.ts says where everything stands.
+// The canvas: React Flow moves and zooms it, layout.ts computes all positions.
 
 import { Background, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore as useFlow, ViewportPortal, type Node } from "@xyflow/react";
 import { useEffect, useMemo, useRef } from "react";
@@ -18,7 +18,7 @@ const MARGIN = 44;
 const TOOLBAR_HEIGHT = 120;
 const SMALLEST_READABLE = 0.5;
 const READABLE = 0.85;
-/** Of the first view. In a notebook the view is small and the page scrolls: there words stay readable. */
+/** Smallest zoom of the first view. In a notebook the view is small and the page scrolls, so its text must be readable. */
 const SMALLEST_START = { studio: 0.6, widget: READABLE };
 
 export function Canvas() {
@@ -92,7 +92,7 @@ function Flow() {
 
 function nodesOf(picture: Picture, index: Index, folded: ReadonlySet<string>): Node[] {
   const boxes = new Map(picture.boxes.map((box) => [box.block.id, box]));
-  // In reading order, for those who hear the page: a condition comes before what follows it.
+  // In reading order, for screen readers: a condition comes before its branches.
   return [...index].flatMap(([id, place]) => {
     const box = boxes.get(id);
     if (!box) return [];
@@ -113,7 +113,7 @@ function nodesOf(picture: Picture, index: Index, folded: ReadonlySet<string>): N
   });
 }
 
-/** Only where there is more than the window shows: else it would be in the way. */
+/** Only when the program does not fit into the window. */
 function Overview({ picture }: { picture: Picture }) {
   const needed = useFlow(({ width, height, transform: [, , zoom] }) => picture.width * zoom > width || picture.height * zoom + MARGIN > height);
   return needed ? <MiniMap pannable zoomable nodeColor={miniColour} nodeStrokeWidth={0} ariaLabel="Overview" /> : null;
@@ -141,7 +141,7 @@ function Camera({ picture, program }: { picture: Picture; program: string }) {
     const [across, down] = [(width - 2 * MARGIN) / picture.width, (height - 2 * MARGIN) / picture.height];
     const whole = Math.min(across, down, 1);
     const smallest = SMALLEST_START[home];
-    // All of it where that can be read; else its beginning, as wide as it is.
+    // The whole program if it is readable then; else its top at full width.
     const zoom = whole >= smallest ? whole : Math.max(smallest, Math.min(across, READABLE));
     void flow.setViewport({ x: (width - picture.width * zoom) / 2 - picture.left * zoom, y: MARGIN, zoom });
   }, [flow, picture, program, width, height, home]);
@@ -165,7 +165,7 @@ function Camera({ picture, program }: { picture: Picture; program: string }) {
   return null;
 }
 
-/** How far a stretch must move to be inside [0, room] with a margin; of one that is too long, its beginning. */
+/** How far a range must move to be inside [0, room] with a margin; of one that is too long, its start is shown. */
 function into(start: number, length: number, room: number): number {
   const end = Math.min(start + length, start + room - 2 * MARGIN);
   if (start < MARGIN) return MARGIN - start;
@@ -176,7 +176,7 @@ function Empty() {
   const designer = useDesigner();
   const active = useDesignerState((state) => editable(state) && state.drawing !== null);
   if (!active) return null;
-  const slot = { id: "into:", x: 0, y: 0, where: "into" as const, target: "", label: "Add the first step" };
+  const slot = { where: "into" as const, target: "", label: "Add the first step" };
   return (
     <div className="pw-empty">
       <p>This workflow has no steps yet.</p>
@@ -187,7 +187,7 @@ function Empty() {
       >
         Add the first step
       </button>
-      <p className="pw-hint">or write it in the text beside this.</p>
+      <p className="pw-hint">or type it in the text pane.</p>
     </div>
   );
 }

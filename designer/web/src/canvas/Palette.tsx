@@ -1,9 +1,9 @@
-// The searchable list of everything that a workflow can do, opened at a `+`.
+// The searchable list of all kinds of steps, opened at a `+`.
 
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useDesigner, useDesignerState } from "../state/context";
 import type { Designer } from "../state/designer";
-import { Floating, Veil } from "../parts/Floating";
+import { Floating, Backdrop } from "../parts/Floating";
 import { Icon } from "../parts/icons";
 import type { Entry } from "../protocol";
 import type { Menu } from "../state/state";
@@ -11,8 +11,8 @@ import type { Menu } from "../state/state";
 const GROUPS: [Entry["group"], string][] = [
   ["steps", "Steps"],
   ["waits", "Waits"],
-  ["flow", "Flow"],
-  ["children", "Children"],
+  ["flow", "Control flow"],
+  ["children", "Child workflows"],
 ];
 
 export function Palette() {
@@ -58,14 +58,14 @@ function Open({ menu }: { menu: Menu }) {
 
   return (
     <>
-      <Veil onPress={close} />
+      <Backdrop onPress={close} />
       <Floating at={() => ({ left: menu.x - 20, top: menu.y - 20 })} className="pw-palette" role="dialog" aria-label={menu.slot.label} data-testid="palette">
         <div className="pw-search">
           <Icon name="search" />
           <input
             ref={input}
             value={text}
-            placeholder="What should happen here?"
+            placeholder="Search for a step to add"
             aria-label="Search steps"
             role="combobox"
             aria-expanded
@@ -99,7 +99,7 @@ function Open({ menu }: { menu: Menu }) {
               ))}
             </div>
           ))}
-          {found.length === 0 && <p className="pw-hint">Nothing is called that. Try "wait", "each", "http".</p>}
+          {found.length === 0 && <p className="pw-hint">No step matches. Try "wait", "loop" or "http".</p>}
         </div>
       </Floating>
     </>
@@ -113,7 +113,7 @@ function grouped(palette: Entry[]): Section[] {
   return sections.filter(([, entries]) => entries.length > 0);
 }
 
-/** Entries that say all the words, those with the words in their titles first. */
+/** Entries that contain all the words, those with the words in their titles first. */
 function matching(palette: Entry[], text: string): Section[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const hits = palette.filter((entry) => {

@@ -1,4 +1,4 @@
-// Searching the steps of the program by anything they say.
+// Searches the steps of the program: title, SQL, result name and fields.
 
 import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useDesigner, useDesignerState } from "../state/context";
@@ -56,7 +56,7 @@ function Open() {
         onKeyDown={key}
       />
       <span className="pw-hint" aria-live="polite">
-        {text.trim() === "" ? "" : found.length === 0 ? "nothing" : `${at + 1} of ${found.length}`}
+        {text.trim() === "" ? "" : found.length === 0 ? "no match" : `${at + 1} of ${found.length}`}
       </span>
       <button type="button" className="pw-tool" aria-label="Close the search" onClick={close}>
         <Icon name="close" size={14} />

@@ -1,4 +1,4 @@
-// What can be done with the selected block, above it on the canvas.
+// The toolbar of the selected block, beside it on the canvas.
 
 import { NodeToolbar, Position, useStore as useFlow } from "@xyflow/react";
 import { useEffect, useRef, type KeyboardEvent, type MouseEvent } from "react";
@@ -14,7 +14,7 @@ import { keepable, type Index } from "../state/tree";
 
 export const WRAPPERS: [string, string][] = [
   ["if", "If"],
-  ["loop", "Loop for ever"],
+  ["loop", "Endless loop"],
   ["while", "Loop while"],
   ["parallel", "Parallel branches"],
   ["race", "Race"],
@@ -23,8 +23,8 @@ export const WRAPPERS: [string, string][] = [
 ];
 const PARTS: Record<string, string> = {
   condition: "the condition",
-  then: "what follows yes",
-  else: "what follows no",
+  then: "the yes branch",
+  else: "the no branch",
   body: "the body",
   child: "the child",
 };
@@ -50,7 +50,7 @@ function Tools({ block }: { block: Block }) {
   const open = useDesignerState((state) => state.tools);
   const tools = useRef<HTMLDivElement>(null);
   if (!block.editable) {
-    return <span className="pw-hint">{block.why_not ?? "This step can only be edited as text."}</span>;
+    return <span className="pw-hint">{block.why_not ?? "This step can only be edited in the text."}</span>;
   }
   const target = block.id;
   const show = (tools: "wrap" | "unwrap" | null): void => designer.set({ tools });

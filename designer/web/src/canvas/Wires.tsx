@@ -1,4 +1,5 @@
-// Everything on the canvas that is no block: wires, the `+` places, the dotted lines of data to the selected block.
+// Everything on the canvas except the blocks: wires, the `+` buttons, and dotted lines from the steps whose results the
+// selected block reads.
 
 import { useStore as useFlow } from "@xyflow/react";
 import { memo, type CSSProperties } from "react";
@@ -19,6 +20,7 @@ function path(points: Wire["points"]): string {
   rest.forEach(([x, y], position) => {
     const next = rest[position + 1];
     const [px, py] = points[position] as [number, number];
+    // Two roundings share a short segment, so each gets at most half of it.
     const room = next ? Math.min(ROUND, Math.hypot(x - px, y - py) / 2, Math.hypot(next[0] - x, next[1] - y) / 2) : 0;
     d += `L${x - Math.sign(x - px) * room} ${y - Math.sign(y - py) * room}`;
     if (next) d += `Q${x} ${y} ${x + Math.sign(next[0] - x) * room} ${y + Math.sign(next[1] - y) * room}`;
@@ -50,7 +52,7 @@ export const Wires = memo(function Wires({ picture }: { picture: Picture }) {
 function Label({ wire }: { wire: Wire }) {
   const [[x, y] = [0, 0], second] = wire.points;
   const left = wire.kind === "again";
-  // Beside the way back, where the diamond has left room.
+  // The wire back of a loop has its label beside the diamond; the others to the right of their start.
   return (
     <text x={left ? (second?.[0] ?? x) + 5 : x + 17} y={left ? y - 22 : y + 15}>
       {wire.label}

@@ -1,11 +1,11 @@
-// What both the toolbar and the keys do with a block.
+// Actions on a block that the toolbar and the keys share.
 
-import type { Slot } from "./boxes";
 import type { Designer } from "../state/designer";
 import type { Block } from "../protocol";
+import type { Destination } from "../state/state";
 
 /** Opens the palette beside the block it is about. */
-export function openPalette(designer: Designer, slot: Slot | { where: "replace"; target: string; label: string }): void {
+export function openPalette(designer: Designer, slot: Destination): void {
   const block = designer.root.querySelector(`[data-block-id="${CSS.escape(slot.target)}"]`);
   const canvas = designer.root.querySelector(".pw-canvas");
   const box = (block ?? canvas)?.getBoundingClientRect();
@@ -13,7 +13,7 @@ export function openPalette(designer: Designer, slot: Slot | { where: "replace";
   designer.set({ menu: { slot, x, y: box ? box.y + Math.min(40, box.height / 2) : 100 } });
 }
 
-/** At once where only one thing is inside; else a question which of them stays. */
+/** Unwraps a block with one part at once; for several parts it opens the menu that asks which one to keep. */
 export function unwrap(designer: Designer, block: Block): void {
   const inner = block.children.filter((child) => child.role !== "condition");
   const [only] = inner;

@@ -1,6 +1,7 @@
 // The pieces that layout.ts puts together: a step, a frame, and what they are made of.
 
 import type { Block } from "../protocol";
+import type { Destination } from "../state/state";
 import { countSteps } from "../state/tree";
 
 export type Outline = "step" | "wait" | "decision" | "break" | "http" | "opaque" | "frame" | "folded" | "sequence";
@@ -34,14 +35,11 @@ export interface Wire {
   label: string | null;
 }
 
-/** A place where something can be put in or moved to. */
-export interface Slot {
+/** A `+` on the canvas: a step can be added or moved there. */
+export interface Slot extends Destination {
   id: string;
   x: number;
   y: number;
-  where: "before" | "after" | "into" | "branch";
-  target: string;
-  label: string;
 }
 
 export interface Picture {
@@ -73,7 +71,7 @@ export interface Part extends Picture {
   axis: number;
 }
 
-export const nothing = (): Part => ({ boxes: [], wires: [], slots: [], left: 0, width: 0, height: 0, axis: 0 });
+export const emptyPart = (): Part => ({ boxes: [], wires: [], slots: [], left: 0, width: 0, height: 0, axis: 0 });
 
 export function single(block: Block, outline: Outline): Part {
   const lines = outline === "folded" ? 1 : detailLines(block);
@@ -81,10 +79,10 @@ export function single(block: Block, outline: Outline): Part {
   const width = STEP_WIDTH + (outline === "decision" ? 44 : outline === "wait" || outline === "break" ? 16 : 0);
   const height = 38 + lines * LINE + (chips ? 24 : 0);
   const box: Box = { block, outline, x: 0, y: 0, width, height, lines, question: null };
-  return { ...nothing(), boxes: [box], width, height, axis: width / 2 };
+  return { ...emptyPart(), boxes: [box], width, height, axis: width / 2 };
 }
 
-/** What a frame's header needs for its words and chips, and for the state of a run beside them. */
+/** The width of a frame's header: title, chips, and the state of a run beside them. */
 function headerWidth(block: Block): number {
   const chips = [block.name && `→ ${block.name}`, block.badge].reduce((sum, chip) => sum + (chip === null ? 0 : 6.5 * chip.length + 18), 0);
   return Math.min(560, 150 + 7.5 * block.title.length + 7 * Math.min(24, block.detail.length) + chips);
@@ -96,7 +94,7 @@ export function frame(block: Block, inner: Part, question: Rect | null = null): 
   const left = Math.max(PADDING, Math.min(width / 2 - inner.axis, width - PADDING - inner.width));
   const height = HEADER + inner.height + PADDING / 2;
   const moved = question && { ...question, x: question.x + left, y: question.y + HEADER };
-  const whole = nothing();
+  const whole = emptyPart();
   whole.boxes.push({ block, outline: "frame", x: 0, y: 0, width, height, lines: 0, question: moved });
   merge(whole, inner, left, HEADER);
   const axis = left + inner.axis;
@@ -115,7 +113,7 @@ export function merge(into: Part, part: Picture, dx: number, dy: number): void {
   for (const slot of part.slots) into.slots.push({ ...slot, x: slot.x + dx, y: slot.y + dy });
 }
 
-/** The whole statement on one line where there is one: the drawing's first line is shorter than what fits. */
+/** SQL is shown from the whole statement: `detail` has only its first line, and more than that fits. */
 export function detailOf(block: Block): string {
   return (block.sql ? block.sql.value.replace(/\s+/g, " ") : block.detail).trim();
 }
@@ -141,7 +139,7 @@ function wide(word: string): number {
   return /^[\x20-\x7e]*$/.test(word) ? word.length : [...word].reduce((sum, one) => sum + (one >= "\u1100" ? 2 : 1), 0);
 }
 
-/** What a folded frame says instead of its content. */
+/** The text of a folded frame. */
 export function foldedDetail(block: Block): string {
   const steps = countSteps(block);
   return steps === 1 ? "1 step" : `${steps} steps`;

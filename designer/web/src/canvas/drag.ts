@@ -1,4 +1,4 @@
-// Moving a block with the pointer: what is dragged stays where it is, the place where it would go lights up.
+// Moves a block with the pointer: the block stays in place, and the `+` where it would go is highlighted.
 
 import type { PointerEvent as ReactPointerEvent } from "react";
 import type { Designer } from "../state/designer";

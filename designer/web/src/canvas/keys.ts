@@ -1,35 +1,35 @@
-// The canvas by keyboard alone. Inside fields and the text, keys belong to those.
+// Keyboard shortcuts of the canvas. Fields and the text handle their own keys.
 
 import type { KeyboardEvent } from "react";
 import { openPalette, unwrap } from "./blockActions";
 import type { Designer } from "../state/designer";
-import type { Slot } from "./boxes";
-import { editable, shownProgram } from "../state/state";
+import { editable, shownProgram, type Destination } from "../state/state";
 import { beside, branching, enclosing, innerStep, inSequence, keepable, visible, type Index } from "../state/tree";
 
-/** What the help says; the same order as in the code below. */
+/** The list that the help shows, in the order of the code below. */
 export const KEYS: [string, string][] = [
-  ["↑ ↓", "step before, step after"],
-  ["← →", "neighbouring branch; left out of it: the block around"],
+  ["↑ ↓", "previous step, next step"],
+  ["← →", "previous branch, next branch; left of the first one: the enclosing block"],
   ["Home, End", "first step, last step"],
   ["Enter", "edit the step"],
   ["+ or Insert", "add a step after; with Shift before"],
   ["Delete", "delete the step"],
   ["Ctrl+D", "duplicate the step"],
-  ["Alt+↑, Alt+↓", "move the step up, down, at the end out of the block around"],
+  ["Alt+↑, Alt+↓", "move the step up, down; past the end, out of the enclosing block"],
   ["Alt+Shift+↑ ↓", "move the step into the block above, below"],
   ["Alt+←, Alt+→", "move the step into the neighbouring branch"],
-  ["R", "put another step in its place"],
+  ["R", "replace the step"],
   ["W, U", "wrap the step in a block; unwrap a block"],
   ["B", "add a branch to a join or race"],
   ["Space", "fold, unfold"],
   ["Ctrl+Z, Ctrl+Y", "undo, redo (of the text)"],
   ["Ctrl+F", "search the steps"],
-  ["F8", "next problem"],
+  ["F8", "next finding"],
   ["Ctrl+S", "save"],
-  ["F6", "canvas, text, panel in turn"],
+  ["F6", "next pane: canvas, text, panel"],
 ];
 
+/** Handles a key on the canvas; what it does not know is left to the browser. */
 export function canvasKey(designer: Designer, index: Index, event: KeyboardEvent<HTMLElement>): void {
   const target = event.target as HTMLElement;
   if (target.closest("input, textarea, select, [role=dialog]") || event.nativeEvent.isComposing) return;
@@ -131,8 +131,8 @@ function moveTo(designer: Designer, target: string, to: string | undefined, wher
   return to === undefined ? true : gesture(designer, { target, gesture: "move", to, where });
 }
 
-function insert(designer: Designer, target: string, where: Slot["where"], label: string): boolean {
+function insert(designer: Designer, target: string, where: Destination["where"], label: string): boolean {
   if (!editable(designer.state)) return false;
-  openPalette(designer, { id: `${where}:${target}`, x: 0, y: 0, where, target, label });
+  openPalette(designer, { where, target, label });
   return true;
 }

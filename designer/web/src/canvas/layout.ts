@@ -1,23 +1,23 @@
-// Where every block, wire and `+` of a program stands. Blocks nest, so the picture is a box model: a sequence is a column
-// on one axis, branches and arms are columns side by side in a frame. Sizes follow from the text alone: equal drawings
-// give equal pictures, nothing is measured in the page.
+// The position of every block, wire and `+` of a program. Blocks nest, so this is a box model: a sequence is a column on
+// one axis, branches and arms are columns side by side in a frame. Sizes are computed from the text alone, nothing is
+// measured in the page: equal drawings give equal pictures.
 //
 // dagre was tried per frame: it moved the `else` arm before the `then` arm when that was wider, and took 230 ms for a
 // column of 500 steps; this takes 10 ms for as many blocks of all kinds.
 
-import { BAR, BETWEEN, frame, GAP, HEADER, LANE, merge, nothing, single, STUB, type Part, type Picture } from "./boxes";
+import { BAR, BETWEEN, emptyPart, frame, GAP, HEADER, LANE, merge, single, STUB, type Part, type Picture } from "./boxes";
 import type { Block, Child } from "../protocol";
 import { isColumn } from "../state/tree";
 
 export function layOut(root: Block | null, folded: ReadonlySet<string>): Picture {
-  if (!root) return nothing();
+  if (!root) return emptyPart();
   const part = column(root, folded);
-  const picture = { ...nothing(), left: -part.axis, width: part.width, height: part.height };
+  const picture = { ...emptyPart(), left: -part.axis, width: part.width, height: part.height };
   merge(picture, part, -part.axis, 0);
   return picture;
 }
 
-/** A region of its own: the blocks one below the other, with a stub and a `+` before and after. */
+/** Blocks one below the other, with a `+` before and after. A column with several steps gets a box that can be selected. */
 function column(block: Block, folded: ReadonlySet<string>): Part {
   if (!isColumn(block) || folded.has(block.id)) return stacked([block], folded);
   const whole = stacked(steps(block), folded);
@@ -32,7 +32,7 @@ const steps = (block: Block): Block[] => block.children.map((child) => child.blo
 
 function stacked(blocks: Block[], folded: ReadonlySet<string>): Part {
   const parts = blocks.map((one) => place(one, folded));
-  const whole = nothing();
+  const whole = emptyPart();
   whole.axis = Math.max(...parts.map((part) => part.axis));
   whole.width = whole.axis + Math.max(...parts.map((part) => part.width - part.axis));
   const put = (part: Part, y: number): void => merge(whole, part, whole.axis - part.axis, y);
@@ -85,7 +85,7 @@ function place(block: Block, folded: ReadonlySet<string>): Part {
 /** Columns side by side between two bars, tops in line; labels above each. */
 function columns(block: Block, children: Child[], labels: (string | null)[], folded: ReadonlySet<string>, top: number): Part {
   const parts = children.map((one) => column(one.block, folded));
-  const whole = nothing();
+  const whole = emptyPart();
   const height = Math.max(...parts.map((part) => part.height));
   const axes: number[] = [];
   let x = 0;
@@ -94,7 +94,7 @@ function columns(block: Block, children: Child[], labels: (string | null)[], fol
     axes.push(x + part.axis);
     const id = `${block.id}:${position}`;
     if (labels[position]) {
-      const start: [number, number] = [x + part.axis, top];
+      const start: [number, number] = [x + part.axis, top]; // a wire without length: only its label is drawn
       whole.wires.push({ id: `${id}:label`, kind: "fork", points: [start, start], arrow: false, label: labels[position] ?? null });
     }
     whole.wires.push({
@@ -132,11 +132,11 @@ function branches(block: Block, folded: ReadonlySet<string>): Part {
 function decision(block: Block, folded: ReadonlySet<string>): Part {
   const condition = block.children.find((child) => child.role === "condition");
   const arms = block.children.filter((child) => child.role !== "condition");
-  const asked = condition ? asking(condition.block, folded) : single({ ...block, name: null, badge: null, detail: "" }, "decision");
+  const asked = condition ? conditionPart(condition.block, folded) : single({ ...block, name: null, badge: null, detail: "" }, "decision");
   const below = BAR + asked.height + BAR;
   const inner = columns(block, arms, arms.map((arm) => (arm.role === "then" ? "yes" : "no")), folded, below);
-  const shift = Math.max(0, asked.axis - inner.axis);
-  const whole = nothing();
+  const shift = Math.max(0, asked.axis - inner.axis); // when the diamond reaches further left than the arms
+  const whole = emptyPart();
   merge(whole, inner, shift, 0);
   whole.axis = inner.axis + shift;
   whole.width = Math.max(inner.width + shift, whole.axis + asked.width - asked.axis);
@@ -151,18 +151,18 @@ function decision(block: Block, folded: ReadonlySet<string>): Part {
   return frame(block, whole, condition ? null : rect);
 }
 
-/** A condition: a plain step is drawn as a question, anything bigger as itself. */
-function asking(block: Block, folded: ReadonlySet<string>): Part {
+/** A condition: a single SQL step is drawn as a diamond, anything larger as the block that it is. */
+function conditionPart(block: Block, folded: ReadonlySet<string>): Part {
   return block.shape === "step" ? single(block, "decision") : place(block, folded);
 }
 
-/** The body, then the condition when there is one, and the way back on the left. */
+/** The body, then the condition if there is one; on the left the wire back to the start. */
 function loop(block: Block, folded: ReadonlySet<string>): Part {
   const body = block.children.find((child) => child.role === "body");
   const condition = block.children.find((child) => child.role === "condition");
-  const inner = body ? column(body.block, folded) : nothing();
-  const asked = condition ? asking(condition.block, folded) : null;
-  const whole = nothing();
+  const inner = body ? column(body.block, folded) : emptyPart();
+  const asked = condition ? conditionPart(condition.block, folded) : null;
+  const whole = emptyPart();
   whole.axis = LANE + Math.max(inner.axis, asked?.axis ?? 0);
   const right = Math.max(inner.width - inner.axis, asked ? asked.width - asked.axis : 0);
   whole.width = whole.axis + right + LANE / 2;
@@ -192,6 +192,6 @@ function loop(block: Block, folded: ReadonlySet<string>): Part {
 
 function child(block: Block, folded: ReadonlySet<string>): Part {
   const [first] = block.children;
-  return frame(block, first ? column(first.block, folded) : nothing());
+  return frame(block, first ? column(first.block, folded) : emptyPart());
 }
 

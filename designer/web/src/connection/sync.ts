@@ -1,5 +1,5 @@
-// The text's life between this editor and the authority in Python: push, pull, rebase (@codemirror/collab).
-// Nothing typed is dropped: what is not confirmed stays in the collab state and is pushed again.
+// Keeps this editor's text and Python's the same: push, pull, rebase (@codemirror/collab). Python is the authority: it
+// orders all changes. Unconfirmed changes stay in the collab state and are pushed again, so no input is lost.
 
 import { collab, getClientID, getSyncedVersion, receiveUpdates, sendableUpdates, type Update as Received } from "@codemirror/collab";
 import { ChangeSet, type Extension } from "@codemirror/state";
@@ -17,10 +17,10 @@ export class Sync {
   constructor(
     private readonly wire: () => Wire,
     private readonly view: () => EditorView | null,
-    private readonly onForeign: (who: string) => void,
+    private readonly onRemoteChange: (who: string) => void,
   ) {}
 
-  /** For an editor whose text is the authority's of `version`. */
+  /** For an editor that starts with Python's text of `version`. */
   extension(version: number): Extension {
     return [
       collab({ startVersion: version }),
@@ -40,7 +40,7 @@ export class Sync {
     return !view || sendableUpdates(view.state).length === 0;
   }
 
-  /** After a connection was made (again): get what was missed, then push what is still unsaid. */
+  /** Once connected (again): pulls the changes that were missed, then pushes those not sent yet. */
   async connect(): Promise<void> {
     this.connected = true;
     await this.pull();
@@ -52,7 +52,7 @@ export class Sync {
     this.pushing = null;
   }
 
-  /** Resolves when everything typed is the authority's, or the connection is lost. */
+  /** Resolves when Python has all input (true), or the connection is lost (false). */
   async flush(): Promise<boolean> {
     while (!this.clean && this.connected) await this.push();
     return this.clean;
@@ -68,14 +68,15 @@ export class Sync {
     return this.pushing ?? Promise.resolve();
   }
 
-  /** Updates that Python tells unasked; `version` is the one they lead to. */
+  /** Updates that Python sends by itself; `version` is the one after them. Overlaps with what a push or pull brought. */
   receive(version: number, updates: Update[]): void {
     const known = this.version - (version - updates.length);
+    // Example: the editor is at 5. version 6 with one update is new; version 5 is known; version 8 with one lacks two.
     if (known < 0) void this.pull();
     else this.apply(updates.slice(known));
   }
 
-  /** Local changes that are not the authority's yet: they map its offsets to the editor's. */
+  /** Local changes that Python does not have yet: they map its offsets to the editor's. */
   unconfirmed(): ChangeSet | null {
     const view = this.view();
     const [first, ...others] = view ? sendableUpdates(view.state) : [];
@@ -90,6 +91,7 @@ export class Sync {
       const plain = updates.map((one) => ({ clientID: one.clientID, changes: one.changes.toJSON() as unknown[] }));
       try {
         await this.wire().ask("push", { version, updates: plain });
+        // The event with these updates may have come before the reply; then they are applied already.
         if (getSyncedVersion(view.state) === version) this.apply(plain);
       } catch {
         if (!this.connected) return;
@@ -116,6 +118,6 @@ export class Sync {
     view.dispatch(receiveUpdates(view.state, received));
     const mine = getClientID(view.state);
     const who = received.map((one) => one.clientID).find((id) => id !== mine);
-    if (who) this.onForeign(who === KERNEL ? "the notebook" : who === FILE ? "the file on disk" : "another window");
+    if (who) this.onRemoteChange(who === KERNEL ? "the notebook" : who === FILE ? "an edit of the file on disk" : "another window");
   }
 }

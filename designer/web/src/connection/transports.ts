@@ -2,7 +2,7 @@
 
 import type { Transport } from "./wire";
 
-/** What of anywidget's model is used. */
+/** The part of anywidget's model that is used. */
 export interface Model {
   send(message: unknown): void;
   on(event: "msg:custom", handler: (message: object) => void): void;
@@ -11,7 +11,7 @@ export interface Model {
 
 const RETRY_MILLISECONDS = [250, 500, 1000, 2000, 4000];
 
-/** Reconnects by itself until closed. What is sent while it is not open is lost; Wire refuses what then waits. */
+/** Reconnects by itself until closed. A message sent while it is not open is dropped; Wire refuses the requests pending then. */
 export function websocket(address: URL | string): Transport {
   const url = new URL(address);
   url.protocol = url.protocol.replace("http", "ws");

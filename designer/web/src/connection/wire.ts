@@ -1,16 +1,16 @@
-// One conversation with Python: requests with their replies, and events. Where the frames travel is the transport's affair.
+// Requests to Python with their replies, and events from it, over any transport.
 
-import type { Answers, Event } from "../protocol";
+import type { Requests, Event } from "../protocol";
 
 export interface Transport {
   send(message: object): void;
   listen(receive: (message: object) => void): void;
-  /** Tells whether messages get through. A transport without it is always open. */
+  /** Calls `changed` when the connection opens or closes. A transport without it is always open. */
   status?(changed: (open: boolean) => void): void;
   close?(): void;
 }
 
-/** A refusal of Python, in words for the person. */
+/** A request that was refused, with a message and advice to show. */
 export class Refused extends Error {
   constructor(
     message: string,
@@ -20,8 +20,7 @@ export class Refused extends Error {
   }
 }
 
-type Name = keyof Answers;
-type Asked<T extends Name> = Omit<Answers[T][0], "type" | "id">;
+type Name = keyof Requests;
 type Reply = { type: "reply"; re: number } & ({ ok: true } | { ok: false; message: string; advice: string });
 
 interface Waiting {
@@ -30,12 +29,12 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Starting may first make a database. A kernel that is gone says nothing at all. */
-const PATIENCE_MILLISECONDS = 60_000;
+/** Long, as a first start creates a database. Needed at all, as a kernel that has ended closes no connection. */
+const REPLY_TIMEOUT_MILLISECONDS = 60_000;
 
 export class Wire {
   private readonly waiting = new Map<number, Waiting>();
-  // Several views of one notebook widget hear each other's replies: their numbers must differ.
+  // Several views of one notebook widget receive each other's replies: their ids must differ, hence a random start.
   private count = Math.floor(Math.random() * 2 ** 40);
 
   constructor(
@@ -54,13 +53,13 @@ export class Wire {
     }
   }
 
-  ask<T extends Name>(type: T, fields: Asked<T>): Promise<Answers[T][1]> {
+  ask<T extends Name>(type: T, fields: Requests[T][0]): Promise<Requests[T][1]> {
     const id = ++this.count;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiting.delete(id);
-        reject(new Refused("Python does not answer.", "If its kernel was restarted, run the cell again; the text is still here."));
-      }, PATIENCE_MILLISECONDS);
+        reject(new Refused("pgweave does not respond.", "If the notebook kernel was restarted, run the cell again. The text in this page is kept."));
+      }, REPLY_TIMEOUT_MILLISECONDS);
       this.waiting.set(id, { settle: resolve, refuse: reject, timer });
       this.transport.send({ type, id, ...fields });
     });
@@ -87,7 +86,7 @@ export class Wire {
   private refuseAll(): void {
     for (const { refuse, timer } of this.waiting.values()) {
       clearTimeout(timer);
-      refuse(new Refused("The connection is lost.", "It is being made again."));
+      refuse(new Refused("The connection is lost.", "The page reconnects by itself."));
     }
     this.waiting.clear();
   }

@@ -1,4 +1,4 @@
-// Two versions of the text as one coloured picture: the one here, and the saved one, the last commit's or one pasted here.
+// Compares the text with its saved file, the last commit or a pasted text: a list of changes, and one coloured picture.
 
 import { useEffect, useState } from "react";
 import { Dialog } from "./Dialog";
@@ -6,56 +6,57 @@ import { useDesigner, useDesignerState } from "../state/context";
 import type { CompareRequest, CompareResult } from "../protocol";
 import { Refused } from "../connection/wire";
 
-type Than = CompareRequest["with"];
+type Base = CompareRequest["with"];
 
-const VERSIONS: [Than, string][] = [
-  ["saved", "since the file was saved"],
-  ["git", "since the last commit"],
-  ["text", "since another version"],
+const VERSIONS: [Base, string][] = [
+  ["saved", "the saved file"],
+  ["git", "the last commit"],
+  ["text", "a pasted text"],
 ];
 const PAUSE_MILLISECONDS = 300;
 
 export function Compare() {
   const home = useDesignerState((state) => state.home);
-  const [than, setThan] = useState<Than>(home === "studio" ? "saved" : "text");
-  const [other, setOther] = useState("");
+  const [base, setBase] = useState<Base>(home === "studio" ? "saved" : "text");
+  const [pasted, setPasted] = useState("");
   return (
-    <Dialog title="What has changed" wide>
+    <Dialog title="Compare versions" wide>
       <div className="pw-row pw-choices" role="radiogroup" aria-label="Compare with">
+        Compare with
         {VERSIONS.map(([name, title]) => (
           <label key={name}>
-            <input type="radio" name="pw-than" checked={than === name} onChange={() => setThan(name)} /> {title}
+            <input type="radio" name="pw-base" checked={base === name} onChange={() => setBase(name)} /> {title}
           </label>
         ))}
       </div>
-      {than === "text" && (
+      {base === "text" && (
         <div className="pw-field">
-          <label htmlFor="pw-other">That version</label>
+          <label htmlFor="pw-pasted">Text to compare with</label>
           <textarea
-            id="pw-other"
+            id="pw-pasted"
             rows={6}
             className="pw-code"
             spellCheck={false}
-            placeholder="Paste its text here."
-            value={other}
-            onChange={(event) => setOther(event.target.value)}
+            placeholder="Paste the text here."
+            value={pasted}
+            onChange={(event) => setPasted(event.target.value)}
           />
         </div>
       )}
-      <div data-testid="comparison">{(than !== "text" || other.trim() !== "") && <Comparison than={than} other={other} />}</div>
+      <div data-testid="comparison">{(base !== "text" || pasted.trim() !== "") && <Comparison base={base} pasted={pasted} />}</div>
     </Dialog>
   );
 }
 
-function Comparison({ than, other }: { than: Than; other: string }) {
-  const result = useComparison(than, than === "text" ? other : null);
+function Comparison({ base, pasted }: { base: Base; pasted: string }) {
+  const result = useComparison(base, base === "text" ? pasted : null);
   const [large, setLarge] = useState(false);
   if (result === null) return <p className="pw-hint">Comparing …</p>;
   if (typeof result === "string") return <p className="pw-wrong">{result}</p>;
   return (
     <>
       {result.words.length === 0 ? (
-        <p>{than === "text" ? "Both say the same." : "Nothing has changed."}</p>
+        <p>{base === "text" ? "Both texts are the same program." : "No changes."}</p>
       ) : (
         <ul>
           {result.words.map((line, position) => (
@@ -64,8 +65,8 @@ function Comparison({ than, other }: { than: Than; other: string }) {
         </ul>
       )}
       {result.svg !== null && (
-        <button type="button" className="pw-pictureframe" title={large ? "Fit into the window" : "Show at full size"} onClick={() => setLarge(!large)}>
-          {/* As an image: a picture's scripts do not run and it loads nothing. */}
+        <button type="button" className="pw-pictureframe" title={large ? "Fit to the window" : "Show at full size"} onClick={() => setLarge(!large)}>
+          {/* As an <img>, an SVG runs no scripts and loads nothing. */}
           <img
             className={large ? "pw-picture" : "pw-picture pw-fitted"}
             alt="Both versions in one picture"
@@ -77,8 +78,8 @@ function Comparison({ than, other }: { than: Than; other: string }) {
   );
 }
 
-/** Null while it is worked out; a sentence when it cannot be. */
-function useComparison(than: Than, text: string | null): CompareResult | string | null {
+/** Null while Python computes it; a sentence when it cannot be compared. */
+function useComparison(base: Base, text: string | null): CompareResult | string | null {
   const designer = useDesigner();
   const theme = useDesignerState((state) => state.theme);
   const [result, setResult] = useState<CompareResult | string | null>(null);
@@ -87,7 +88,7 @@ function useComparison(than: Than, text: string | null): CompareResult | string 
     const ask = async (): Promise<CompareResult | string> => {
       try {
         await designer.settle();
-        return await designer.wire.ask("compare", { with: than, ...(text === null ? {} : { text }), dark: theme === "dark" });
+        return await designer.wire.ask("compare", { with: base, ...(text === null ? {} : { text }), dark: theme === "dark" });
       } catch (problem) {
         if (problem instanceof Refused) return [problem.message, problem.advice].filter(Boolean).join(" ");
         return problem instanceof Error ? problem.message : String(problem);
@@ -99,6 +100,6 @@ function useComparison(than: Than, text: string | null): CompareResult | string 
       current = false;
       clearTimeout(timer);
     };
-  }, [designer, than, text, theme]);
+  }, [designer, base, text, theme]);
   return result;
 }

@@ -1,4 +1,4 @@
-// A dialog: over everything, keeps the focus inside, closed by Escape.
+// A modal dialog: the browser keeps the focus inside, Escape closes it.
 
 import { useEffect, useRef, type ReactNode } from "react";
 import { useDesigner } from "../state/context";

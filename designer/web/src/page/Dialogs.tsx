@@ -1,4 +1,4 @@
-// What asks for an answer: a conflict with the file, a name for a new file; and the list of keys.
+// The dialogs: a conflict with the file, the name of a new file, the list of keyboard shortcuts, comparing versions.
 
 import { useState } from "react";
 import { Dialog } from "./Dialog";
@@ -18,7 +18,7 @@ export function Dialogs() {
       return <SaveAs />;
     case "keys":
       return (
-        <Dialog title="Keys on the canvas">
+        <Dialog title="Keyboard shortcuts on the canvas">
           <dl className="pw-keys">
             {KEYS.map(([key, meaning]) => (
               <div key={key}>
@@ -38,21 +38,21 @@ function Conflict({ theirs }: { theirs: string }) {
   const designer = useDesigner();
   const mine = designer.view?.state.doc.toString() ?? "";
   return (
-    <Dialog title="The file was changed by somebody else" wide>
-      <p>Both changed the same lines. Nothing has been written yet; choose which text the file gets. The other stays in the undo history.</p>
+    <Dialog title="The file was changed outside this page" wide>
+      <p>The file and the text in this page have changes in the same lines. Nothing has been written yet: choose which text to save. The other one stays in the undo history.</p>
       <div className="pw-sides">
         <section>
-          <h3>Here</h3>
+          <h3>In this page</h3>
           <pre className="pw-code">{mine}</pre>
           <button type="button" className="pw-button pw-primary" onClick={() => void resolve(designer, "mine")}>
-            Keep mine
+            Save this page's text
           </button>
         </section>
         <section>
           <h3>On disk</h3>
           <pre className="pw-code">{theirs}</pre>
           <button type="button" className="pw-button" onClick={() => void resolve(designer, "theirs")}>
-            Take the file's
+            Use the file's text
           </button>
         </section>
       </div>
@@ -72,7 +72,7 @@ function SaveAs() {
         }}
       >
         <div className="pw-field">
-          <label htmlFor="pw-filename">Name of the file</label>
+          <label htmlFor="pw-filename">File name</label>
           <input id="pw-filename" value={name} autoFocus onChange={(event) => setName(event.target.value)} />
         </div>
         <button type="submit" className="pw-button pw-primary" disabled={name.trim() === ""}>

@@ -1,11 +1,11 @@
-// The line above everything: the file, what can be done with it, and the workflows in it.
+// The top bar: the file, its commands and findings; below it the tabs of workflows, the banner and the notices.
 
 import { useEffect } from "react";
 import { AddWorkflow } from "../canvas/AddWorkflow";
 import { useDesigner, useDesignerState } from "../state/context";
 import { showFinding } from "../state/findings";
 import { Icon } from "../parts/icons";
-import { ProblemCount, Said } from "../panels/Findings";
+import { FindingCount, InlineCode } from "../panels/Findings";
 import { leave } from "../runs/runs";
 import { save } from "../state/saving";
 import { shownProgram } from "../state/state";
@@ -30,17 +30,17 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
         {shown}
       </strong>
       <span className="pw-hint" data-testid="saved" aria-live="polite">
-        {phase === "lost" ? "connection lost, trying again" : phase === "connecting" ? "connecting" : home === "studio" ? (saved ? "saved" : "not saved") : ""}
+        {phase === "lost" ? "connection lost, reconnecting" : phase === "connecting" ? "connecting" : home === "studio" ? (saved ? "saved" : "not saved") : ""}
       </span>
-      <ProblemCount />
+      <FindingCount />
       <span className="pw-space" />
       <Tool icon="undo" label="Undo (Ctrl+Z)" onClick={() => designer.undo()} />
       <Tool icon="redo" label="Redo (Ctrl+Y)" onClick={() => designer.redo()} />
       <Tool icon="search" label="Search the steps (Ctrl+F)" onClick={() => designer.set({ searching: true })} />
-      <Tool icon="format" label="Lay the text out" onClick={() => void designer.rewrite("format")} />
-      <Tool icon="compare" label="What has changed" onClick={() => designer.set({ dialog: { kind: "compare" } })} />
-      <Tool icon="keys" label="Keys (?)" onClick={() => designer.set({ dialog: { kind: "keys" } })} />
-      <Tool icon={theme === "dark" ? "sun" : "moon"} label={theme === "dark" ? "Light" : "Dark"} onClick={() => designer.set({ theme: theme === "dark" ? "light" : "dark" })} />
+      <Tool icon="format" label="Format the text" onClick={() => void designer.rewrite("format")} />
+      <Tool icon="compare" label="Compare versions" onClick={() => designer.set({ dialog: { kind: "compare" } })} />
+      <Tool icon="keys" label="Keyboard shortcuts (?)" onClick={() => designer.set({ dialog: { kind: "keys" } })} />
+      <Tool icon={theme === "dark" ? "sun" : "moon"} label={theme === "dark" ? "Light theme" : "Dark theme"} onClick={() => designer.set({ theme: theme === "dark" ? "light" : "dark" })} />
       <button type="button" className="pw-button" aria-pressed={textShown} onClick={onText}>
         Text
       </button>
@@ -62,7 +62,7 @@ export function TopBar({ textShown, onText }: { textShown: boolean; onText(): vo
   );
 }
 
-/** Without its folders; null for a text that is in no file: Python calls that "<text>" or "". */
+/** The file's name without its folders; null for a text that has no file: Python names that "<text>" or "". */
 function fileName(name: string): string | null {
   return name === "" || name.startsWith("<") ? null : (name.split(/[\\/]/).at(-1) ?? name);
 }
@@ -101,7 +101,7 @@ export function Tabs() {
   );
 }
 
-/** Says why the canvas is not the text as it is: it does not parse, or a past run is shown. */
+/** Says why the canvas does not show the current text: it does not parse, or a past run is shown. */
 export function Banner() {
   const designer = useDesigner();
   const stale = useDesignerState((state) => state.stale);
@@ -111,7 +111,7 @@ export function Banner() {
   if (run?.past) {
     return (
       <div className="pw-banner" role="status">
-        This is instance <code>{run.instance}</code>, on its program as it was.{" "}
+        Instance <code>{run.instance}</code>, shown with the program that it was started with.{" "}
         <button type="button" className="pw-link" onClick={() => void leave(designer)}>
           Back to the program
         </button>
@@ -121,10 +121,10 @@ export function Banner() {
   if (!stale) return null;
   return (
     <div className="pw-banner pw-error" role="status" data-testid="stale">
-      <Icon name="warning" size={14} /> The text does not parse{drawn ? "; this is the last drawing that did" : "; mend it to see its drawing"}.{" "}
+      <Icon name="warning" size={14} /> The text does not parse{drawn ? "; the canvas shows the last version that did" : "; fix it to see it on the canvas"}.{" "}
       {first && (
         <button type="button" className="pw-link" onClick={() => showFinding(designer, first)}>
-          <Said text={first.label ? `${first.title}: ${first.label}` : first.title} />
+          <InlineCode text={first.label ? `${first.title}: ${first.label}` : first.title} />
         </button>
       )}
     </div>

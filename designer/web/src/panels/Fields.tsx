@@ -1,4 +1,4 @@
-// Forms of a step: its options, its name, and for a schedule what it means in words.
+// The form of a step: its arguments and options, and for a schedule its meaning in words.
 
 import { useEffect, useId, useState, type KeyboardEvent } from "react";
 import { useDesigner } from "../state/context";
@@ -26,7 +26,7 @@ function FieldRow({ block, field, readOnly }: { block: Block; field: Field; read
     <div className="pw-field" data-field={field.name}>
       <label htmlFor={id}>
         {field.title}
-        {field.required && <span className="pw-required"> (needed)</span>}
+        {field.required && <span className="pw-required"> (required)</span>}
       </label>
       <Input id={id} field={field} readOnly={readOnly} send={send} />
       {field.help && <p className="pw-hint">{field.help}</p>}
@@ -49,7 +49,7 @@ function Input({ id, field, readOnly, send }: InputProps) {
   if (type === "choice") {
     return (
       <select id={id} value={String(value ?? "")} disabled={readOnly} onChange={(event) => void send(event.target.value || null)}>
-        {!field.required && <option value="">(as it is by default)</option>}
+        {!field.required && <option value="">(default)</option>}
         {(field.choices ?? []).map((choice) => (
           <option key={choice}>{choice}</option>
         ))}
@@ -59,20 +59,20 @@ function Input({ id, field, readOnly, send }: InputProps) {
   return <Typed id={id} field={field} readOnly={readOnly} send={send} />;
 }
 
-/** Sent when the field is left or on Enter; Escape takes back what was typed. */
+/** Sent on Enter or when the field loses the focus; Escape restores the saved value. */
 function Typed({ id, field, readOnly, send }: InputProps) {
   const designer = useDesigner();
   const saved = field.value === null ? "" : String(field.value);
   const number = field.type === "integer" || field.type === "seconds";
   const [problem, setProblem] = useState<string | null>(null);
-  const { text, setText, give } = useDraft(saved, async (typed) => {
+  const { text, setText, commit } = useDraft(saved, async (typed) => {
     const empty = typed.trim() === "";
     const wrong = number && !empty && !/^-?\d+$/.test(typed.trim());
-    setProblem(wrong ? "A whole number is needed here." : null);
+    setProblem(wrong ? "Enter a whole number." : null);
     return !wrong && send(empty && !field.required ? null : number ? Number(typed) : typed);
   });
   const key = (event: KeyboardEvent): void => {
-    if (event.key === "Enter" && field.type !== "json") void give();
+    if (event.key === "Enter" && field.type !== "json") void commit();
     else if (event.key === "Escape") {
       setText(saved);
       designer.focusCanvas();
@@ -84,7 +84,7 @@ function Typed({ id, field, readOnly, send }: InputProps) {
     value: text,
     readOnly,
     "aria-invalid": problem !== null,
-    onBlur: () => void give(),
+    onBlur: () => void commit(),
     onKeyDown: key,
     spellCheck: false,
     autoComplete: "off",
@@ -110,27 +110,27 @@ function Typed({ id, field, readOnly, send }: InputProps) {
 
 function CronWords({ expression }: { expression: string }) {
   const designer = useDesigner();
-  const [said, setSaid] = useState<CronResult | string | null>(null);
+  const [meaning, setMeaning] = useState<CronResult | string | null>(null);
   useEffect(() => {
     let current = true;
     const timer = setTimeout(() => {
       designer.wire
         .ask("cron", { expression, zone: null })
-        .then((answer) => current && setSaid(answer))
-        .catch((problem: unknown) => current && setSaid(problem instanceof Error ? problem.message : String(problem)));
+        .then((answer) => current && setMeaning(answer))
+        .catch((problem: unknown) => current && setMeaning(problem instanceof Error ? problem.message : String(problem)));
     }, CRON_PAUSE_MILLISECONDS);
     return () => {
       current = false;
       clearTimeout(timer);
     };
   }, [designer, expression]);
-  if (said === null) return null;
-  if (typeof said === "string") return <p className="pw-wrong">{said}</p>;
+  if (meaning === null) return null;
+  if (typeof meaning === "string") return <p className="pw-wrong">{meaning}</p>;
   return (
     <div className="pw-cron" data-testid="cron">
-      <p>{said.words}</p>
+      <p>{meaning.words}</p>
       <ol aria-label="Next times">
-        {said.next.map((time) => (
+        {meaning.next.map((time) => (
           <li key={time}>{time}</li>
         ))}
       </ol>

@@ -1,16 +1,16 @@
-// Findings as a list, with their fixes.
+// The list of findings, with their fixes.
 
 import { useDesigner, useDesignerState } from "../state/context";
 import { nextFinding, showFinding } from "../state/findings";
 import { Icon } from "../parts/icons";
 import type { Finding } from "../protocol";
 
-export function Problems() {
+export function Findings() {
   const findings = useDesignerState((state) => state.findings);
   return (
     <div className="pw-problemlist" data-testid="problems">
       <h2>Findings</h2>
-      {findings.length === 0 && <p className="pw-hint">Nothing to complain about.</p>}
+      {findings.length === 0 && <p className="pw-hint">No findings.</p>}
       {findings.map((one) => (
         <FindingRow key={one.index} finding={one} />
       ))}
@@ -24,11 +24,11 @@ export function FindingRow({ finding }: { finding: Finding }) {
     <div className={`pw-finding pw-${finding.severity}`} data-code={finding.code}>
       <button type="button" className="pw-findingtitle" onClick={() => showFinding(designer, finding)}>
         <Icon name="warning" size={14} />
-        <Said text={finding.title} />
+        <InlineCode text={finding.title} />
         <code>{finding.code}</code>
       </button>
-      {finding.label && <p><Said text={finding.label} /></p>}
-      {finding.help && <p className="pw-hint"><Said text={finding.help} /></p>}
+      {finding.label && <p><InlineCode text={finding.label} /></p>}
+      {finding.help && <p className="pw-hint"><InlineCode text={finding.help} /></p>}
       {finding.fix !== null && (
         <button type="button" className="pw-button pw-fix" onClick={() => void designer.rewrite({ fix: finding.index })}>
           {finding.fix}
@@ -38,13 +38,13 @@ export function FindingRow({ finding }: { finding: Finding }) {
   );
 }
 
-/** Diagnostics put code between backticks. */
-export function Said({ text }: { text: string }) {
+/** A text in which code stands between backticks, as diagnostics write it. */
+export function InlineCode({ text }: { text: string }) {
   return <span>{text.split("`").map((part, position) => (position % 2 ? <code key={position}>{part}</code> : part))}</span>;
 }
 
-/** "2 errors, 1 warning", and with it the way to the next one. */
-export function ProblemCount() {
+/** "2 errors, 1 warning"; a click shows the next finding. */
+export function FindingCount() {
   const designer = useDesigner();
   const errors = useDesignerState((state) => state.findings.filter((one) => one.severity === "error").length);
   const warnings = useDesignerState((state) => state.findings.filter((one) => one.severity === "warning").length);

@@ -1,4 +1,4 @@
-// The panel about the selected block: where it is, what it is called, its SQL, its options, its findings.
+// The panel about the selected block: its path, SQL, result name, options and findings.
 
 import { useMemo } from "react";
 import { useDesigner, useDesignerState } from "../state/context";
@@ -9,11 +9,10 @@ import { Icon } from "../parts/icons";
 import { NodeRun } from "../runs/NodeRun";
 import type { Block, Program } from "../protocol";
 import { SqlEditor } from "../text/SqlEditor";
+import { isResultName } from "../state/names";
 import { editable, shownProgram } from "../state/state";
 import { AddWorkflow } from "../canvas/AddWorkflow";
 import { frameTitle, indexOf, isColumn, isEndless, type Index } from "../state/tree";
-
-const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export function Inspector() {
   const program = useDesignerState(shownProgram);
@@ -67,7 +66,7 @@ function OneBlock({ block, index }: { block: Block; index: Index }) {
                     {index.get(id)?.block.title ?? "a step"}
                   </button>
                 ))}
-                {read.from.length === 0 && <span className="pw-hint">nothing binds it</span>}
+                {read.from.length === 0 && <span className="pw-hint">no step defines this name</span>}
               </li>
             ))}
           </ul>
@@ -83,7 +82,7 @@ function Path({ block, index }: { block: Block; index: Index }) {
   for (let parent = index.get(block.id)?.parent; parent; parent = index.get(parent.id)?.parent) path.unshift(parent);
   if (path.length === 0) return null;
   return (
-    <nav className="pw-path" aria-label="Blocks around">
+    <nav className="pw-path" aria-label="Enclosing blocks">
       {path.map((one) => (
         <button key={one.id} type="button" className="pw-link" onClick={() => designer.select(one.id)}>
           {frameTitle(one)}
@@ -93,20 +92,20 @@ function Path({ block, index }: { block: Block; index: Index }) {
   );
 }
 
-/** The name of the result. A block that has one is renamed everywhere; an empty name takes it away. */
+/** The name of the result. Changing it renames it in every step that reads it; an empty field removes it. */
 function NameField({ block, readOnly }: { block: Block; readOnly: boolean }) {
   const designer = useDesigner();
   const saved = block.name ?? "";
-  const { text, setText, give } = useDraft(saved, async (typed) => {
+  const { text, setText, commit } = useDraft(saved, async (typed) => {
     const name = typed.trim();
-    if (name !== "" && !NAME.test(name)) return false;
+    if (name !== "" && !isResultName(name)) return false;
     const gesture = saved !== "" && name !== "" ? "rename" : "set_name";
     return designer.gesture({ target: block.id, gesture, name: name === "" ? null : name });
   });
-  const wrong = text.trim() !== "" && !NAME.test(text.trim());
+  const wrong = text.trim() !== "" && !isResultName(text.trim());
   return (
     <div className="pw-field" data-field="name">
-      <label htmlFor="pw-name">Name of the result</label>
+      <label htmlFor="pw-name">Result name</label>
       <input
         id="pw-name"
         value={text}
@@ -117,18 +116,18 @@ function NameField({ block, readOnly }: { block: Block; readOnly: boolean }) {
         autoComplete="off"
         aria-invalid={wrong}
         onChange={(event) => setText(event.target.value)}
-        onBlur={() => void give()}
+        onBlur={() => void commit()}
         onKeyDown={(event) => {
-          if (event.key === "Enter") void give();
+          if (event.key === "Enter") void commit();
           if (event.key !== "Escape") return;
           setText(saved);
           designer.focusCanvas();
         }}
       />
       {wrong ? (
-        <p className="pw-wrong">Letters, digits and underscores; no digit first.</p>
+        <p className="pw-wrong">Use letters, digits and underscores; the first may not be a digit.</p>
       ) : (
-        <p className="pw-hint">{saved ? "Renamed wherever it is read." : "Later steps read it as $name."}</p>
+        <p className="pw-hint">{saved ? "A new name also replaces the old one in the steps that read it." : "Later steps can read it as $name."}</p>
       )}
     </div>
   );
@@ -140,20 +139,20 @@ function WholeProgram({ program }: { program: Program | null }) {
   const stale = useDesignerState((state) => state.stale);
   const target = program?.root?.id ?? "";
   const saved = program?.label ?? "";
-  const { text, setText, give } = useDraft(saved, (typed) => designer.gesture({ target, gesture: "set_label", label: typed === "" ? null : typed }));
-  if (!program) return <p className="pw-hint">{stale ? "The text does not parse yet." : "There is no workflow in the text yet."}</p>;
+  const { text, setText, commit } = useDraft(saved, (typed) => designer.gesture({ target, gesture: "set_label", label: typed === "" ? null : typed }));
+  if (!program) return <p className="pw-hint">{stale ? "The text does not parse." : "There is no workflow in the text yet."}</p>;
   return (
     <>
       <h2>{program.label ?? program.name}</h2>
       <div className="pw-field">
-        <label htmlFor="pw-label">Label of its instances</label>
+        <label htmlFor="pw-label">Label of new instances</label>
         <input
           id="pw-label"
           value={text}
           readOnly={!active}
           onChange={(event) => setText(event.target.value)}
-          onBlur={() => void give()}
-          onKeyDown={(event) => event.key === "Enter" && void give()}
+          onBlur={() => void commit()}
+          onKeyDown={(event) => event.key === "Enter" && void commit()}
         />
       </div>
       {program.variables.length > 0 && (
@@ -163,13 +162,13 @@ function WholeProgram({ program }: { program: Program | null }) {
             {program.variables.map((one) => (
               <div key={one.name}>
                 <dt>{`{${one.name}}`}</dt>
-                <dd>{one.value ?? "known to the database only"}</dd>
+                <dd>{one.value ?? "computed by the database"}</dd>
               </div>
             ))}
           </dl>
         </section>
       )}
-      <p className="pw-hint pw-apart">Select a block to see what it does. Press ? on the canvas for the keys.</p>
+      <p className="pw-hint pw-apart">Select a block to see what it does. Press ? on the canvas for keyboard shortcuts.</p>
       {active && <AddWorkflow words="Add a workflow" />}
     </>
   );

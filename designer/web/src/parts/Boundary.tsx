@@ -1,4 +1,4 @@
-// Keeps the text reachable when drawing it goes wrong: a mistake of ours in a component must not take the page away.
+// Catches an exception of a component, so that the rest of the page, above all the text, stays usable.
 
 import { Component, type ReactNode } from "react";
 
@@ -13,10 +13,10 @@ export class Boundary extends Component<{ children: ReactNode }, { problem: stri
     if (this.state.problem === null) return this.props.children;
     return (
       <div className="pw-boundary" role="alert">
-        <p>This part of the page has gone wrong: {this.state.problem}</p>
-        <p>The text is not touched by it.</p>
+        <p>This part of the page failed: {this.state.problem}</p>
+        <p>The program text is not affected.</p>
         <button type="button" className="pw-button" onClick={() => this.setState({ problem: null })}>
-          Show it again
+          Try again
         </button>
       </div>
     );

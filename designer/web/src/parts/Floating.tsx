@@ -1,18 +1,18 @@
-// What lies above everything: in the browser's top layer, where neither the canvas nor a notebook's cell clips it, and
-// beside its place as far as the window has room.
+// Menus and the like: in the browser's top layer, where neither the canvas nor a notebook's cell clips them, and moved
+// so that they fit into the window.
 
 import { useLayoutEffect, useRef, type HTMLAttributes, type RefObject } from "react";
 
 const EDGE_PIXELS = 8;
 
-/** In pixels of the window. above: where it ends when there is no room below `top`. */
+/** In pixels of the window. above: the bottom edge to use when there is no room below `top`. */
 export interface Spot {
   left: number;
   top: number;
   above?: number;
 }
 
-/** at: asked after every redraw, when what it stands beside has its place. */
+/** at: called after every render, when the element beside it has its final position. */
 export function Floating({ at, className, ...rest }: { at(): Spot } & HTMLAttributes<HTMLDivElement>) {
   const element = useTopLayer();
   useLayoutEffect(() => {
@@ -25,8 +25,8 @@ export function Floating({ at, className, ...rest }: { at(): Spot } & HTMLAttrib
   return <div ref={element} popover="manual" className={`pw-floating ${className ?? ""}`} {...rest} />;
 }
 
-/** Everything under the pointer, so that a press beside what floats closes it. */
-export function Veil({ onPress }: { onPress(): void }) {
+/** Covers the window, so that a press outside of a menu closes it and does nothing else. */
+export function Backdrop({ onPress }: { onPress(): void }) {
   return <div ref={useTopLayer()} popover="manual" className="pw-veil" onPointerDown={onPress} />;
 }
 

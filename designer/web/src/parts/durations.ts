@@ -1,4 +1,4 @@
-// Times in words.
+// Durations and times as text: the only place of the page that formats them.
 
 const UNITS: [number, string][] = [
   [86400, "day"],
@@ -16,7 +16,7 @@ export function inWords(seconds: number): string {
     if (count > 0) words.push(`${count} ${unit}${count === 1 ? "" : "s"}`);
     left -= count * size;
   }
-  return words.join(" ") || "at once";
+  return words.join(" ") || "0 seconds";
 }
 
 /** "42 ms", "4.20 s", "3 minutes 20 seconds". */
@@ -25,7 +25,7 @@ export function duration(seconds: number): string {
   return seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 2 : 0)} s` : inWords(Math.round(seconds));
 }
 
-/** A time as Python says them too: "2026-11-22 15:04:05 UTC". */
+/** A time in the format that Python uses too: "2026-11-22 15:04:05 UTC". */
 export function moment(iso: string): string {
   return `${new Date(iso).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }

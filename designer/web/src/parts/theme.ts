@@ -1,4 +1,4 @@
-// Light or dark: what the notebook says where it says so, else what the system says.
+// Light or dark: the notebook's theme where it states one, else the system's.
 
 export function prefersDark(): boolean {
   const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
@@ -8,7 +8,7 @@ export function prefersDark(): boolean {
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** Calls `changed` when either of them says something else; returns what ends that. */
+/** Calls `changed` when either of them changes; returns what ends that. */
 export function followTheme(changed: (dark: boolean) => void): () => void {
   const tell = (): void => changed(prefersDark());
   const system = window.matchMedia("(prefers-color-scheme: dark)");

@@ -1,4 +1,4 @@
-// The list of instances, with filters. Asked for when it is opened, filtered, or refreshed by hand.
+// The list of instances, with filters. Loaded when it is opened, filtered or refreshed, and when the watched instance changes.
 
 import { useCallback, useEffect, useState } from "react";
 import { useDesigner, useDesignerState } from "../state/context";
@@ -61,7 +61,7 @@ function List() {
           Refresh
         </button>
       </div>
-      {rows?.length === 0 && <p className="pw-hint">{wanted === "" && text === "" ? "There are no instances yet." : "No instance is like that."}</p>}
+      {rows?.length === 0 && <p className="pw-hint">{wanted === "" && text === "" ? "There are no instances yet." : "No instance matches the filter."}</p>}
       <ul className="pw-instances">
         {(rows ?? []).map((row) => (
           <li key={row.id}>

@@ -1,4 +1,4 @@
-// What one step has come to in the instance that is watched: its SQL as it ran, rows, error, attempts, times.
+// One step of the watched instance: the SQL that was executed, rows, error, attempts, times.
 
 import { useEffect, useState } from "react";
 import { useDesigner, useDesignerState } from "../state/context";
@@ -8,7 +8,7 @@ import type { NodeResult } from "../protocol";
 import { SignalForm } from "./SignalForm";
 import { ErrorText, Result } from "./Table";
 
-/** below: it stands below the run as a whole, which says already what releases a wait and why it failed. */
+/** below: shown below the whole run, which already has the signal forms and the error. */
 export function NodeRun({ block, below = false }: { block: string; below?: boolean }) {
   const designer = useDesigner();
   const instance = useDesignerState((state) => state.run?.instance);
@@ -58,7 +58,7 @@ function Details({ details }: { details: NodeResult }) {
       {details.result && <Result rows={details.result} />}
       {details.sql !== null && (
         <details>
-          <summary>SQL as it ran</summary>
+          <summary>Executed SQL</summary>
           <pre className="pw-full pw-code">{details.sql}</pre>
         </details>
       )}

@@ -1,4 +1,4 @@
-// Running the program and watching it: what it waits for and what ends the wait, its result, and other instances.
+// Starts the program and shows the watched instance: what it waits for, its result or error; below, other instances.
 
 import { useState } from "react";
 import { useDesigner, useDesignerState } from "../state/context";
@@ -18,7 +18,7 @@ export function RunPanel() {
   const run = useDesignerState((state) => state.run);
   const runnable = useDesignerState((state) => state.runnable);
   const selected = useDesignerState((state) => state.selected);
-  if (!runnable) return <p className="pw-hint pw-runpanel">Workflows cannot be run from here.</p>;
+  if (!runnable) return <p className="pw-hint pw-runpanel">Workflows cannot be run in this session.</p>;
   return (
     <div className="pw-runpanel" data-testid="run-panel">
       {run ? <Watched key={run.instance} run={run} /> : <StartForm />}
@@ -65,7 +65,7 @@ function StartForm() {
       <button type="button" className="pw-button pw-primary" data-testid="start" disabled={starting || !program?.root} onClick={() => void begin()}>
         <Icon name="play" size={14} /> {starting ? "Starting …" : "Start"}
       </button>
-      {errors && <p className="pw-hint">The program has errors; mend them first.</p>}
+      {errors && <p className="pw-hint">The program has errors. Fix them before you start it.</p>}
     </section>
   );
 }
@@ -85,9 +85,9 @@ function Watched({ run }: { run: Run }) {
       </h2>
       {edited && !past && (
         <p className="pw-hint">
-          The program has been changed since.{" "}
+          The program was edited after this run was started.{" "}
           <button type="button" className="pw-link" onClick={() => void open(designer, instance)}>
-            Show it as it runs
+            Show the program of this run
           </button>
         </p>
       )}
@@ -105,13 +105,13 @@ function Watched({ run }: { run: Run }) {
   );
 }
 
-/** Asks once more: a cancelled instance does not go on. */
+/** Needs a second click: a cancelled instance cannot be resumed. */
 function CancelButton({ instance }: { instance: string }) {
   const designer = useDesigner();
   const [sure, setSure] = useState(false);
   return (
     <button type="button" className="pw-button" onBlur={() => setSure(false)} onClick={() => (sure ? void cancel(designer, instance) : setSure(true))}>
-      {sure ? "Yes, cancel it" : "Cancel the instance"}
+      {sure ? "Confirm: cancel it" : "Cancel the instance"}
     </button>
   );
 }
@@ -143,7 +143,7 @@ function Ending({ event }: { event: RunEvent }) {
   return null;
 }
 
-/** The innermost one: what is around it has failed with it. */
+/** The innermost failed block: those around it failed because of it. In reading order a block comes after its parents. */
 function failingStep(root: Block | null, states: RunEvent["states"]): string | null {
   const failed = [...indexOf(root).keys()].filter((id) => states[id]?.status === "failed");
   return failed.at(-1) ?? null;

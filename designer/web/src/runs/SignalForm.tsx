@@ -1,10 +1,10 @@
-// What releases a wait for a signal.
+// The form that sends a signal.
 
 import { useEffect, useId, useState } from "react";
 import { useDesigner } from "../state/context";
 import { signal } from "./runs";
 
-/** Sends JSON; a text that is no JSON is not sent, so that nobody releases a wait with a typing mistake. */
+/** Sends a JSON payload. Text that is not JSON is refused: a signal cannot be taken back. */
 export function SignalForm({ instance, name }: { instance: string; name: string }) {
   const designer = useDesigner();
   const id = useId();
@@ -16,7 +16,7 @@ export function SignalForm({ instance, name }: { instance: string; name: string 
       const payload: unknown = JSON.parse(text.trim() === "" ? "{}" : text);
       await signal(designer, instance, name, payload);
     } catch {
-      setProblem('This is not JSON. A word goes in quotes: "yes".');
+      setProblem('This is not valid JSON. Text needs double quotes: "yes".');
     }
   };
   return (
@@ -34,7 +34,7 @@ export function SignalForm({ instance, name }: { instance: string; name: string 
       <textarea id={id} rows={2} className="pw-code" value={text} spellCheck={false} onChange={(event) => setText(event.target.value)} />
       {problem && <p className="pw-wrong">{problem}</p>}
       <button type="submit" className="pw-button pw-primary">
-        Send the signal
+        Send signal
       </button>
     </form>
   );

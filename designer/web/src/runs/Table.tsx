@@ -1,4 +1,4 @@
-// What a step came to, as text: rows, something else, or an error.
+// A result as a table or as text, and an error.
 
 import type { Rows } from "../protocol";
 
@@ -8,7 +8,7 @@ export function Result({ rows }: { rows: Rows }) {
     <>
       <p className="pw-hint">
         {rows.row_count === 1 ? "1 row" : `${rows.row_count.toLocaleString()} rows`}
-        {rows.cut && `, the first ${rows.rows.length} of them here`}
+        {rows.cut && `, the first ${rows.rows.length} shown`}
       </p>
       <div className="pw-tablebox" tabIndex={0} role="region" aria-label="Result rows">
         <table className="pw-table">
@@ -36,7 +36,7 @@ export function Result({ rows }: { rows: Rows }) {
   );
 }
 
-/** Lines of the program keep their breaks, so that a caret stays below what it points at; a sentence is wrapped. */
+/** An error with an excerpt of the program keeps its line breaks, so that the caret stays in its column; one line is wrapped. */
 export function ErrorText({ text }: { text: string }) {
   return <pre className={text.includes("\n") ? "pw-errortext pw-excerpt" : "pw-errortext"}>{text}</pre>;
 }

@@ -1,4 +1,4 @@
-// Starting, watching, signalling and cancelling instances; looking at past ones. Nothing here happens by itself.
+// Starts, watches, signals and cancels instances, and shows past ones. Each only when the person asks for it.
 
 import type { Designer } from "../state/designer";
 import { shownProgram } from "../state/state";
@@ -6,7 +6,7 @@ import { shownProgram } from "../state/state";
 export async function start(designer: Designer, label: string | null, variables: Record<string, string>): Promise<void> {
   try {
     await designer.settle();
-    await designer.tracker.shown();
+    await designer.tracker.upToDate();
     const program = shownProgram(designer.state);
     const { instance } = await designer.wire.ask("start", { target: program ? String(program.index) : "", label, variables });
     designer.set({ run: { instance, event: null, edited: false, past: null }, panel: "run" });
@@ -16,7 +16,7 @@ export async function start(designer: Designer, label: string | null, variables:
   }
 }
 
-/** Shows an instance on its own program, as it was. */
+/** Shows an instance with the program that it was started with, and watches it. */
 export async function open(designer: Designer, instance: string): Promise<void> {
   try {
     await leave(designer);
@@ -28,7 +28,7 @@ export async function open(designer: Designer, instance: string): Promise<void> 
   }
 }
 
-/** Back to editing; the instance goes on. */
+/** Shows the program again; the instance itself goes on. */
 export async function leave(designer: Designer): Promise<void> {
   const { run } = designer.state;
   if (!run) return;

@@ -1,4 +1,4 @@
-// How components get at the designer and its state.
+// Gives components access to the designer and its state.
 
 import { createContext, useContext } from "react";
 import { useStore } from "zustand";

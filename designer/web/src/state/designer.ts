@@ -1,5 +1,5 @@
-// The designer behind the page: it holds the conversation, the text and the state, and does what people ask for.
-// Components read the store and call these methods; nothing else talks to Python.
+// The designer behind the page: it holds the connection, the text and the state. Components read the store and call
+// these methods. Python sends events (`receive`) and answers requests (`wire.ask`).
 
 import { redo, undo } from "@codemirror/commands";
 import { type ChangeSet, EditorSelection, type EditorState } from "@codemirror/state";
@@ -13,8 +13,8 @@ import { blockAt, indexOf } from "./tree";
 import { Refused, Wire, type Transport } from "../connection/wire";
 
 export type EditorFactory = (designer: Designer, text: string, version: number) => EditorState;
-/** Of the text behind a place that is shown. */
-const SEEN_PIXELS = 140;
+/** How much of a line is in view to the right of the cursor when the text scrolls to it. */
+const VISIBLE_PIXELS = 140;
 
 export class Designer {
   readonly store = newStore();
@@ -24,13 +24,14 @@ export class Designer {
   private readonly gestures = new Gestures(this);
   view: EditorView | null = null;
 
+  /** The id of Python's document; another one after a restart of its process. */
   private document: string | null = null;
   private noticeCount = 0;
-  /** Which finding of the drawing was shown last. */
+  /** Position of the finding that was shown last. */
   lastFinding = -1;
-  /** SQL that could not go into the text when its editor was left, by block: shown again with the block. */
-  readonly kept = new Map<string, string>();
-  /** What unsaved editors of the inspector still have to say, before a save or a start. */
+  /** SQL that was refused when its editor lost the focus, by block: shown again with the block, so that it can be fixed. */
+  readonly refusedSql = new Map<string, string>();
+  /** Fields of the inspector: each puts its unsaved input into the text before the program is saved or started. */
   private readonly drafts = new Set<() => Promise<void>>();
 
   constructor(
@@ -41,7 +42,7 @@ export class Designer {
     this.sync = new Sync(
       () => this.wire,
       () => this.view,
-      (who) => this.notice("info", `The text was changed by ${who}.`, "Undo takes back only what was changed here."),
+      (who) => this.notice("info", `The text was changed by ${who}.`, "Undo reverts only changes made in this page."),
     );
     this.tracker = new Tracker(this.store, this.sync, () => this.view);
     this.wire = new Wire(transport, (event) => this.receive(event), (open) => void this.connection(open));
@@ -55,7 +56,7 @@ export class Designer {
     this.store.setState(change);
   }
 
-  // --- the conversation
+  // --- the connection
 
   private async connection(open: boolean): Promise<void> {
     if (!open) {
@@ -76,7 +77,7 @@ export class Designer {
     }
   }
 
-  /** Takes the authority's text, keeping what was typed here and never reached an authority that is gone. */
+  /** Takes Python's text. Input that never reached a process that has ended since is put into the text again. */
   private adopt(hello: HelloResult): void {
     const view = this.view;
     if (!view || (hello.document === this.document && hello.version >= this.sync.version)) return;
@@ -86,12 +87,12 @@ export class Designer {
     this.tracker.forget();
     if (unsent !== null && unsent !== hello.text) {
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: unsent } });
-      this.notice("warning", "The program was opened anew on the other side.", "What you had typed was put back.");
+      this.notice("warning", "pgweave was restarted and has opened the program again.", "Your changes that were not sent yet have been restored.");
     }
   }
 
   private receive(event: Event): void {
-    // Of another view of the same widget: this one has no text yet.
+    // Views of one notebook widget share a channel: this event answers another view, before this one has a text.
     if (this.document === null) return;
     switch (event.type) {
       case "updates":
@@ -135,7 +136,7 @@ export class Designer {
     return selected === null ? null : (indexOf(this.shownRoot()).get(selected)?.block ?? null);
   }
 
-  /** Selects on the canvas; the text's cursor follows, unless that is where the selection came from. */
+  /** Selects a block. The text's cursor follows, unless the selection came from the text. */
   select(id: string | null, from: "canvas" | "text" = "canvas"): void {
     if (id === this.state.selected && from === "text") return;
     this.set({ selected: id, tools: null, panel: this.state.panel === "problems" ? "step" : this.state.panel, reveal: this.state.reveal + 1 });
@@ -151,16 +152,16 @@ export class Designer {
     if (program) this.showOffset(this.tracker.offsetNow(program.span[0]));
   }
 
-  /** Puts the text's cursor there. */
+  /** Puts the text's cursor there and scrolls to it. */
   showOffset(offset: number): void {
     if (!this.view) return;
     this.view.scrollDOM.scrollLeft = 0;
     const at = Math.min(offset, this.view.state.doc.length);
-    const seen = { x: "nearest", xMargin: SEEN_PIXELS, y: "nearest", yMargin: 40 } as const;
-    this.view.dispatch({ selection: EditorSelection.cursor(at), effects: EditorView.scrollIntoView(at, seen) });
+    const margins = { x: "nearest", xMargin: VISIBLE_PIXELS, y: "nearest", yMargin: 40 } as const;
+    this.view.dispatch({ selection: EditorSelection.cursor(at), effects: EditorView.scrollIntoView(at, margins) });
   }
 
-  /** The cursor of the text has moved. */
+  /** The text's cursor was moved: selects the block around it. */
   cursor(from: number, to: number): void {
     if (this.state.run?.past) return;
     const programs = this.state.drawing?.programs ?? [];
@@ -171,9 +172,9 @@ export class Designer {
     if (block) this.select(block.id, "text");
   }
 
-  // --- what people ask for
+  // --- commands
 
-  /** One gesture on the canvas, as one step of the text's history; see gestures.ts. */
+  /** Performs a gesture on the canvas as one step of the text's history; see gestures.ts. Resolves to whether it was done. */
   gesture(fields: Gesture): Promise<boolean> {
     return this.gestures.perform(fields);
   }
@@ -190,13 +191,13 @@ export class Designer {
     if (this.view) redo(this.view);
   }
 
-  /** Registers an editor outside the text whose draft goes into the text before it is saved or started. */
-  draft(commit: () => Promise<void>): () => void {
+  /** Registers a field outside the text; `commit` puts its input into the text. Returns what unregisters it. */
+  addDraft(commit: () => Promise<void>): () => void {
     this.drafts.add(commit);
     return () => this.drafts.delete(commit);
   }
 
-  /** Everything typed anywhere is in the text, and the text is the authority's. */
+  /** Resolves when all input of fields is in the text, and Python has the text. */
   async settle(): Promise<void> {
     for (const commit of [...this.drafts]) await commit();
     await this.gestures.done();
@@ -219,7 +220,7 @@ export class Designer {
     this.set({ folded });
   }
 
-  /** Selects a block, whatever is folded around it. */
+  /** Selects a block; folded blocks around it are unfolded. */
   showStep(id: string): void {
     this.unfoldTo(id);
     this.select(id);
@@ -239,7 +240,7 @@ export class Designer {
 
   complain(problem: unknown): void {
     if (problem instanceof Refused) this.notice("error", problem.message, problem.advice);
-    else this.notice("error", "Something in this page has gone wrong.", problem instanceof Error ? problem.message : String(problem));
+    else this.notice("error", "An error occurred in this page.", problem instanceof Error ? problem.message : String(problem));
   }
 
   close(): void {

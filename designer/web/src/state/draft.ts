@@ -1,4 +1,4 @@
-// A field whose value goes into the text when it is left, on Enter, and before the program is saved or started.
+// A field whose value goes into the text when it loses the focus, on Enter, and before the program is saved or started.
 
 import { useEffect, useRef, useState } from "react";
 import { useDesigner } from "./context";
@@ -6,28 +6,29 @@ import { useDesigner } from "./context";
 export interface Draft {
   text: string;
   setText(text: string): void;
-  give(): Promise<void>;
+  commit(): Promise<void>;
 }
 
-/** accept: takes the text over; false when it did not, then it can be given once more. */
+/** accept: puts the value into the text; false when it was refused, so that the same value can be sent again. */
 export function useDraft(saved: string, accept: (text: string) => Promise<boolean>): Draft {
   const designer = useDesigner();
   const [text, setText] = useState(saved);
-  const given = useRef(saved);
+  const sent = useRef(saved);
   useEffect(() => {
     setText(saved);
-    given.current = saved;
+    sent.current = saved;
   }, [saved]);
 
-  const give = async (): Promise<void> => {
-    if (text === given.current) return;
-    given.current = text;
-    if (!(await accept(text))) given.current = saved;
+  const commit = async (): Promise<void> => {
+    if (text === sent.current) return;
+    sent.current = text;
+    if (!(await accept(text))) sent.current = saved;
   };
-  const latest = useRef(give);
+  // Registered once; a new function on every render would lose its place among the drafts.
+  const latest = useRef(commit);
   useEffect(() => {
-    latest.current = give;
+    latest.current = commit;
   });
-  useEffect(() => designer.draft(() => latest.current()), [designer]);
-  return { text, setText, give };
+  useEffect(() => designer.addDraft(() => latest.current()), [designer]);
+  return { text, setText, commit };
 }

@@ -1,17 +1,10 @@
-// From finding to finding, on the canvas and in the text.
+// Shows a finding, or the next one, on the canvas and in the text.
 
 import type { Designer } from "./designer";
 import type { Finding } from "../protocol";
 import { programOf } from "./tree";
 
-const SEVERITIES = ["error", "warning", "info"];
-
-/** Errors first, then as they stand in the text. */
-export function worstFirst(findings: Finding[]): Finding[] {
-  return findings.toSorted((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || a.from - b.from);
-}
-
-/** Selects where a finding is. */
+/** Shows a finding: its workflow, its block, its place in the text, and the list of findings. */
 export function showFinding(designer: Designer, finding: Finding): void {
   const program = programOf(designer.state.drawing?.programs ?? [], finding.block, null);
   if (program !== null) designer.set({ program });

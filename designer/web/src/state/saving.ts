@@ -1,4 +1,4 @@
-// Writing the text to its file: never refused for findings, and nobody else's change is overwritten unasked.
+// Saves the text to its file. Findings never prevent it; a change of the file by another program is never overwritten unasked.
 
 import type { Designer } from "./designer";
 
@@ -15,7 +15,7 @@ export async function save(designer: Designer, name?: string): Promise<void> {
   }
 }
 
-/** Settles a conflict. */
+/** Resolves a conflict with the file. */
 export async function resolve(designer: Designer, choice: "mine" | "theirs"): Promise<void> {
   try {
     const { saved } = await designer.wire.ask("resolve", { version: designer.sync.version, choice });

@@ -1,8 +1,7 @@
-// What the page shows, apart from the text itself (that is CodeMirror's).
+// The state of the page, except the text itself, which CodeMirror holds.
 
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Drawing, Entry, Finding, HelloResult, Program, RunEvent } from "../protocol";
-import type { Slot } from "../canvas/boxes";
 
 export interface Notice {
   id: number;
@@ -11,9 +10,16 @@ export interface Notice {
   advice: string;
 }
 
-/** The palette, open at a place. `pick` is what it is for. */
+/** Where a step of the palette goes, relative to the block `target`; "" for the whole text. label: what the page says. */
+export interface Destination {
+  where: "before" | "after" | "into" | "branch" | "replace";
+  target: string;
+  label: string;
+}
+
+/** The open palette, at a point of the window. */
 export interface Menu {
-  slot: Slot | { where: "replace"; target: string; label: string };
+  slot: Destination;
   x: number;
   y: number;
 }
@@ -21,7 +27,7 @@ export interface Menu {
 export type Dialog = { kind: "compare" } | { kind: "conflict"; theirs: string } | { kind: "name" } | { kind: "keys" };
 
 /**
- * An instance that is looked at. past: its program as it was, when that is what the canvas shows.
+ * The instance that is watched. past: the program it was started with, when the canvas shows that instead of the text.
  * edited: the text has changed since this run was started from it, so its states no longer fit the drawing.
  */
 export interface Run {
@@ -42,7 +48,7 @@ export interface State {
   /** The last drawing of a text that parses. */
   drawing: Drawing | null;
   drawingVersion: number;
-  /** Whether the text has stopped parsing since. */
+  /** Whether the text has changed since and no longer parses. */
   stale: boolean;
   findings: Finding[];
   program: number;
@@ -57,7 +63,7 @@ export interface State {
   dialog: Dialog | null;
   notices: Notice[];
   run: Run | null;
-  /** Counted up to ask the canvas to bring the selected block into view. */
+  /** Incremented to make the canvas scroll to the selected block. */
   reveal: number;
 }
 
@@ -91,13 +97,13 @@ export function newStore(): Store {
   }));
 }
 
-/** The program on the canvas: of a past run while one is looked at. */
+/** The program on the canvas; while a past run is shown, the program of that run. */
 export function shownProgram(state: State): Program | null {
   if (state.run?.past) return state.run.past.drawing.programs[0] ?? null;
   return state.drawing?.programs[state.program] ?? null;
 }
 
-/** Whether gestures may be made now. */
+/** Whether gestures are possible now. */
 export function editable(state: State): boolean {
   return state.phase === "ready" && !state.stale && !state.run?.past;
 }

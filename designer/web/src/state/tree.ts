@@ -1,6 +1,6 @@
-// Questions about the tree of blocks: who contains whom, what stands where in the text, where the arrow keys lead.
+// Functions about the tree of blocks: parents and children, blocks at an offset of the text, targets of the arrow keys.
 
-import type { Block, Child, Drawing, Program } from "../protocol";
+import type { Block, Child, Program } from "../protocol";
 
 export interface Place {
   block: Block;
@@ -9,7 +9,7 @@ export interface Place {
   /** Position among the parent's children, and how many there are. */
   position: number;
   siblings: number;
-  /** From 1; a column of steps is no level of its own. */
+  /** From 1; a column of steps does not count as a level. */
   depth: number;
 }
 
@@ -24,7 +24,7 @@ export function indexOf(root: Block | null): Index {
     const { block, depth } = place;
     for (let position = block.children.length - 1; position >= 0; position--) {
       const child = block.children[position] as Child;
-      const inner = isColumn(block) ? depth : depth + 1;
+      const inner = isColumn(block) ? depth : depth + 1; // the column has no box, so a screen reader must not count it
       stack.push({ block: child.block, parent: block, role: child.role, position, siblings: block.children.length, depth: inner });
     }
   }
@@ -51,7 +51,7 @@ export function visible(root: Block | null, folded: ReadonlySet<string>): Block[
   return shown;
 }
 
-/** The smallest block whose span, moved by `map`, contains [from, to]; a start exactly at `from` wins over an end. */
+/** The smallest block whose span, moved by `map`, contains [from, to]; where two spans touch, the one that starts at `from`. */
 export function blockAt(root: Block | null, from: number, to: number, map = (offset: number): number => offset): Block | null {
   let found: Block | null = null;
   let block = root;
@@ -65,7 +65,7 @@ export function blockAt(root: Block | null, from: number, to: number, map = (off
   return found;
 }
 
-/** The block that a mistake at `offset` is shown on: the one around it; between two steps the one before. */
+/** The block that shows a syntax error at `offset`: the one around it; between two steps the one before. */
 export function blockNear(root: Block | null, offset: number, map: (offset: number) => number): Block | null {
   let found: Block | null = null;
   for (let block = root; block; ) {
@@ -138,10 +138,10 @@ export const branching = (block: Block): boolean => block.shape === "join" || bl
 
 export const isEndless = (block: Block): boolean => block.shape === "loop" && !block.children.some((child) => child.role === "condition");
 
-/** Of the frame around it: what IF_ROWS asks is said by the diamond inside. */
+/** The title of a frame. IF_ROWS has its question in the diamond inside, so the frame says only "if". */
 export const frameTitle = (block: Block): string => (block.kind === "IF_ROWS" ? "if" : block.title);
 
-/** What of a block can stay when the block around it goes. A sequence's steps are no parts of it. */
+/** The parts of a block that "unwrap" can keep. The steps of a sequence are not such parts. */
 export function keepable(block: Block): Child[] {
   return block.children.filter((child) => child.role !== "step");
 }
@@ -152,19 +152,10 @@ export function countSteps(block: Block): number {
   return count;
 }
 
-/** The program that a block belongs to, or the offset; null when it is none of them. */
+/** The position of the program that contains the block, else of the one at the offset; null when there is none. */
 export function programOf(programs: Program[], block: string | null, offset: number | null, map = (at: number): number => at): number | null {
   const has = programs.findIndex(({ root }) => block !== null && indexOf(root).has(block));
   if (has >= 0 || offset === null) return has < 0 ? null : has;
   const at = programs.findIndex(({ span }) => map(span[0]) <= offset && offset <= map(span[1]));
   return at < 0 ? null : at;
-}
-
-/** Names that some block of the program binds. */
-export function boundNames(drawing: Drawing | null): string[] {
-  const names = new Set<string>();
-  for (const program of drawing?.programs ?? []) {
-    for (const { block } of indexOf(program.root).values()) if (block.name) names.add(block.name);
-  }
-  return [...names];
 }

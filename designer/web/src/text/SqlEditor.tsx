@@ -1,5 +1,5 @@
-// A step's statement in an editor of its own: PostgreSQL's colours, $names and columns completed. What is typed goes into
-// the text as one change: on Ctrl+Enter, when the editor is left, and before saving or starting.
+// The editor of a step's SQL: PostgreSQL's colours, completion of $names and columns. Input goes into the text as one
+// change: on Ctrl+Enter, when the editor loses the focus, and before the program is saved or started.
 
 import { completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
@@ -10,6 +10,7 @@ import { useEffect, useRef } from "react";
 import { completion } from "./completion";
 import { useDesigner } from "../state/context";
 import type { Designer } from "../state/designer";
+import { REFERENCE } from "../state/names";
 import { looks } from "./editor";
 import type { Block } from "../protocol";
 
@@ -33,7 +34,7 @@ export function SqlEditor({ block, readOnly }: { block: Block; readOnly: boolean
 }
 
 const references = new MatchDecorator({
-  regexp: /\$[A-Za-z_]\w*(?:\.(?:\*|[A-Za-z_]\w*))?\??|\{[A-Za-z_]\w*\}/g,
+  regexp: REFERENCE,
   decoration: Decoration.mark({ class: "cm-reference" }),
 });
 /** $name, $name.column and {variable} in the colour of data. */
@@ -62,7 +63,7 @@ class SqlDraft {
     readOnly: boolean,
   ) {
     this.view = new EditorView({ parent, root: designer.root, state: this.state(readOnly) });
-    this.forget = designer.draft(() => this.commit());
+    this.forget = designer.addDraft(() => this.commit());
   }
 
   private state(readOnly: boolean): EditorState {
@@ -70,7 +71,7 @@ class SqlDraft {
     const ask = (offset: number) =>
       designer.wire.ask("complete", { version: designer.sync.version, offset, block: this.block.id, sql: this.view.state.doc.toString() });
     return EditorState.create({
-      doc: this.designer.kept.get(this.block.id) ?? this.saved,
+      doc: this.designer.refusedSql.get(this.block.id) ?? this.saved,
       extensions: [
         history(),
         sql({ dialect: PostgreSQL }),
@@ -97,7 +98,7 @@ class SqlDraft {
     return this.block.sql?.value.trim() ?? "";
   }
 
-  /** The text has changed: follow it, unless something is being typed here. */
+  /** Takes over a change of the text, unless the editor holds unsaved input. */
   refresh(block: Block): void {
     const typed = this.view.state.doc.toString();
     const unchanged = typed === this.saved;
@@ -114,6 +115,7 @@ class SqlDraft {
     return this.committing;
   }
 
+  // The editor shows "SELECT 1" of ' SELECT 1 ': the blanks are put back, unless the input has its own.
   private async commitNow(): Promise<void> {
     const typed = this.view.state.doc.toString();
     const { sql } = this.block;
@@ -121,12 +123,13 @@ class SqlDraft {
     const before = /^\s/.test(typed) ? "" : (/^\s*/.exec(sql.value)?.[0] ?? "");
     const after = /\s$/.test(typed) ? "" : (/\s*$/.exec(sql.value)?.[0] ?? "");
     const text = `${before}${typed}${after}`;
+    // After close() this still runs; the refused SQL is then kept for the next editor of this block.
     const accepted = await this.designer.gesture({ target: this.block.id, gesture: "set_sql", text });
     if (accepted) {
       this.block = { ...this.block, sql: { ...sql, value: text } };
-      this.designer.kept.delete(this.block.id);
+      this.designer.refusedSql.delete(this.block.id);
     } else {
-      this.designer.kept.set(this.block.id, typed);
+      this.designer.refusedSql.set(this.block.id, typed);
     }
   }
 

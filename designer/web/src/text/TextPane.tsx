@@ -1,4 +1,4 @@
-// The text beside the canvas; of a past run, its program as text that cannot be changed.
+// The text pane; while a past run is shown, its program as read-only text.
 
 import { EditorState } from "@codemirror/state";
 import { EditorView, lineNumbers } from "@codemirror/view";
@@ -40,7 +40,7 @@ function Past({ text }: { text: string }) {
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (!place.current) return undefined;
-    const fixed = [EditorState.readOnly.of(true), EditorView.contentAttributes.of({ "aria-label": "Program as it was" })];
+    const fixed = [EditorState.readOnly.of(true), EditorView.contentAttributes.of({ "aria-label": "Program of the run" })];
     const state = EditorState.create({ doc: text, extensions: [lineNumbers(), language, looks, fixed] });
     const view = new EditorView({ parent: place.current, root: designer.root, state });
     return () => view.destroy();

@@ -1,4 +1,4 @@
-// Completion that Python answers: steps and options in the text, $names and their columns in SQL.
+// Completion by Python: steps and options in the text, $names and their columns in SQL.
 
 import { autocompletion, type CompletionContext, type CompletionResult } from "@codemirror/autocomplete";
 import type { Extension } from "@codemirror/state";

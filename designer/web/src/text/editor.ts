@@ -1,5 +1,5 @@
-// The text pane's CodeMirror: the language's colours, findings as squiggles, completion and hover from Python, and the
-// stretch of the selected block.
+// The text pane's CodeMirror: the language's colours, findings as squiggles, completion and hover from Python, and a
+// background behind the selected block.
 
 import { closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
@@ -45,7 +45,7 @@ const theme = EditorView.theme({
   ".cm-matchingBracket": { backgroundColor: "color-mix(in srgb, var(--accent) 30%, transparent) !important" },
 });
 
-/** What the text pane and the inspector's editors have in common. */
+/** Shared by the text pane and the SQL editor. */
 export const looks: Extension = [theme, syntaxHighlighting(highlight), bracketMatching(), closeBrackets(), drawSelection()];
 export const language = StreamLanguage.define(pgweave);
 

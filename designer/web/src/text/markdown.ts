@@ -1,5 +1,5 @@
-// Python's explanations as nodes of the page: paragraphs, `code`, **bold** and fenced blocks. Everything else is shown as
-// the text it is; nothing is ever parsed as HTML and no link is made.
+// Markdown from Python as DOM nodes: paragraphs, `code`, **bold** and fenced blocks. Everything else is shown as plain
+// text: nothing is parsed as HTML, and no links are made.
 
 const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*/g;
 

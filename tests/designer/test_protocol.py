@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from types import NoneType, UnionType
@@ -9,7 +10,7 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 
 import pytest
 
-from pgweave.designer import gestures, protocol
+from pgweave.designer import gestures, protocol, session
 
 TYPESCRIPT = Path(__file__).parents[2] / "designer" / "web" / "src" / "protocol.ts"
 PLAIN: dict[object, str] = {
@@ -73,6 +74,15 @@ def test_both_sides_list_the_same_requests_with_the_same_results() -> None:
     table = TYPESCRIPT.read_text(encoding="utf-8").partition("export interface Requests {\n")[2].partition("}")[0]
     ours = [(name, fields.__name__, result.__name__) for name, (fields, result) in protocol.REQUESTS.items()]
     assert re.findall(r"^  (\w+): \[(\w+), (\w+)\];$", table, re.MULTILINE) == ours
+
+
+def test_every_request_is_answered_by_a_function_of_its_types() -> None:
+    signatures = {name: inspect.signature(answer) for name, answer in session.ANSWERS.items()}
+    answers = {
+        name: (signature.parameters["request"].annotation, signature.return_annotation)
+        for name, signature in signatures.items()
+    }
+    assert answers == {name: (fields.__name__, result.__name__) for name, (fields, result) in protocol.REQUESTS.items()}
 
 
 @pytest.mark.parametrize(

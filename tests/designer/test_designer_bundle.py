@@ -53,9 +53,9 @@ def node_modules(run: Callable[..., None]) -> Path:
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             package = Path(folder) / "package"
             package.mkdir()
-            for name in ("package.json", "package-lock.json"):
+            for name in (".npmrc", "package.json", "package-lock.json"):
                 shutil.copy(WEB / name, package)
-            run("npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", folder=package)
+            run("npm", "ci", "--prefer-offline", folder=package)
             with suppress(OSError):  # another run was faster
                 package.rename(target)
     return target / "node_modules"

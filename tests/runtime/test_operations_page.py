@@ -54,10 +54,10 @@ def test_a_database_with_three_kinds_of_role_is_set_up_as_it_says(server: Server
                 admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
 
 
-def test_the_statements_for_looking_and_keeping_run(database: str) -> None:
+def test_the_statements_for_monitoring_and_retention_run(database: str) -> None:
     with desk(database) as place:
         place.finish("'SELECT 1'")
-        for statement in [*statements("Looking"), *statements("Keeping and removing")]:
+        for statement in [*statements("Monitoring"), *statements("Retention and limits")]:
             place.sql(statement)
         (alarm,) = re.findall(r"`(SELECT count.*?)`", PAGE)
         assert place.sql(alarm) == [(0,)]

@@ -1,8 +1,10 @@
 # Needs Python 3.11 or newer with its venv module, make, sh and coreutils; everything else it gets by itself.
 
 PYTHON = python3
-BIN = .venv/bin
-INSTALLED = .venv/installed
+# Tests and tools have an environment of their own, so that nothing here changes the one of the README's quick start (.venv).
+VENV = .venv-test
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/installed
 
 .PHONY: help test check lint format golden designer notebooks screenshots bench clean
 
@@ -12,7 +14,7 @@ help: ## show this list
 	done <Makefile
 
 test: lint ## everything that CI runs: format, lint, types, then all tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations=25
 
 check: test ## the same as test
 
@@ -21,7 +23,7 @@ lint: $(INSTALLED) ## formatting, lint and types, no tests
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
 
-format: $(INSTALLED) ## lay out the code and mend what ruff can mend
+format: $(INSTALLED) ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
@@ -42,16 +44,15 @@ screenshots: $(INSTALLED) ## take the pictures of the canvas in the README; need
 	$(BIN)/python tests/browser/screenshots.py
 
 bench: $(INSTALLED) ## run the benchmarks
-	@for file in benchmarks/*.py; do \
-	    if [ -e "$$file" ]; then $(BIN)/python "$$file" || exit; else echo 'there are no benchmarks yet'; fi; \
-	done
+	@for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit; done
 
-clean: ## remove the virtual environment and everything that was built or cached
-	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	$(PYTHON) -c 'import pathlib, shutil; [shutil.rmtree(p) for p in pathlib.Path().rglob("__pycache__")]'
+clean: ## remove the tests' environment and everything that was built or cached; .venv stays
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	$(PYTHON) -c 'import pathlib, shutil; [shutil.rmtree(p) for p in pathlib.Path().rglob("__pycache__") if ".venv" not in p.parts]'
 
-# A virtual environment without pip is what `python3 -m venv` leaves behind where Debian's python3-venv is missing.
+# Made when it is missing, and brought up to date when pyproject.toml is newer. A folder without pip is what
+# `python3 -m venv` leaves behind where Debian's python3-venv is missing; then it is made again from nothing.
 $(INSTALLED): pyproject.toml
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
 	@touch $@

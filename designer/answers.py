@@ -16,19 +16,26 @@ from pgweave.designer.document import Behind, wire_changes
 from pgweave.designer.file_sync import Keeper, new_file
 from pgweave.designer.gestures import perform
 from pgweave.designer.protocol import (
-    REQUESTS,
     ChangesResult,
     DiskEvent,
     DrawingEvent,
+    EditRequest,
     EditResult,
+    FixRequest,
+    HelloRequest,
     HelloResult,
     PullResult,
+    PushRequest,
     PushResult,
+    ResolveRequest,
+    SaveRequest,
     SaveResult,
+    VersionRequest,
+    is_request,
 )
 from pgweave.designer.session import Session
 from pgweave.designer.units import Units
-from pgweave.designer.views import Request, View
+from pgweave.designer.views import View
 from pgweave.formatting import format as formatted
 from pgweave.grammar.editing.edits import EditError, apply
 from pgweave.grammar.reading.extraction import form_of
@@ -59,9 +66,9 @@ def answer(session: Session, view: View, request: object) -> dict[str, Any]:
     """The reply to a request. An error becomes a reply that says what is wrong; nothing is raised."""
     number = request.get("id") if isinstance(request, Mapping) else None
     try:
-        if not isinstance(request, Mapping) or request.get("type") not in REQUESTS:
-            raise PgweaveError("This is not a request of the designer.", "Reload the page.")
-        found = _ANSWERS[request["type"]](session, view, request)
+        if not is_request(request):
+            raise PgweaveError("This is not a request that this version of pgweave knows.", "Reload the page.")
+        found = ANSWERS[request["type"]](session, view, request)
     except EditError as error:
         return _refusal(number, str(error), "")
     except PgweaveError as error:
@@ -78,7 +85,7 @@ def answer(session: Session, view: View, request: object) -> dict[str, Any]:
     return {"type": "reply", "re": number, "ok": True, **found}
 
 
-def hello(session: Session, view: View, request: Request) -> HelloResult:
+def hello(session: Session, view: View, request: HelloRequest) -> HelloResult:
     """Everything a view needs to begin; the drawing follows."""
     with session.document.lock:
         text, version = session.document.text, session.document.version
@@ -96,18 +103,18 @@ def hello(session: Session, view: View, request: Request) -> HelloResult:
     )
 
 
-def push(session: Session, view: View, request: Request) -> PushResult:
+def push(session: Session, view: View, request: PushRequest) -> PushResult:
     """Take a view's changes."""
     return PushResult(version=session.document.push(request["version"], request["updates"]))
 
 
-def pull(session: Session, view: View, request: Request) -> PullResult:
+def pull(session: Session, view: View, request: VersionRequest) -> PullResult:
     """Give a view what it is missing."""
     with session.document.lock:
         return PullResult(version=session.document.version, updates=session.document.since(request["version"]))
 
 
-def edit(session: Session, view: View, request: Request) -> EditResult:
+def edit(session: Session, view: View, request: EditRequest) -> EditResult:
     """Turn a gesture into changes; the view applies them."""
     parsed = session.current(request["version"])
     if not parsed.ok:  # with one workflow missing, the numbers of the blocks may be another's
@@ -121,7 +128,7 @@ def edit(session: Session, view: View, request: Request) -> EditResult:
     return EditResult(version=request["version"], changes=changes, select=select, block=changed.block)
 
 
-def fix(session: Session, view: View, request: Request) -> ChangesResult:
+def fix(session: Session, view: View, request: FixRequest) -> ChangesResult:
     """The edits of one finding's fix."""
     text = session.current(request["version"]).module.source.text
     drawn = session.drawn
@@ -131,14 +138,14 @@ def fix(session: Session, view: View, request: Request) -> ChangesResult:
     return ChangesResult(version=drawn.version, changes=wire_changes(text, fix.edits if fix else ()))
 
 
-def lay_out(session: Session, view: View, request: Request) -> ChangesResult:
+def lay_out(session: Session, view: View, request: VersionRequest) -> ChangesResult:
     """The edits that lay the text out."""
     text = session.current(request["version"]).module.source.text
     changes = difference(text, formatted(text, session.name))
     return ChangesResult(version=request["version"], changes=wire_changes(text, changes))
 
 
-def save(session: Session, view: View, request: Request) -> SaveResult:
+def save(session: Session, view: View, request: SaveRequest) -> SaveResult:
     """Write the file. A widget without one has nothing to write: its text is the notebook's already."""
     if session.keeper is None and session.folder is not None:
         if not request.get("name"):
@@ -150,7 +157,7 @@ def save(session: Session, view: View, request: Request) -> SaveResult:
     return _saved(session, session.keeper.save())
 
 
-def resolve(session: Session, view: View, request: Request) -> SaveResult:
+def resolve(session: Session, view: View, request: ResolveRequest) -> SaveResult:
     """End a conflict with the file."""
     if session.keeper is None:
         return SaveResult(saved=True, name=session.name)
@@ -166,8 +173,8 @@ def _refusal(number: object, message: str, advice: str) -> dict[str, Any]:
     return {"type": "reply", "re": number, "ok": False, "message": message, "advice": advice}
 
 
-_Answer: TypeAlias = Callable[[Session, View, Request], Mapping[str, Any]]
-_ANSWERS: dict[str, _Answer] = {
+_Answer: TypeAlias = Callable[[Session, View, Any], Mapping[str, Any]]
+ANSWERS: dict[str, _Answer] = {
     "hello": hello,
     "push": push,
     "pull": pull,

@@ -18,14 +18,23 @@ from pgweave.compiler.pictures.palette import SIGNS
 from pgweave.designer.disk import Layout
 from pgweave.designer.gestures import place_of_block
 from pgweave.designer.protocol import (
+    CompareRequest,
     CompareResult,
+    CompleteRequest,
     CompleteResult,
+    CronRequest,
     CronResult,
+    HoverRequest,
     HoverResult,
+    InstanceRequest,
+    InstancesRequest,
     InstancesResult,
+    NodeRequest,
     NodeResult,
     NoResult,
     PastResult,
+    SignalRequest,
+    StartRequest,
     StartResult,
     Suggestion,
 )
@@ -49,7 +58,7 @@ if TYPE_CHECKING:
     from pgweave.compiler.compare import Compared
     from pgweave.designer.operator import Operator
     from pgweave.designer.session import Session
-    from pgweave.designer.views import Request, View
+    from pgweave.designer.views import View
     from pgweave.grammar.nodes import Module
 
 TIMES = 5  # of a schedule that are shown
@@ -65,7 +74,7 @@ def plainly(error: PgweaveError) -> tuple[str, str]:
     return f"Line {line}: {first.title}.{more}", first.help
 
 
-def complete(session: Session, view: View, request: Request) -> CompleteResult:
+def complete(session: Session, view: View, request: CompleteRequest) -> CompleteResult:
     """What may stand at a place: of the text, or of a statement that is not in it yet."""
     module = session.current(request["version"]).module
     block, sql = request.get("block"), request.get("sql")
@@ -104,7 +113,7 @@ def _options(found: list[assist.Suggestion]) -> list[Suggestion]:
     ]
 
 
-def hover(session: Session, view: View, request: Request) -> HoverResult:
+def hover(session: Session, view: View, request: HoverRequest) -> HoverResult:
     """What this is."""
     source = session.current(request["version"]).module.source
     units = Units(source.text)
@@ -118,7 +127,7 @@ def hover(session: Session, view: View, request: Request) -> HoverResult:
     }
 
 
-def cron(session: Session, view: View, request: Request) -> CronResult:
+def cron(session: Session, view: View, request: CronRequest) -> CronResult:
     """A schedule in words, with the next times that it names."""
     return schedule(str(request["expression"]), request.get("zone") or None, datetime.now(UTC))
 
@@ -153,7 +162,7 @@ def _ticks(expression: str, now: datetime) -> Iterator[datetime]:
         yield now
 
 
-def compare(session: Session, view: View, request: Request) -> CompareResult:
+def compare(session: Session, view: View, request: CompareRequest) -> CompareResult:
     """What has changed, in words and as a picture."""
     old = _before(session, request)
     new = session.current(session.document.version).module.source
@@ -170,7 +179,7 @@ def compare(session: Session, view: View, request: Request) -> CompareResult:
     return CompareResult(svg=_picture(differing, dark=bool(request.get("dark"))), words=words)
 
 
-def _before(session: Session, request: Request) -> Source:
+def _before(session: Session, request: CompareRequest) -> Source:
     match request["with"]:
         case "text":
             return Source(session.name, str(request.get("text", "")).replace("\r\n", "\n"))
@@ -210,7 +219,7 @@ def _operator(session: Session) -> Operator:
     return session.operator
 
 
-def start(session: Session, view: View, request: Request) -> StartResult:
+def start(session: Session, view: View, request: StartRequest) -> StartResult:
     """Start a workflow."""
     values = {str(name): str(value) for name, value in (request.get("variables") or {}).items()}
     label = request.get("label") or None
@@ -219,42 +228,42 @@ def start(session: Session, view: View, request: Request) -> StartResult:
     )
 
 
-def watch(session: Session, view: View, request: Request) -> NoResult:
+def watch(session: Session, view: View, request: InstanceRequest) -> NoResult:
     """Watch an instance."""
     _operator(session).watch(view, str(request["instance"]))
     return NoResult()
 
 
-def unwatch(session: Session, view: View, request: Request) -> NoResult:
+def unwatch(session: Session, view: View, request: InstanceRequest) -> NoResult:
     """Watch it no more."""
     _operator(session).unwatch(view, str(request["instance"]))
     return NoResult()
 
 
-def signal(session: Session, view: View, request: Request) -> NoResult:
+def signal(session: Session, view: View, request: SignalRequest) -> NoResult:
     """Send a signal."""
     _operator(session).signal(str(request["instance"]), str(request["name"]), request.get("payload"))
     return NoResult()
 
 
-def cancel(session: Session, view: View, request: Request) -> NoResult:
+def cancel(session: Session, view: View, request: InstanceRequest) -> NoResult:
     """Cancel an instance."""
     _operator(session).cancel(str(request["instance"]))
     return NoResult()
 
 
-def instances(session: Session, view: View, request: Request) -> InstancesResult:
+def instances(session: Session, view: View, request: InstancesRequest) -> InstancesResult:
     """List instances."""
     text = request.get("text") or None
     limit = int(request.get("limit") or 100)
     return InstancesResult(instances=_operator(session).instances(request.get("status") or None, text, limit))
 
 
-def past(session: Session, view: View, request: Request) -> PastResult:
+def past(session: Session, view: View, request: InstanceRequest) -> PastResult:
     """The program of an instance."""
     return _operator(session).past(str(request["instance"]))
 
 
-def node(session: Session, view: View, request: Request) -> NodeResult:
+def node(session: Session, view: View, request: NodeRequest) -> NodeResult:
     """One step of an instance."""
     return _operator(session).node(str(request["instance"]), str(request["block"]))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
-Request: TypeAlias = Mapping[str, Any]
 
 
 class View(Protocol):

@@ -9,11 +9,13 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cli.conftest import Command
+
+from pgweave.grammar.span import Source
+from pgweave.grammar.writing.formatter import format_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from cli.conftest import Command
 
 PATIENCE_SECONDS = 60
 PROGRAM = """df.start(
@@ -112,14 +114,17 @@ class Editor:
         self.tell("exit")
         return self.process.wait(PATIENCE_SECONDS)
 
+    def close(self) -> None:
+        self.watchdog.cancel()
+        self.process.kill()
+        self.process.communicate()
+
 
 @pytest.fixture
 def editor(pgweave: Command) -> Iterator[Editor]:
     one = Editor(pgweave)
     yield one
-    one.watchdog.cancel()
-    one.process.kill()
-    one.process.communicate()
+    one.close()
 
 
 def place(text: str, fragment: str, encoding: str = "utf-16-le") -> tuple[int, int]:
@@ -129,57 +134,80 @@ def place(text: str, fragment: str, encoding: str = "utf-16-le") -> tuple[int, i
     return before.count("\n"), len(before.rpartition("\n")[2].encode(encoding)) // unit
 
 
-def test_a_session_from_hello_to_goodbye(editor: Editor) -> None:
-    """Everything an editor asks for in one sitting; standard output holds the protocol and nothing else."""
-    found = editor.start()
-    capabilities = found["capabilities"]
-    for ability in (
-        "hover",
-        "completion",
-        "definition",
-        "references",
-        "rename",
-        "documentFormatting",
-        "documentSymbol",
-    ):
-        assert capabilities[f"{ability}Provider"]
-    assert found["serverInfo"]["name"] == "pgweave"
-    assert [one for one in editor.open(PROGRAM) if one["severity"] == 1] == []
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """An editor with PROGRAM open, for requests that change nothing."""
+    one = Editor(Command(tmp_path_factory.mktemp("lsp")))
+    one.start()
+    assert [finding for finding in one.open(PROGRAM) if finding["severity"] == 1] == []
+    yield one
+    one.close()
 
-    line, character = place(PROGRAM, "$order.id")
-    hover = editor.ask("textDocument/hover", **editor.at(line, character + 2))
+
+def position(fragment: str, offset: int = 0) -> tuple[int, int]:
+    line, character = place(PROGRAM, fragment)
+    return line, character + offset
+
+
+def test_the_server_says_what_it_can_do_and_ends_when_it_is_told(editor: Editor) -> None:
+    found = editor.start()
+    abilities = {name.removesuffix("Provider") for name, value in found["capabilities"].items() if value}
+    asked = {"hover", "completion", "definition", "references", "rename", "documentFormatting", "documentSymbol"}
+    assert asked <= abilities
+    assert found["serverInfo"]["name"] == "pgweave"
+    assert editor.stop() == 0
+
+
+def test_hover_shows_the_columns_of_a_name(program: Editor) -> None:
+    line, character = position("$order.id")
+    hover = program.ask("textDocument/hover", **program.at(line, character + 2))
     assert "Columns: `id`, `animal`" in hover["contents"]["value"]
     assert hover["range"]["start"] == {"line": line, "character": character}
 
-    (target,) = editor.ask("textDocument/definition", **editor.at(line, character + 2))
-    assert target["range"]["start"] == dict(zip(("line", "character"), place(PROGRAM, "'order'"), strict=True))
 
-    completion = editor.ask("textDocument/completion", **editor.at(line, character + len("$order.")))
+def test_the_definition_of_a_name_is_where_it_is_bound(program: Editor) -> None:
+    (target,) = program.ask("textDocument/definition", **program.at(*position("$order.id", 2)))
+    line, character = position("'order'")
+    assert target["range"]["start"] == {"line": line, "character": character}
+
+
+def test_completion_after_a_name_offers_its_columns(program: Editor) -> None:
+    line, character = position("$order.id", len("$order."))
+    completion = program.ask("textDocument/completion", **program.at(line, character))
     assert [item["label"] for item in completion["items"]] == ["id", "animal", "*"]
     edit = completion["items"][0]["textEdit"]
-    assert edit["range"]["start"] == {"line": line, "character": character + len("$order.")}
+    assert edit["range"]["start"] == {"line": line, "character": character}
 
-    references = editor.ask(
-        "textDocument/references", **editor.at(line, character + 2), context={"includeDeclaration": True}
-    )
+
+def test_the_references_of_a_name_are_its_binding_and_its_readers(program: Editor) -> None:
+    asked = {**program.at(*position("$order.id", 2)), "context": {"includeDeclaration": True}}
+    references = program.ask("textDocument/references", **asked)
     assert len(references) == 2
 
-    prepared = editor.ask("textDocument/prepareRename", **editor.at(line, character + 2))
+
+def test_rename_edits_the_binding_and_its_readers(program: Editor) -> None:
+    line, character = position("$order.id")
+    at = program.at(line, character + 2)
+    prepared = program.ask("textDocument/prepareRename", **at)
     assert prepared["start"] == {"line": line, "character": character + 1}
-    renamed = editor.ask("textDocument/rename", **editor.at(line, character + 2), newName="purchase")
-    assert [one["newText"] for one in renamed["changes"][editor.uri]] == ["purchase", "purchase"]
-    refused = editor.ask("textDocument/rename", **editor.at(line, character + 2), newName="1x")
+    renamed = program.ask("textDocument/rename", **at, newName="purchase")
+    assert [one["newText"] for one in renamed["changes"][program.uri]] == ["purchase", "purchase"]
+
+
+def test_a_new_name_that_is_no_identifier_is_refused(program: Editor) -> None:
+    refused = program.ask("textDocument/rename", **program.at(*position("$order.id", 2)), newName="1x")
     assert "1x" in refused["message"]
 
-    (formatted,) = editor.ask(
-        "textDocument/formatting", textDocument={"uri": editor.uri}, options={"tabSize": 4, "insertSpaces": True}
-    )
-    assert formatted["newText"].startswith("df.start(\n")
-    assert formatted["newText"] != PROGRAM
 
-    (symbol,) = editor.ask("textDocument/documentSymbol", textDocument={"uri": editor.uri})
+def test_formatting_is_that_of_pgweave_fmt(program: Editor) -> None:
+    options = {"tabSize": 4, "insertSpaces": True}
+    (edit,) = program.ask("textDocument/formatting", textDocument={"uri": program.uri}, options=options)
+    assert edit["newText"] == format_source(Source("flow.df", PROGRAM)).text != PROGRAM
+
+
+def test_the_outline_has_each_workflow_with_its_names(program: Editor) -> None:
+    (symbol,) = program.ask("textDocument/documentSymbol", textDocument={"uri": program.uri})
     assert (symbol["name"], [child["name"] for child in symbol["children"]]) == ("x", ["order"])
-    assert editor.stop() == 0
 
 
 def test_findings_come_with_every_change_and_go_with_the_mistake(editor: Editor) -> None:

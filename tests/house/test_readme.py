@@ -74,6 +74,16 @@ def test_make_without_a_target_lists_every_target() -> None:
     assert {line.split()[1] for line in shown.splitlines()} == targets()
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="asks make")
+def test_no_target_touches_the_environment_of_the_quick_start() -> None:
+    """Whoever runs `make test` after the first line keeps a .venv without the packages of the tests."""
+    planned = subprocess.run(
+        ["make", "--dry-run", "--always-make", *sorted(targets())], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert ".venv-test/bin/pytest" in planned
+    assert re.findall(r"\.venv(?=[/\s]).*", planned) == []
+
+
 def commands(page: str) -> Iterator[tuple[list[str], list[str]]]:
     """Every `pgweave ..` of a page, in a code block or between backticks: its words and its options."""
     code = [*re.findall(r"`([^`\n]+)`", page), *"\n".join(blocks(r"\w*", page)).splitlines()]

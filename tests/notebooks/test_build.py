@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -35,8 +35,9 @@ from pgweave.grammar.nodes import same
 from pgweave.grammar.writing.printer import print_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Node
 
 ROOT = __file__.rpartition("/tests/")[0]
@@ -142,29 +143,37 @@ def test_a_workflow_carries_what_start_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "code", "title"),
+    ("python", "code", "title"),
     [
-        (lambda: sleep(-1), "PW020", "Sleep duration must be non-negative"),
-        (lambda: sleep(cast("int", 1.5)), "PW019", "must be a whole number"),
-        (lambda: sql("SELECT 1").named("1 b"), "PW020", "result name '1 b' is not a valid identifier"),
-        (lambda: wait_for_signal("go", 0), "PW020", "Timeout must be positive"),
-        (lambda: wait_for_schedule("61 * * * *"), "PW020", "minute 61 is outside of 0 to 59"),
-        (lambda: http("ftp://example.com"), "PW020", "unsupported URL scheme 'ftp'"),
-        (lambda: sql(cast("str", None)), "PW021", "cannot be NULL"),
-        (lambda: workflow("SELECT 1", transaction_mode="x"), "PW020", "invalid transaction_mode"),
-        (lambda: workflow(_deep(300)), "PW011", "deep"),
+        ("sleep(-1)", "PW020", "Sleep duration must be non-negative"),
+        ("sleep(1.5)", "PW019", "must be a whole number"),
+        ("sql('SELECT 1').named('1 b')", "PW020", "result name '1 b' is not a valid identifier"),
+        ("wait_for_signal('go', 0)", "PW020", "Timeout must be positive"),
+        ("wait_for_schedule('61 * * * *')", "PW020", "minute 61 is outside of 0 to 59"),
+        ("http('ftp://example.com')", "PW020", "unsupported URL scheme 'ftp'"),
+        ("sql(None)", "PW021", "cannot be NULL"),
+        ("workflow('SELECT 1', transaction_mode='x')", "PW020", "invalid transaction_mode"),
     ],
 )
-def test_what_the_language_refuses_is_refused_with_its_finding(
-    make: Callable[[], object], code: str, title: str
-) -> None:
-    with pytest.raises(pgweave.ProgramError) as refusal:
-        make()
-    assert title in refusal.value.findings[0].title
-    assert refusal.value.findings[0].code == code
+def test_what_the_language_refuses_is_refused_with_its_finding(python: str, code: str, title: str) -> None:
+    (finding,) = refusal(python)
+    assert (finding.code, title in finding.title) == (code, True)
 
 
-def _deep(levels: int) -> Step:
+def refusal(python: str) -> Sequence[Diagnostic]:
+    """The findings with which an expression of Python is refused."""
+    with pytest.raises(pgweave.ProgramError) as refused:
+        eval(python, vars(build).copy())
+    return list(refused.value.findings)
+
+
+def test_a_program_that_is_too_deep_is_refused_with_its_finding() -> None:
+    with pytest.raises(pgweave.ProgramError) as refused:
+        workflow(deep(300))
+    assert [finding.code for finding in refused.value.findings][:1] == ["PW011"]
+
+
+def deep(levels: int) -> Step:
     step = sql("SELECT 1")
     for _ in range(levels):
         step = loop(step)
@@ -203,9 +212,13 @@ def test_python_s_own_precedences_hold_and_are_shown_in_parentheses() -> None:
 
 def test_a_step_has_no_truth_value() -> None:
     """`a and b` would quietly be `b`."""
-    for use in (lambda: sql("a") and sql("b"), lambda: not sql("a"), lambda: bool(sql("a"))):
-        with pytest.raises(TypeError, match="has no truth value before it has run"):
-            use()
+    a, b = sql("a"), sql("b")
+    with pytest.raises(TypeError, match="has no truth value before it has run"):
+        assert [a and b]
+    with pytest.raises(TypeError, match="has no truth value before it has run"):
+        assert [not a]
+    with pytest.raises(TypeError, match="has no truth value before it has run"):
+        bool(a)
 
 
 def test_what_is_no_step_is_refused_by_name() -> None:

@@ -54,10 +54,10 @@ def test_a_database_with_three_kinds_of_role_is_set_up_as_it_says(server: Server
                 admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
 
 
-def test_the_statements_for_looking_and_keeping_run(database: str) -> None:
+def test_the_statements_for_monitoring_and_retention_run(database: str) -> None:
     with desk(database) as place:
         place.finish("'SELECT 1'")
-        for statement in [*statements("Looking"), *statements("Keeping and removing")]:
+        for statement in [*statements("Monitoring"), *statements("Retention and limits")]:
             place.sql(statement)
         (alarm,) = re.findall(r"`(SELECT count.*?)`", PAGE)
         assert place.sql(alarm) == [(0,)]
@@ -75,7 +75,7 @@ def test_the_limits_are_those_in_force(database: str) -> None:
         for name, value in zip(re.findall(r"`(.*?)`", names), values.split(", "), strict=True)
     }
     with psycopg.connect(database) as connection:
-        settings: dict[str, int] = dict(connection.execute("select name, standard from df.settings").fetchall())
+        settings: dict[str, int] = dict(connection.execute("select name, default_value from df.settings").fetchall())
     limits = {name: number(value) for name, value in said.items() if not name.startswith("--")}
     assert limits == {name: settings[name] for name in limits}
     assert len(limits) == 6

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from pgweave.grammar import nodes, parser
 from pgweave.grammar.nodes import Binding, Definition, Module, Text, Variable, same
 from pgweave.grammar.span import Source, Span
-from pgweave.grammar.writing.printer import is_primary, print_module, print_node, quote
+from pgweave.grammar.writing.formatter import print_module
+from pgweave.grammar.writing.printer import is_primary, print_node, quote
 from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import ProgramError, Workflow, load_source
 

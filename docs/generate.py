@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "runtime" / "sql" / "schema.sql"
 REFERENCE = ROOT / "docs" / "sql-reference.md"
-TABLE = ROOT / "grammar" / "parse_table.py"
+TABLE = ROOT / "grammar" / "reading" / "parse_table.py"
 
 # What people call, in the order in which they meet it. All other functions are the schema's own.
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what every session of ours begins with.
+"""Connections to PostgreSQL, and the settings that every session of pgweave begins with.
 
 Three kinds of session: people's own (client), a worker's own, and those on which a worker runs the SQL of a role,
 logged in as that role. The last kind runs foreign code, so its settings are fixed in the start-up packet, which
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 ACQUIRE_SECONDS = 5.0  # that a connection of a pool is waited for
-RECONNECT_SECONDS = 4.0  # the pauses of a pool grow; then they begin anew, or a long outage would have an echo
+# The pauses between the attempts of a pool grow. After so long they start small again: else, after a long outage, work
+# would wait for a connection although the server is back.
+RECONNECT_SECONDS = 4.0
 
 # A server that has vanished without a word (its machine died, a cable) is noticed within a minute. Without these it would
 # be after two hours, and a worker would stand still for as long. A connection string can say otherwise.
@@ -144,5 +146,5 @@ def _options(settings: Mapping[str, str]) -> Iterator[str]:
 
 
 def first_line(message: str) -> str:
-    """The part of a libpq message that says it all; the rest repeats it per address."""
+    """The first line of a libpq message; the others repeat it for each address."""
     return message.strip().split("\n", maxsplit=1)[0]

@@ -121,7 +121,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """State of a node that holds others, for people who watch. status: running, completed or failed."""
+    """State of a node with children, for people who watch. status: running, completed or failed."""
 
     status: str
     result: str | None = None
@@ -240,13 +240,17 @@ class _Visit:
             tested = self.node(condition, iteration, names)
             if not isinstance(tested, Done):
                 return tested
-            holds, names, at = _holds(tested), tested.names, tested.at
-            if isinstance(holds, Failed):
-                return holds
-            branch = self.graph.left(row) if holds else self.graph.right(row)
+            met, names, at = _is_met(tested), tested.names, tested.at
+            if isinstance(met, Failed):
+                return met
+            branch = self.graph.left(row) if met else self.graph.right(row)
         return branch if isinstance(branch, Failed) else _not_before(self.node(branch, iteration, names), at)
 
     def _join(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        """All branches run to their end, failed ones too; then the first failure in program order counts.
+
+        `('SELECT 1' |=> 'a') & ('SELECT 2' |=> 'b')` -> the result [1, 2] (as row sets), with $a and $b bound.
+        """
         ends, waiting = [], False
         for branch in self.graph.branches(row):
             step = self.node(branch, iteration, names)
@@ -268,6 +272,12 @@ class _Visit:
         return Done(f"[{','.join(end.result for end in ends if isinstance(end, Done))}]", merged, at)
 
     def _race(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        """The branch whose end is earliest on the database's clock wins; on a tie the left one.
+
+        `df.wait_for_signal('ok') | df.sleep(60)` when the signal comes: first call: Decision(result "0", lost = the
+        sleep, abandoned = its wait), and pending. Once that is recorded, the next call finds the run of the race and
+        goes on with branch 0, whatever the other one does meanwhile.
+        """
         branches = self.graph.branches(row)
         decided = self.runs.get((row.id, iteration))
         if decided is None:
@@ -295,6 +305,12 @@ class _Visit:
         return end
 
     def _loop(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        """A loop's own run says which turn it is in and what was bound when that turn began.
+
+        In turn 3 of a loop at the top its body's runs have the iteration (3,). When the body has ended and the
+        condition is true: Decision(result {"turn": 4, ..}, forget = the runs of (3,)), and pending; so of all turns
+        only one is ever stored.
+        """
         state = self.runs.get((row.id, iteration))
         turn, entry, began = 1, names, 0.0
         if state is not None:
@@ -314,10 +330,10 @@ class _Visit:
                 return Done(tested.value, tested.names, tested.at)
             if not isinstance(tested, Done):
                 return tested
-            holds = _holds(tested)
-            if isinstance(holds, Failed):
-                return holds
-            again, after = holds, tested
+            met = _is_met(tested)
+            if isinstance(met, Failed):
+                return met
+            again, after = met, tested
         if not again:
             return Done(body.result, after.names, after.at)
         self._next_turn(row, iteration, turn, after)
@@ -343,8 +359,8 @@ def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:
     return key[0] in members and key[1][: len(iteration)] == iteration
 
 
-def _holds(tested: Done) -> bool | Failed:
-    """Whether a condition holds."""
+def _is_met(tested: Done) -> bool | Failed:
+    """Whether a condition is true; Failed when its result is neither true nor false."""
     try:
         return is_true(tested.result)
     except ValueProblem as problem:

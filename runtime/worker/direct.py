@@ -1,7 +1,7 @@
 """Whether a worker talks to PostgreSQL itself, and what that server can do.
 
-A connection pooler in transaction mode gives every transaction another session: settings of a step session would be
-somebody else's, LISTEN would hear nothing. That works well enough to look as if it worked, so it is found out and refused.
+A connection pooler in transaction mode gives every transaction another session: settings of a step session would
+reach other sessions, LISTEN would hear nothing. Most of it would seem to work, so a pooler is detected and refused.
 """
 
 from __future__ import annotations

@@ -13,23 +13,22 @@ import os
 import random
 import secrets
 import socket
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.connect import ACQUIRE_SECONDS, CONNECT_SECONDS, RECONNECT_SECONDS, connect, lent, watchful
-from pgweave.runtime.errors import ConnectionFailed, LeaseLost, PutOff
-from pgweave.runtime.http.ssrf import Policy
+from pgweave.runtime.errors import ConnectionFailed, Deferred, LeaseLost
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.direct import checks_clients, require_direct
 from pgweave.runtime.worker.drive import Drive
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sessions import Sessions
+from pgweave.runtime.worker.settings import Settings
 from pgweave.runtime.worker.store import InHand, Lease, Store
 
 if TYPE_CHECKING:
@@ -37,40 +36,20 @@ if TYPE_CHECKING:
 
     from pgweave.runtime.worker.advance import Iteration
 
+__all__ = ["Settings", "Worker", "working"]
 
 log = logging.getLogger("pgweave.worker")
 
-MIN_POLL_SECONDS = 0.01  # between two looks of which the first found nothing, however often somebody rings
-FREE_LOOKS = 8.0  # that may follow each other faster
+MIN_POLL_SECONDS = 0.01  # between two claims of which the first found nothing, however many notifications come
+FREE_LOOKS = 8.0  # claims that may follow each other faster
 
-MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; so long may work wait once it is back
+MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work may wait so long once it is back
 
-PUT_OFF_SECONDS = (0.5, 2.0)  # between the least and the most, so that those put off together do not come back together
+DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
 
 MIN_SHOWN_SECONDS = 1.0  # a step is shown as running when it has been for so long
 
 PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How one worker behaves. Durations in seconds.
-
-    concurrency: instances at once. lease_seconds: how long a dead worker's instances stay untouched; a live one renews
-    three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
-    without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
-    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits. http:
-    what HTTP steps may reach.
-    """
-
-    concurrency: int = 8
-    lease_seconds: float = 15.0
-    poll_seconds: float = 1.0
-    max_attempts: int = 10
-    max_result_bytes: int = 1_000_000
-    step_seconds: float = 0.0
-    loop_seconds: float = 1.0
-    http: Policy = field(default_factory=Policy.of_environment)
 
 
 class Worker:
@@ -90,14 +69,18 @@ class Worker:
         self.settings = settings or Settings()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.emit = on_event
+        self.store: Store  # these three exist while `run` does
+        self.sessions: Sessions
+        self.steps: Executor
         # Steps in flight, for people who watch: (instance id, node id) -> (iteration, when it began).
         self.running: dict[tuple[str, str], tuple[Iteration, float]] = {}
         self._stop = Event()  # begin nothing new
-        self._closed = Event()  # nothing is in hand any more
+        self._closed = Event()  # nothing is leased any more
         self._bell = Event()
         self._leases: dict[str, Lease] = {}
         self._lost: set[Any] = set()
-        self._owed: list[tuple[Lease, bool]] = []  # to be put off, as suspects or not, once the database can be reached
+        # Leases to give back once the database can be reached; as suspects or not.
+        self._pending_releases: list[tuple[Lease, bool]] = []
         self._lock = Lock()
 
     def stop(self) -> None:
@@ -128,7 +111,7 @@ class Worker:
             Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew, self._watch)
         ]
         limit = self.settings.concurrency * 2
-        # A step whose worker is gone must not hold its instance for long; the lease is over soon after.
+        # The statement of a worker that is gone must not lock its instance for long; the lease is over soon after.
         check = self.settings.lease_seconds / 2 if checked else 0.0
         with (
             self._pool() as store,
@@ -169,13 +152,14 @@ class Worker:
             yield Store(lambda: lent(pool))
 
     def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
-        """Claim as much as there is room for; sleep until rung for, or for the poll interval."""
+        """Claim as much as there is room for; sleep until notified, or for the poll interval."""
         import psycopg
 
         pending: set[Future[None]] = set()
         pause, looked_at, free_looks = self.settings.poll_seconds, monotonic(), FREE_LOOKS
         while not self.stopping:
-            # A flood of rings must not become a flood of polls. Who is rung for now and then looks at once.
+            # A flood of notifications must not become a flood of claims; one that comes now and then is answered at once.
+            # FREE_LOOKS is a token bucket: 8 claims at once, then one every MIN_POLL_SECONDS.
             free_looks = min(FREE_LOOKS, free_looks + (monotonic() - looked_at) / MIN_POLL_SECONDS)
             if free_looks < 1:
                 self._stop.wait((1 - free_looks) * MIN_POLL_SECONDS)
@@ -183,7 +167,7 @@ class Worker:
             pending = {future for future in pending if not future.done()}
             free = self.settings.concurrency - len(pending)
             failpoint("before_claim")
-            self._pay()
+            self._release_pending()
             try:
                 leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
                 pause = self.settings.poll_seconds
@@ -205,7 +189,7 @@ class Worker:
                 self._bell.wait(pause)
 
     def _instance(self, lease: Lease) -> None:
-        """One leased instance, whatever happens to it: a bad one must never stop the loop."""
+        """Work on one leased instance. Never raises: one bad instance must not stop the others."""
         import psycopg
 
         self.emit("claimed", lease.instance_id, None)
@@ -213,13 +197,13 @@ class Worker:
             Drive(self, lease).run()
         except LeaseLost:
             log.warning("lease lost: instance %s", lease.instance_id)
-        except PutOff as error:
-            log.warning("put off: instance %s: %s", lease.instance_id, error)
-            self._owe(lease, suspect=error.suspect)
+        except Deferred as error:
+            log.warning("deferred: instance %s: %s", lease.instance_id, error)
+            self._give_back(lease, suspect=error.suspect)
         except (psycopg.Error, ConnectionFailed) as error:
-            # Somebody, perhaps we, goes on from the rows.
+            # Some worker, perhaps this one, goes on from the rows.
             log.warning("database trouble: instance %s: %s", lease.instance_id, type(error).__name__)
-            self._owe(lease)
+            self._give_back(lease)
         except Exception:
             log.exception("internal error: instance %s", lease.instance_id)
         finally:
@@ -228,32 +212,32 @@ class Worker:
             self.sessions.forget(lease.instance_id)
             self._bell.set()
 
-    def _owe(self, lease: Lease, *, suspect: bool = False) -> None:
+    def _give_back(self, lease: Lease, *, suspect: bool = False) -> None:
         self.emit("released", lease.instance_id, None)
         with self._lock:
-            self._owed.append((lease, suspect))
-        self._pay()
+            self._pending_releases.append((lease, suspect))
+        self._release_pending()
 
-    def _pay(self) -> None:
-        """Give back what could not be done. If that cannot be done either, the lease runs out and counts as an attempt."""
+    def _release_pending(self) -> None:
+        """Give back the leases of what could not be done. Where that fails too, the lease runs out and counts as an attempt."""
         import psycopg
 
         with self._lock:
-            owed, self._owed = self._owed, []
-        while owed:
-            lease, suspect = owed[-1]
+            pending, self._pending_releases = self._pending_releases, []
+        while pending:
+            lease, suspect = pending[-1]
             try:
-                self.store.put_off(lease, random.uniform(*PUT_OFF_SECONDS), suspect=suspect)  # noqa: S311
+                self.store.defer(lease, random.uniform(*DEFER_SECONDS), suspect=suspect)  # noqa: S311
             except LeaseLost:
                 pass
             except psycopg.Error:
                 break
-            owed.pop()
+            pending.pop()
         with self._lock:
-            self._owed += owed
+            self._pending_releases += pending
 
     def _listen(self) -> None:
-        """Turn notifications into a ring of the bell. Deaf for a while is harmless: the loop polls."""
+        """Wake the loop on every notification. One that is lost costs a poll interval and nothing else."""
         import psycopg
 
         while not self._closed.is_set():
@@ -268,7 +252,7 @@ class Worker:
                 self._closed.wait(min(self.settings.poll_seconds, 1.0))
 
     def _renew(self) -> None:
-        """Keep the leases of everything in hand, show long steps as running, say that we are alive, tidy up."""
+        """Renew every lease, show long steps as running, say that this worker is alive, remove old instances."""
         import psycopg
 
         pruned_at = monotonic()
@@ -282,11 +266,11 @@ class Worker:
                 self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
                 if not leases:
                     continue
-                held = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
+                kept = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
             except psycopg.Error as error:
                 log.warning("cannot renew: %s", type(error).__name__)
                 continue
-            self._lost.update(lease.token for lease in leases if lease.token not in held)
+            self._lost.update(lease.token for lease in leases if lease.token not in kept)
 
     def _long_steps(self) -> list[InHand]:
         now = monotonic()
@@ -312,8 +296,8 @@ class Worker:
             if cancelled:
                 self.sessions.interrupt(lambda tag, cancelled=cancelled: tag[0] in cancelled)  # type: ignore[misc]
 
-    def holds(self, lease: Lease) -> bool:
-        """False once a renewal was refused: nothing new may be begun for it."""
+    def keeps(self, lease: Lease) -> bool:
+        """Whether the lease was still ours at the last renewal; if not, nothing new may be begun for it."""
         return lease.token not in self._lost
 
 

@@ -1,7 +1,7 @@
 """Sessions on which the SQL of a role runs: logged in as that role, used for one step, wiped, kept for the next.
 
-Never shared between roles, and nothing of ours is ever sent on them but the calls that run a step: what a step leaves
-behind (settings, temporary tables, prepared statements) must reach neither another step nor us. For the same reason
+Never shared between roles, and the worker sends nothing on them but the calls that run a step: what a step leaves
+behind (settings, temporary tables, prepared statements) must reach neither another step nor the worker. For the same reason
 psycopg prepares nothing on them: a step could replace a prepared statement by its own.
 """
 
@@ -74,7 +74,7 @@ class Sessions:
 
         with lent(self._pool(role, database)) as connection:
             try:
-                with self.hold(tag, lambda: connection.cancel_safe(timeout=5.0)):
+                with self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)):
                     yield connection
             except psycopg.errors.QueryCanceled as error:
                 if tag in self._interrupted:
@@ -82,7 +82,7 @@ class Sessions:
                 raise
 
     @contextmanager
-    def hold(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
+    def interruptible(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
         """Let a step be interrupted by `stop`, for as long as the block lasts.
 
         StepInterrupted when the step is not wanted any more.
@@ -94,7 +94,7 @@ class Sessions:
         try:
             yield
         finally:
-            # Under the lock: a cancel must not reach the session once it is somebody else's.
+            # Under the lock: a cancel must not reach the session once another step has it.
             with self._lock:
                 del self._in_use[tag]
 
@@ -113,7 +113,7 @@ class Sessions:
             self._interrupted = {tag for tag in self._interrupted if tag[0] != instance_id}
 
     def foreign(self, role: str) -> bool:
-        """Whether sessions of `role` are somebody else's: then what they answer is not evidence."""
+        """Whether `role` is another role than the worker's: then what its sessions answer is not evidence."""
         return role != self._own_role
 
     def elsewhere(self, database: str | None) -> bool:

@@ -9,8 +9,8 @@ it is possible:
     remote   steps for another database, which has no df schema: likewise.
 
 What fails for a passing reason (a deadlock, a lost connection) is tried again; everything else fails the node, with
-what the server said about it. That there is no server, no free session or no right to write is no reason at all: the
-step is put off until there is.
+what the server said about it. Without a server, a free session or the right to write (a standby) the step does not fail:
+it is deferred until there is one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar.template import statement_count
-from pgweave.runtime.errors import LeaseLost, PutOff, StepInterrupted
+from pgweave.runtime.errors import Deferred, LeaseLost, StepInterrupted
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.advance import Run
 from pgweave.runtime.worker.store import ALREADY_RUN, LEASE_LOST, TO_BE_CANCELLED, fenced
@@ -48,8 +48,11 @@ SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what kills them, and goes
 PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
 # "cannot run inside a transaction block" and "invalid transaction termination". Nothing has happened yet when they come.
 REFUSES_TRANSACTIONS = ("25001", "2D000")
-# The context of an error that came before or after the SQL of a step, and not from it. The words around the names are in
-# the language of the server; what a step says of itself stands in quotation marks.
+# The context of an error that came before or after the SQL of a step, and not from it:
+#     PL/pgSQL function df_internal.step_begin(text,text,integer[],uuid) line 4 at PERFORM
+#     PL/pgSQL function df_internal.exec_node(text,text,...) line 12 at assignment
+# The words around the names are in the language of the server, so only the names count. A step cannot fake these lines:
+# what it says itself is inside quotation marks in a context.
 _AROUND = re.compile(r'\bdf_internal\.step_(?:begin|end)\([^"\n]*\n[^"\n]*\bdf_internal\.exec_node\([^"\n]*$')
 CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
 
@@ -93,7 +96,7 @@ class Step:
 
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a session of the submitter. StepProblem when there can be none, PutOff when there is none to be had now."""
+        """Lend a session of the submitter. StepProblem when there can be none, Deferred when there is none to be had now."""
         from psycopg_pool import PoolTimeout
 
         assert self.lease.role is not None
@@ -102,10 +105,10 @@ class Step:
             try:
                 session = held.enter_context(self.sessions.borrow(role, self.database, tag))
             except PoolTimeout as error:
-                # The pool does not say why. What only people can mend fails the step; a crowd or a restart passes.
+                # The pool does not say why. What only people can fix fails the step; too many sessions or a restart pass by themselves.
                 obstacle = self.store.obstacle(role, self.database) or self.sessions.refusal(role, self.database)
                 if obstacle is None:
-                    raise PutOff(f"no session of role {role} is to be had") from error
+                    raise Deferred(f"no session of role {role} is to be had") from error
                 database = self.database or self.lease.database or "default"
                 said = f"Failed to connect to database '{database}' as '{role}'. Error: {obstacle}"
                 raise StepProblem(said) from error
@@ -117,7 +120,7 @@ def execute(
 ) -> Run:
     """Run a SQL step and say what it came to; a run with the status "cancelled" was interrupted by us.
 
-    LeaseLost when the instance is no longer ours, InstanceCancelled when it is to end, PutOff when there is no server or
+    LeaseLost when another worker has the instance, InstanceCancelled when it is to end, Deferred when there is no server or
     no session.
     """
     began = monotonic()
@@ -136,7 +139,7 @@ def execute(
                 last = again
                 lost += again.lost
                 if lost == SUSPECT_ATTEMPTS and not lease.suspect:
-                    raise PutOff("the step has lost its session several times", suspect=True) from again
+                    raise Deferred("the step has lost its session several times", suspect=True) from again
         raise StepProblem(**last.error) from last
     except StepInterrupted:
         return Run("cancelled")
@@ -187,7 +190,7 @@ def _exact(step: Step, attempts: int) -> Run:
         with _translated(step), step.session() as session:
             row = session.execute(QUERIES["exec_node"], arguments).fetchone()
     except _AlreadyRun:
-        # Our own commit, whose answer was lost on the way: the rows know the result.
+        # An earlier attempt was committed and its answer lost on the way: the rows have the result.
         return _recorded(step)
     assert row is not None
     assert lease.role is not None
@@ -213,7 +216,7 @@ def _at_least_once(step: Step, attempts: int, began: float, way: _Way) -> Run:
 
 
 def surely(write: Callable[[], Run], recorded: Callable[[], Run]) -> Run:
-    """Record an outcome through short troubles of the database: without the record it would be sought again.
+    """Record an outcome, with retries: without the record the step would run again.
 
     recorded: looks up what is recorded already.
     """
@@ -296,7 +299,7 @@ def _meaning(error: psycopg.Error, rendered: Rendered) -> Exception:
         return _Again(described, lost=True)
     if state is not None and state.startswith(PASSING):
         if _is_around(error):
-            return PutOff(described["message"])
+            return Deferred(described["message"])
         return _Again(described, lost=state.startswith("57P"))
     return StepProblem(**described)
 

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pgweave.runtime.worker.advance import Decision, Key, Shown
 
 LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PWR01", "PWR02", "PWR05"
-SUSPECT = 3  # leases without progress. Workers died with the instance, or lost it: it may have been the cause
+SUSPECT = 3  # leases without progress. Workers died with the instance in hand, so it may be what kills them
 FORMAT = 1  # the shape of rows this worker knows
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An instance that is ours for a while. role: None when the submitting role has been dropped.
+    """An instance that this worker may work on for a while. role: None when the submitting role has been dropped.
 
     attempts: leases since the last progress, this one included.
     """
@@ -131,7 +131,7 @@ class Store:
         return int(self._call("prune"))
 
     def renew(self, leases: Iterable[Lease], running: Iterable[InHand], lease_seconds: float) -> set[UUID]:
-        """Keep leases and show steps as running. Returns the tokens that still hold."""
+        """Keep leases and show steps as running. Returns the tokens of those that were kept."""
         shown = [asdict(step) for step in running]
         return set(self._call("renew", [lease.token for lease in leases], json.dumps(shown), lease_seconds))
 
@@ -219,7 +219,7 @@ class Store:
         return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
 
     def obstacle(self, role: str, database: str | None) -> str | None:
-        """Why a role cannot have a session in a database (None: this one) before somebody mends it; None if it may."""
+        """Why a role cannot have a session in a database (None: this one) until that is fixed; None if it may."""
         found = self._call("obstacle", role, database)
         return None if found is None else str(found)
 
@@ -234,8 +234,11 @@ class Store:
         """Give the lease back in the middle of the work."""
         self._call("release", lease.instance_id, lease.token)
 
-    def put_off(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
-        """Give the lease back for a while: the work cannot be done now, which does not count as an attempt."""
+    def defer(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
+        """Give the lease back; no worker takes the instance before the delay is over.
+
+        suspect: it counts as so many leases without progress that the instance is worked on alone from now on.
+        """
         self._call("defer", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
 
     @contextmanager

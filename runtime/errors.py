@@ -53,6 +53,14 @@ class LeaseLost(PgweaveError):
     """Another worker has taken the instance over; the database refuses what this one was about to write."""
 
 
+class InstanceEnded(PgweaveError):
+    """The instance has ended; nothing reaches it any more."""
+
+
+class WorkerRefused(PgweaveError):
+    """A worker cannot work here: its role may not, or the database refuses it for a reason that does not pass."""
+
+
 class InstanceCancelled(PgweaveError):
     """The instance is to be cancelled; no further step may begin."""
 

@@ -20,9 +20,9 @@ from pgweave.runtime.errors import LeaseLost, StepInterrupted
 from pgweave.runtime.http.envelope import Mask, envelope
 from pgweave.runtime.http.request import RequestProblem, prepare, secret_names
 from pgweave.runtime.worker.advance import Run
+from pgweave.runtime.worker.classify import ALREADY_RUN
 from pgweave.runtime.worker.failpoints import failpoint
-from pgweave.runtime.worker.sql_step import surely
-from pgweave.runtime.worker.store import ALREADY_RUN
+from pgweave.runtime.worker.sql_step import StepProblem, surely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -168,14 +168,10 @@ def _permit(store: Store, lease: Lease, todo: Todo, secrets: list[str]) -> Permi
 
 def _surely(store: Store, lease: Lease, todo: Todo, write: Callable[[], Run]) -> Run:
     """Record an outcome. RequestProblem when the database cannot keep it."""
-    import psycopg
-
     try:
         return surely(write, lambda: _recorded(store, lease, todo))
-    except psycopg.DataError as error:
-        # Not UTF-8, for instance. Another attempt would end here, too.
-        said = error.diag.message_primary
-        raise RequestProblem(f"The database cannot keep the answer: {said}", request_sent=True) from error
+    except StepProblem as problem:
+        raise RequestProblem(**problem.error, request_sent=True) from problem
 
 
 def _recorded(store: Store, lease: Lease, todo: Todo) -> Run:

@@ -13,16 +13,16 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from pgweave.grammar.kinds import Wait
 from pgweave.runtime.errors import Deferred, InstanceCancelled
 from pgweave.runtime.worker import activities
 from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, advance, subtree, within
+from pgweave.runtime.worker.classify import Meaning, Whose, meaning
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sql_step import StepProblem
 from pgweave.runtime.worker.store import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from pgweave.runtime.worker.advance import Decision, Iteration, Key, Outcome, Plan, Shown, Todo
@@ -70,8 +70,6 @@ class Drive:
         self.progress = Progress()
         self.in_flight: dict[Future[Run], Todo] = {}
         self.shown: dict[str, Shown] = {}
-        self.began = monotonic()
-        self.turns: dict[Key, float] = {}  # loops: when their turn began
         self.throttled_until: dict[Key, float] = {}  # loops: when their next turn may begin
         self.deferred_until: dict[Key, float] = {}  # steps that cannot be done now, beside others that can
         self.quarantine = ExitStack()
@@ -86,13 +84,27 @@ class Drive:
         try:
             with self.quarantine:
                 if self.lease.suspect and not self.quarantine.enter_context(self.store.quarantine()):
-                    raise Deferred("another instance is under the same suspicion")
+                    raise Deferred("another suspect is being worked on")
                 self._run()
-        except (Deferred, psycopg.Error):
+        except (Deferred, psycopg.Error) as error:
             # The lease is about to be given back. Steps in flight may still end well, and another worker must not begin
             # the same steps while they run.
             self._drain(interrupt=False)
-            raise
+            if isinstance(error, psycopg.Error) and meaning(error, Whose.OWN) is Meaning.INSTANCE:
+                self.give_up(
+                    f"The database refuses what is to be written about this workflow: {error.diag.message_primary}"
+                )
+            elif self.store.cancelled([self.lease.instance_id]):
+                # Whatever stands in the way of the next step does not stand in the way of the end.
+                self._cancel()
+            else:
+                raise
+
+    def give_up(self, message: str) -> None:
+        """Fail the instance by name, whatever its graph and its results look like. A cancel that came first wins."""
+        self._drain(interrupt=False)
+        self.shown = {}  # what is to be shown may be what the database refuses
+        self._finish("failed", None, {"message": message})
 
     def _run(self) -> None:
         self.loaded = self.store.load(self.lease)
@@ -113,24 +125,35 @@ class Drive:
 
     def _problem(self) -> str | None:
         """What makes the instance impossible to run at all."""
-        if self.lease.role is None:
-            return f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"
         if self.lease.attempts > self.worker.settings.max_attempts:
             return f"poison: given up after {self.lease.attempts - 1} attempts without progress"
         return None
+
+    def _end_without_role(self, plan: Plan) -> None:
+        """The submitting role has been dropped. The nodes that were next say why nothing follows."""
+        said = {"message": f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"}
+        for todo in plan.todo:
+            self.situation.runs[todo.key] = self.store.fail(self.lease, todo.key, said)
+        self.shown |= advance(self.loaded.graph, self.situation.runs, self.progress, self._variables()).shown
+        self._finish("failed", None, said)
 
     def _turn(self) -> bool:
         """One question to `advance` and what follows from it. True when the lease is done with."""
         if self.situation.cancel is not None:
             self._cancel()
             return True
-        plan = advance(self.loaded.graph, self.situation.runs, self.progress, self._variables())
+        plan = advance(
+            self.loaded.graph, self.situation.runs, self.progress, self._variables(), self.worker.settings.loop_seconds
+        )
         self.shown |= plan.shown
         if plan.decisions:
             return self._decide(plan)
         if plan.outcome is not None:
             self._drain()
             self._end(plan.outcome)
+            return True
+        if self.lease.role is None:
+            self._end_without_role(plan)
             return True
         if self.worker.stopping or not self.worker.keeps(self.lease):
             self._drain(interrupt=False)
@@ -152,25 +175,9 @@ class Drive:
             for key in decision.abandoned:
                 self.situation.runs[key] = Run("cancelled")
             self.situation.runs[decision.key] = Run("completed", decision.result)
-            self._throttle(decision)
+            if decision.pause_seconds:
+                self.throttled_until[decision.key] = monotonic() + decision.pause_seconds
         return False
-
-    def _throttle(self, decision: Decision) -> None:
-        """Let the next turn of an endless loop that never waits begin `loop_seconds` after this one did.
-
-        Without it `@> 'SELECT 1'` would keep a worker and the disk busy for ever. With loop_seconds = 1 and a body of
-        0.2 s the turns begin at 0, 1, 2 ..: the pause is 0.8 s.
-        """
-        row = self.loaded.graph.by_id[decision.key[0]]
-        if row.node_type != "LOOP" or self.loaded.graph.condition(row) is not None:
-            return
-        members = (self.loaded.graph.by_id[member] for member in subtree(self.loaded.graph, row))
-        if any(member.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE} for member in members):
-            return
-        now, least = monotonic(), self.worker.settings.loop_seconds
-        self.turns = {key: began for key, began in self.turns.items() if began + least > now}
-        self.turns[decision.key] = max(now, self.turns.get(decision.key, self.began) + least)
-        self.throttled_until[decision.key] = self.turns[decision.key]
 
     def _is_throttled(self, todo: Todo) -> bool:
         """Whether a leaf belongs to a turn that must not begin yet."""
@@ -337,8 +344,19 @@ class Drive:
         self._drain()
         self._finish("cancelled", None, None)
 
-    def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
+    def _finish(self, status: str, result: str | None, error: Mapping[str, object] | None) -> None:
+        import psycopg
+
         failpoint("before_finish")
-        self.store.finish(self.lease, status, result, error, self.shown)
+        try:
+            self.store.finish(self.lease, status, result, error, self.shown)
+        except psycopg.Error as refused:
+            if meaning(refused, Whose.OWN) is not Meaning.INSTANCE:
+                raise
+            # The result, or what is to be shown, is nothing that PostgreSQL can store: the number 1e400000, say. It would
+            # be refused every time, and the end, a cancel above all, must not depend on it.
+            said = f"The result cannot be stored: {refused.diag.message_primary}"
+            ended = "failed" if status == "completed" else status
+            self.store.finish(self.lease, ended, None, error or {"message": said}, {})
         failpoint("after_finish")
         self.worker.emit("finished", self.lease.instance_id, None)

@@ -20,19 +20,21 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pgweave.runtime.connect import ACQUIRE_SECONDS, CONNECT_SECONDS, RECONNECT_SECONDS, connect, lent, watchful
-from pgweave.runtime.errors import ConnectionFailed, Deferred, LeaseLost
-from pgweave.runtime.migrate import require
+from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, connect, lent, own_conninfo
+from pgweave.runtime.errors import ConnectionFailed, Deferred, LeaseLost, WorkerRefused
 from pgweave.runtime.queries import QUERIES
-from pgweave.runtime.worker.direct import checks_clients, require_direct
+from pgweave.runtime.worker.classify import READ_ONLY, Meaning, Whose, meaning
+from pgweave.runtime.worker.direct import checks_clients, require_direct, require_worker
 from pgweave.runtime.worker.drive import Drive
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sessions import Sessions
 from pgweave.runtime.worker.settings import Settings
-from pgweave.runtime.worker.store import InHand, Lease, Store
+from pgweave.runtime.worker.store import SUSPECT, InHand, Lease, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import psycopg
 
     from pgweave.runtime.worker.advance import Iteration
 
@@ -46,6 +48,12 @@ FREE_LOOKS = 8.0  # claims that may follow each other faster
 MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work may wait so long once it is back
 
 DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
+
+INTERNAL_ATTEMPTS = 3  # of an instance that runs into a bug of ours
+
+REFUSED_CLAIMS = 5  # one after the other, for a reason that does not pass, before the worker stops
+
+REMIND_SECONDS = 60.0  # between two log lines that say the same of a claim
 
 MIN_SHOWN_SECONDS = 1.0  # a step is shown as running when it has been for so long
 
@@ -79,9 +87,12 @@ class Worker:
         self._bell = Event()
         self._leases: dict[str, Lease] = {}
         self._lost: set[Any] = set()
-        # Leases to give back once the database can be reached; as suspects or not.
-        self._pending_releases: list[tuple[Lease, bool]] = []
+        # Leases to give back once the database can be reached, with the attempts that count.
+        self._pending_releases: list[tuple[Lease, int]] = []
         self._lock = Lock()
+        self._refusals: list[str] = []  # SQLSTATEs of claims since the last one that worked, if they do not pass
+        self._said: dict[str, float] = {}  # when it was last logged that a claim failed so, by SQLSTATE
+        self.ready = Event()  # it can work: schema, role and connection are in order
 
     def stop(self) -> None:
         """Finish the steps in hand, give the leases back, return from `run`."""
@@ -96,13 +107,14 @@ class Worker:
     def run(self, *, once: bool = False) -> None:
         """Work until stopped. once: until nothing is due any more.
 
-        Errors about the schema are raised at once; a database that goes away later is waited for.
+        Errors about the schema and about the rights of this role (WorkerRefused) are raised; a database that goes away is
+        waited for.
         """
         import psycopg
         from psycopg_pool import PoolTimeout
 
         with connect(self.dsn, application_name="pgweave worker") as connection:
-            require(connection)
+            require_worker(connection)
             require_direct(connection, self.dsn)
             own = connection.execute(QUERIES["who_am_i"]).fetchone()
             checked = checks_clients(connection)
@@ -122,12 +134,16 @@ class Worker:
                 store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
             for helper in helpers:
                 helper.start()
+            self.ready.set()
             try:
                 with (
                     ThreadPoolExecutor(self.settings.concurrency, "instance") as instances,
                     ThreadPoolExecutor(self.settings.concurrency * 2, "step") as self.steps,
                 ):
-                    self._work(instances, once=once)
+                    try:
+                        self._work(instances, once=once)
+                    finally:
+                        self._stop.set()  # what is leased is given back, also when `_work` ends with an error
             finally:
                 self._closed.set()
                 with suppress(psycopg.Error, PoolTimeout):
@@ -141,8 +157,8 @@ class Worker:
         from psycopg_pool import ConnectionPool
 
         with ConnectionPool(
-            watchful(self.dsn),
-            kwargs={"autocommit": True, "application_name": "pgweave worker", "connect_timeout": CONNECT_SECONDS},
+            own_conninfo(self.dsn),
+            kwargs={"autocommit": True},
             min_size=1,
             max_size=self.settings.concurrency + 2,
             timeout=ACQUIRE_SECONDS,
@@ -171,8 +187,9 @@ class Worker:
             try:
                 leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
                 pause = self.settings.poll_seconds
+                self._refusals.clear()
             except psycopg.Error as error:
-                log.warning("cannot claim: %s", type(error).__name__)
+                self._cannot_claim(error)
                 leases, pause = [], min(pause * 2, MAX_PAUSE_SECONDS)
             looked_at = monotonic()
             if leases:
@@ -188,34 +205,72 @@ class Worker:
             if len(leases) < free or not free:
                 self._bell.wait(pause)
 
+    def _cannot_claim(self, error: psycopg.Error) -> None:
+        """Say why, now and then. PgweaveError when the reason is this worker, its role or the schema: then it stops."""
+        state, now = error.sqlstate or "", monotonic()
+        if meaning(error, Whose.OWN) is Meaning.WORKER:
+            with connect(self.dsn, application_name="pgweave worker") as connection:
+                require_worker(connection)
+            self._refusals.append(state)
+            if len(self._refusals) >= REFUSED_CLAIMS:
+                raise WorkerRefused(
+                    f"The database refuses this worker: {error.diag.message_primary}",
+                    "The schema may be damaged; `pgweave db status` compares it with this version.",
+                ) from error
+        if self._said.get(state, -REMIND_SECONDS) <= now - REMIND_SECONDS:
+            self._said[state] = now
+            why = (
+                ": the server is a standby or set to read-only; waiting until it takes writes"
+                if state == READ_ONLY
+                else ""
+            )
+            log.warning("cannot claim: %s%s", type(error).__name__, why)
+
     def _instance(self, lease: Lease) -> None:
         """Work on one leased instance. Never raises: one bad instance must not stop the others."""
         import psycopg
 
         self.emit("claimed", lease.instance_id, None)
+        drive = Drive(self, lease)
         try:
-            Drive(self, lease).run()
+            drive.run()
         except LeaseLost:
             log.warning("lease lost: instance %s", lease.instance_id)
         except Deferred as error:
             log.warning("deferred: instance %s: %s", lease.instance_id, error)
-            self._give_back(lease, suspect=error.suspect)
+            self._give_back(lease, SUSPECT if error.suspect else 0)
         except (psycopg.Error, ConnectionFailed) as error:
-            # Some worker, perhaps this one, goes on from the rows.
+            # Some worker, perhaps this one, goes on from the rows. What does not pass by itself counts as an attempt.
             log.warning("database trouble: instance %s: %s", lease.instance_id, type(error).__name__)
-            self._give_back(lease)
-        except Exception:
+            passing = isinstance(error, ConnectionFailed) or meaning(error, Whose.OWN) is Meaning.PASSING
+            self._give_back(lease, 0 if passing else lease.attempts)
+        except Exception as error:
             log.exception("internal error: instance %s", lease.instance_id)
+            self._internal_error(drive, error)
         finally:
             with self._lock:
                 self._leases.pop(lease.instance_id, None)
             self.sessions.forget(lease.instance_id)
             self._bell.set()
 
-    def _give_back(self, lease: Lease, *, suspect: bool = False) -> None:
+    def _internal_error(self, drive: Drive, error: Exception) -> None:
+        """A bug of ours. It may lie in a moment, so again; but not for ever, and the reason is not lost."""
+        import psycopg
+
+        lease = drive.lease
+        if lease.attempts < INTERNAL_ATTEMPTS:
+            self._give_back(lease, lease.attempts)
+            return
+        try:
+            drive.give_up(f"Internal error of the worker: {type(error).__name__}: {error}".replace("\0", ""))
+        except (psycopg.Error, LeaseLost):
+            self._give_back(lease, lease.attempts)
+
+    def _give_back(self, lease: Lease, attempts: int) -> None:
+        """Defer the instance. attempts: see `Store.defer`."""
         self.emit("released", lease.instance_id, None)
         with self._lock:
-            self._pending_releases.append((lease, suspect))
+            self._pending_releases.append((lease, attempts))
         self._release_pending()
 
     def _release_pending(self) -> None:
@@ -225,9 +280,9 @@ class Worker:
         with self._lock:
             pending, self._pending_releases = self._pending_releases, []
         while pending:
-            lease, suspect = pending[-1]
+            lease, attempts = pending[-1]
             try:
-                self.store.defer(lease, random.uniform(*DEFER_SECONDS), suspect=suspect)  # noqa: S311
+                self.store.defer(lease, random.uniform(*DEFER_SECONDS), attempts=attempts)  # noqa: S311
             except LeaseLost:
                 pass
             except psycopg.Error:
@@ -307,10 +362,16 @@ def working(
     settings: Settings | None = None,
     on_event: Callable[[str, str, str | None], None] = lambda event, instance, node: None,
 ) -> Iterator[Worker]:
-    """A worker on a thread of its own for as long as the block lasts; it ends with its steps in hand finished."""
+    """A worker on a thread of its own for as long as the block lasts; it ends with its steps in flight finished.
+
+    Raises what `Worker.run` raises at its start, before the block begins.
+    """
     worker = Worker(dsn, settings, on_event)
     with ThreadPoolExecutor(1, "worker") as thread:
         running = thread.submit(worker.run)
+        while not worker.ready.wait(0.05):
+            if running.done():
+                running.result()  # it cannot work: say so before anything is started that would wait for it
         try:
             yield worker
         finally:

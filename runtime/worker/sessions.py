@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, first_line, lent, step_conninfo
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does not exist|unsupported)|fe_sendauth")
 
 IDLE_SECONDS = 60.0
+SHORTAGE_SECONDS = 3600.0  # how long a step is deferred because of a full disk, or a database elsewhere that is away
+FORGET_SECONDS = 300.0  # a step that has not been deferred for so long has run since
 MAX_AGE_SECONDS = 600.0
 
 Tag: TypeAlias = "tuple[str, Key]"
@@ -62,6 +65,7 @@ class Sessions:
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
         self._in_use: dict[Tag, Callable[[], object]] = {}
         self._interrupted: set[Tag] = set()
+        self._short_since: dict[Tag, tuple[float, float]] = {}  # when first and when last, monotonic
         self._lock = Lock()
 
     @contextmanager
@@ -70,16 +74,11 @@ class Sessions:
 
         psycopg_pool.PoolTimeout when none becomes free in time; StepInterrupted when the step is not wanted any more.
         """
-        import psycopg
-
-        with lent(self._pool(role, database)) as connection:
-            try:
-                with self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)):
-                    yield connection
-            except psycopg.errors.QueryCanceled as error:
-                if tag in self._interrupted:
-                    raise StepInterrupted from error
-                raise
+        with (
+            lent(self._pool(role, database)) as connection,
+            self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)),
+        ):
+            yield connection
 
     @contextmanager
     def interruptible(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
@@ -106,6 +105,25 @@ class Sessions:
                 if matches(tag):
                     self._interrupted.add(tag)
                     stop()
+
+    def is_interrupted(self, tag: Tag) -> bool:
+        """Whether `interrupt` has stopped this step: then a cancelled statement is not its failure."""
+        return tag in self._interrupted
+
+    def may_defer(self, tag: Tag) -> bool:
+        """Whether a step may be deferred once more because something that it needs is full or away.
+
+        Not when it was deferred for the first time SHORTAGE_SECONDS ago: perhaps it is the step that always asks for
+        too much. Counted in this process; another worker that takes the instance over begins anew.
+        """
+        now = monotonic()
+        with self._lock:
+            self._short_since = {
+                known: times for known, times in self._short_since.items() if now - times[1] < FORGET_SECONDS
+            }
+            first, _ = self._short_since.get(tag, (now, now))
+            self._short_since[tag] = (first, now)
+        return now - first < SHORTAGE_SECONDS
 
     def forget(self, instance_id: str) -> None:
         """The lease on an instance has ended; so have its interruptions."""
@@ -135,7 +153,10 @@ class Sessions:
         return None
 
     def _conninfo(self, role: str, database: str | None) -> str:
-        return step_conninfo(self._dsn, role, database, self._step_seconds, self._check_seconds)
+        return step_conninfo(
+            self._dsn, role, database,
+            own_role=self._own_role, step_seconds=self._step_seconds, check_seconds=self._check_seconds,
+        )  # fmt: skip
 
     def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
         from psycopg_pool import ConnectionPool

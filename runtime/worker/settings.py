@@ -14,8 +14,8 @@ class Settings:
     concurrency: instances at once. lease_seconds: how long a dead worker's instances stay untouched; a live one renews
     three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
     without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
-    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits. http:
-    what HTTP steps may reach.
+    statement may take; 0 for ever. loop_seconds: the least time from turn to turn of an endless loop, unless the
+    turn has taken a signal. http: what HTTP steps may reach.
     """
 
     concurrency: int = 8

@@ -16,6 +16,7 @@ from pgweave.compiler.rows import Graph, Row
 from pgweave.runtime.errors import InstanceCancelled, LeaseLost
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.advance import Run
+from pgweave.runtime.worker.classify import LEASE_LOST, TO_BE_CANCELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from pgweave.runtime.worker.advance import Decision, Key, Shown
 
-LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PWR01", "PWR02", "PWR05"
 SUSPECT = 3  # leases without progress. Workers died with the instance in hand, so it may be what kills them
 FORMAT = 1  # the shape of rows this worker knows
 
@@ -103,7 +103,8 @@ class Store:
 
     def _call(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type is that of the SQL function
         with self._connection() as connection, fenced():
-            row = connection.execute(QUERIES[query], arguments).fetchone()
+            # Binary: times then do not depend on the DateStyle of the database or the role.
+            row = connection.execute(QUERIES[query], arguments, binary=True).fetchone()
         assert row is not None
         return row[0]
 
@@ -115,7 +116,7 @@ class Store:
     def claim(self, worker: str, limit: int, lease_seconds: float) -> list[Lease]:
         """Lease up to `limit` instances that want a worker."""
         with self._connection() as connection:
-            rows = connection.execute(QUERIES["claim"], [worker, limit, lease_seconds]).fetchall()
+            rows = connection.execute(QUERIES["claim"], [worker, limit, lease_seconds], binary=True).fetchall()
         return [Lease(*row) for row in rows]
 
     def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
@@ -153,6 +154,7 @@ class Store:
                     run["result"],
                     run["error"],
                     _seconds(run["finished_at"]) if run["finished_at"] else 0.0,
+                    _seconds(run["started_at"]),
                 )
                 for run in found["runs"]
             },
@@ -214,7 +216,7 @@ class Store:
         node_id, iteration = key
         with self._connection() as connection, fenced():
             row = connection.execute(
-                QUERIES["run"], [lease.instance_id, lease.token, node_id, list(iteration)]
+                QUERIES["run"], [lease.instance_id, lease.token, node_id, list(iteration)], binary=True
             ).fetchone()
         return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
 
@@ -234,12 +236,12 @@ class Store:
         """Give the lease back in the middle of the work."""
         self._call("release", lease.instance_id, lease.token)
 
-    def defer(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
+    def defer(self, lease: Lease, delay_seconds: float, *, attempts: int = 0) -> None:
         """Give the lease back; no worker takes the instance before the delay is over.
 
-        suspect: it counts as so many leases without progress that the instance is worked on alone from now on.
+        attempts: what `Lease.attempts` counts from, at least; 0: this lease does not count.
         """
-        self._call("defer", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
+        self._call("defer", lease.instance_id, lease.token, delay_seconds, attempts)
 
     @contextmanager
     def quarantine(self) -> Iterator[bool]:

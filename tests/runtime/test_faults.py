@@ -381,7 +381,7 @@ def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Database)
         with psycopg.connect(quiet.dsn, autocommit=True, options="-c default_transaction_read_only=off") as connection:
             row = connection.execute(f"select df.start({effect('a')} ~> {effect('b')})").fetchone()
             assert row is not None
-            worker.wait_for("cannot claim: ReadOnlySqlTransaction")
+            worker.wait_for("cannot claim: ReadOnlySqlTransaction: the server is a standby or set to read-only")
             connection.execute(f"alter database {name} reset default_transaction_read_only")
         end_all_sessions(quiet)
         assert quiet.ended(row[0]).status == "completed"

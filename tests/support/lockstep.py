@@ -119,13 +119,13 @@ class Session:
         self._stage = stage
         self._tag = tag
 
-    def execute(self, query: bytes, arguments: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+    def execute(self, query: bytes, arguments: Sequence[object] = (), *, binary: bool = False) -> psycopg.Cursor[Any]:
         name = NAMES.get(query, "a step by itself")
 
         def carry_out() -> psycopg.Cursor[Any]:
             if self._tag is not None and self._tag in self._stage.interrupted:
                 raise StepInterrupted
-            cursor = self._stage.connection.execute(query, arguments)
+            cursor = self._stage.connection.execute(query, arguments, binary=binary)
             self._stage.heard(name, arguments, cursor)
             return cursor
 
@@ -144,6 +144,12 @@ class Sessions:
 
     def interrupt(self, matches: Callable[[Tag], bool], expected: set[Tag] | None = None) -> None:
         self._stage.interrupted |= expected or set()
+
+    def is_interrupted(self, tag: Tag) -> bool:
+        return tag in self._stage.interrupted
+
+    def may_defer(self, tag: Tag) -> bool:
+        return True
 
     def forget(self, instance_id: str) -> None:
         self._stage.interrupted = {tag for tag in self._stage.interrupted if tag[0] != instance_id}

@@ -157,6 +157,9 @@ def worker(
         ),
     ] = None,
     step_seconds: Annotated[float, typer.Option(min=0, help="How long one statement may take; 0 for ever.")] = 0.0,
+    loop_seconds: Annotated[
+        float, typer.Option(min=0, help="The least time from turn to turn of an endless loop.")
+    ] = 1.0,
     max_result_bytes: Annotated[
         int, typer.Option(min=100, help="How large the result of one step may be.")
     ] = 1_000_000,
@@ -177,6 +180,7 @@ def worker(
         lease_seconds=lease_seconds,
         poll_seconds=poll_seconds,
         step_seconds=step_seconds,
+        loop_seconds=loop_seconds,
         max_result_bytes=max_result_bytes,
         http=Policy.allowing(*http_allow) if http_allow else Policy.of_environment(),
     )

@@ -13,6 +13,7 @@ In the order in which an instance meets them:
     sessions      the sessions that steps run on, logged in as the submitting role
     store         the worker's half of the database: every statement it sends on its own sessions
     cron_times    when a schedule fires next
+    watchdog      ends connections that have gone silent
     telemetry     figures and spans for people who watch many workers
     failpoints    where tests kill a worker
 """

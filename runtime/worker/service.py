@@ -30,6 +30,7 @@ from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sessions import Sessions
 from pgweave.runtime.worker.settings import Settings
 from pgweave.runtime.worker.store import SUSPECT, InHand, Lease, Store
+from pgweave.runtime.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,9 @@ MIN_POLL_SECONDS = 0.01  # between two claims of which the first found nothing, 
 FREE_LOOKS = 8.0  # claims that may follow each other faster
 
 MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work may wait so long once it is back
+
+# Longer than the server lets a statement of ours run (OWN_SETTINGS): what it says comes first.
+ANSWER_SECONDS = 40.0
 
 DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
 
@@ -92,6 +96,7 @@ class Worker:
         self._lock = Lock()
         self._refusals: list[str] = []  # SQLSTATEs of claims since the last one that worked, if they do not pass
         self._said: dict[str, float] = {}  # when it was last logged that a claim failed so, by SQLSTATE
+        self._watchdog = Watchdog()
         self.ready = Event()  # it can work: schema, role and connection are in order
 
     def stop(self) -> None:
@@ -120,7 +125,8 @@ class Worker:
             checked = checks_clients(connection)
         assert own is not None
         helpers = [
-            Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew, self._watch)
+            Thread(target=work, daemon=True, name=work.__name__)
+            for work in (self._listen, self._renew, self._watch, self._end_silent_connections)
         ]
         limit = self.settings.concurrency * 2
         # The statement of a worker that is gone must not lock its instance for long; the lease is over soon after.
@@ -165,7 +171,9 @@ class Worker:
             reconnect_timeout=RECONNECT_SECONDS,
             num_workers=1,
         ) as pool:
-            yield Store(lambda: lent(pool))
+            yield Store(
+                lambda: lent(pool), lambda connection: self._watchdog.expects_answer(connection, ANSWER_SECONDS)
+            )
 
     def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
         """Claim as much as there is room for; sleep until notified, or for the poll interval."""
@@ -326,6 +334,9 @@ class Worker:
                 log.warning("cannot renew: %s", type(error).__name__)
                 continue
             self._lost.update(lease.token for lease in leases if lease.token not in kept)
+
+    def _end_silent_connections(self) -> None:
+        self._watchdog.run(self._closed)
 
     def _long_steps(self) -> list[InHand]:
         now = monotonic()

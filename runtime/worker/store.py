@@ -7,7 +7,7 @@ write names the lease's token; LeaseLost when another worker has taken over.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -95,29 +95,42 @@ class Permit:
     secrets: Mapping[str, str] = field(repr=False)
 
 
-class Store:
-    """One worker's view of the database. connection: lends a session in autocommit, one per call."""
+def unwatched(connection: psycopg.Connection[Any]) -> AbstractContextManager[None]:
+    """An answer is waited for as long as it takes."""
+    return nullcontext()
 
-    def __init__(self, connection: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]) -> None:
+
+class Store:
+    """One worker's view of the database.
+
+    connection: lends a session in autocommit, one per call. watched: what surrounds the wait for an answer.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+        watched: Callable[[psycopg.Connection[Any]], AbstractContextManager[None]] = unwatched,
+    ) -> None:
         self._connection = connection
+        self._watched = watched
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._connection() as connection, fenced(), self._watched(connection):
+            # Binary: times then do not depend on the DateStyle of the database or the role.
+            cursor = connection.execute(QUERIES[query], arguments, binary=True)
+            return cursor.fetchall() if cursor.description else []
 
     def _call(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type is that of the SQL function
-        with self._connection() as connection, fenced():
-            # Binary: times then do not depend on the DateStyle of the database or the role.
-            row = connection.execute(QUERIES[query], arguments, binary=True).fetchone()
-        assert row is not None
-        return row[0]
+        ((value,),) = self._rows(query, *arguments)
+        return value
 
     def ring(self) -> None:
         """Wake every listener."""
-        with self._connection() as connection:
-            connection.execute(QUERIES["ring"])
+        self._rows("ring")
 
     def claim(self, worker: str, limit: int, lease_seconds: float) -> list[Lease]:
         """Lease up to `limit` instances that want a worker."""
-        with self._connection() as connection:
-            rows = connection.execute(QUERIES["claim"], [worker, limit, lease_seconds], binary=True).fetchall()
-        return [Lease(*row) for row in rows]
+        return [Lease(*row) for row in self._rows("claim", worker, limit, lease_seconds)]
 
     def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
         """Say that a worker is alive."""
@@ -214,11 +227,11 @@ class Store:
     def run(self, lease: Lease, key: Key) -> Run | None:
         """One node-run as it is recorded; None when it is not."""
         node_id, iteration = key
-        with self._connection() as connection, fenced():
-            row = connection.execute(
-                QUERIES["run"], [lease.instance_id, lease.token, node_id, list(iteration)], binary=True
-            ).fetchone()
-        return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
+        for status, result, error, finished_at in self._rows(
+            "run", lease.instance_id, lease.token, node_id, list(iteration)
+        ):
+            return Run(status, result, error, finished_at.timestamp())
+        return None
 
     def obstacle(self, role: str, database: str | None) -> str | None:
         """Why a role cannot have a session in a database (None: this one) until that is fixed; None if it may."""

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support.checker import check
+from support.proxy import Cut, Proxy
 from support.work import QUICK, Database, with_worker
 
 from pgweave.runtime import migrate
@@ -437,3 +438,24 @@ def test_a_signal_says_which_names_are_waited_for(place: Database) -> None:
     place.ended(instance)
     with pytest.raises(InstanceEnded, match="is completed; a signal does not reach it any more"):
         place.client.signal(instance, "go")
+
+
+# A line that takes everything and forwards nothing.
+
+
+@pytest.mark.parametrize("cut", [Cut.SWALLOWED, Cut.ANSWER_SWALLOWED])
+@pytest.mark.parametrize("statement", ["worker_load", "worker_settle", "worker_finish"])
+def test_a_silent_line_of_the_worker_holds_no_instance(
+    quiet: Database, monkeypatch: pytest.MonkeyPatch, statement: str, cut: Cut
+) -> None:
+    """Its other lines kept the lease, so no other worker could help either."""
+    monkeypatch.setattr(service, "ANSWER_SECONDS", 1.0)
+    left = [cut]
+
+    def plan(message: bytes) -> Cut:
+        return left.pop() if statement.encode() in message and left else Cut.NOT
+
+    with Proxy(quiet.dsn, plan) as proxy, with_worker(proxy.dsn) as place:
+        ended = place.finish("'INSERT INTO fx VALUES (''once'')'")
+        assert ended.status == "completed", ended.error
+    assert not left

@@ -264,7 +264,7 @@ def _rows(session: psycopg.Connection[Any], text: str) -> Iterator[dict[str, obj
 
 
 def _too_large(step: Step) -> StepProblem:
-    """As df.exec_node says it."""
+    """As df_internal.exec_node says it."""
     return StepProblem(
         f"SQL execution failed: error returned from database: The result is larger than {step.max_bytes} bytes",
         sqlstate="PWR03",

@@ -415,10 +415,10 @@ def test_a_cancel_that_comes_after_the_end_says_so(quiet: Database) -> None:
     instance = quiet.start("'SELECT 1'")
     answers: list[str] = []
     with psycopg.connect(quiet.dsn) as ending, Client(quiet.dsn) as client:
-        row = ending.execute("select token from df.worker_claim('by hand', 1, 60)").fetchone()
+        row = ending.execute("select token from df_internal.worker_claim('by hand', 1, 60)").fetchone()
         assert row is not None
         ending.commit()
-        ending.execute("select df.worker_finish(%s, %s, 'completed', '1', null, '[]')", [instance, row[0]])
+        ending.execute("select df_internal.worker_finish(%s, %s, 'completed', '1', null, '[]')", [instance, row[0]])
         thread = Thread(target=lambda: answers.append(client.cancel(instance)))
         thread.start()
         quiet.until(

@@ -1,6 +1,6 @@
 """Workers on a real database, effect by effect: who goes on, who dies and what arrives is for Hypothesis to choose.
 
-The code is the runtime's own (`Drive`, `steps`, the functions df.worker_*), the test sets the clock (pgweave.fake_now). After
+The code is the runtime's own (`Drive`, `steps`, the functions df_internal.worker_*), the test sets the clock (pgweave.fake_now). After
 every rule the checker looks at the database; at the end everybody works on undisturbed, and then every instance has to
 have told a story that the reference interpreter can tell from the same record.
 

@@ -309,9 +309,7 @@ def read_expression(tokens: list[Token]) -> syntax.Expr:
 
 def _broken(terminals: list[Token], start: int, end: int, statement_end: int) -> Token:
     at = terminals[start].start if start < len(terminals) else statement_end
-    token = Token(ERROR, "", at, terminals[end - 1].end if end > start else at)
-    token.type = "BROKEN"
-    return token
+    return Token(ERROR, "", at, terminals[end - 1].end if end > start else at)
 
 
 _OPENERS, _CLOSERS = frozenset({"LPAR", "LSQB"}), frozenset({"RPAR", "RSQB"})

@@ -74,12 +74,16 @@ def lex_text(text: Text, *, psql: bool = False) -> Lexed:
     def moved(span: Span) -> Span:
         return text.span_of(span.start, span.end)
 
-    for token in lexed.tokens:
-        token.anchors = _composed(token.anchors, len(token.value), text)
-        token.start, token.end = place(token.start), place(token.end - 1) + 1
-    lexed.comments = [moved(comment) for comment in lexed.comments]
-    lexed.diagnostics = [_moved(found, moved) for found in lexed.diagnostics]
-    return lexed
+    def moved_token(token: Token) -> Token:
+        anchors = _composed(token.anchors, len(token.value), text)
+        # The place of the last character, and one more: the end itself may stand behind a line mark or a closing quote.
+        return Token(token.kind, token.value, place(token.start), place(token.end - 1) + 1, anchors, token.type)
+
+    return Lexed(
+        [moved_token(token) for token in lexed.tokens],
+        [moved(comment) for comment in lexed.comments],
+        [_moved(found, moved) for found in lexed.diagnostics],
+    )
 
 
 def _composed(anchors: Anchors, size: int, text: Text) -> Anchors:

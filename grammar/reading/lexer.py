@@ -37,19 +37,41 @@ WORD, QUOTED, STRING, NUMBER, PARAM, VARIABLE, OP, PUNCT, ERROR = (
 )  # fmt: skip
 
 
+# The terminal of df.lark that a token is unless its surroundings make it another; terminals.py sees to those.
+_TERMINALS = {
+    WORD: "NAME", QUOTED: "NAME", STRING: "STRING", NUMBER: "NUMBER", PARAM: "OPAQUE", VARIABLE: "OPAQUE",
+    OP: "OPERATOR", ERROR: "BROKEN", PUNCT: "STRAY",
+}  # fmt: skip
+_PUNCTUATION = {
+    "(": "LPAR", ")": "RPAR", "[": "LSQB", "]": "RSQB", ",": "COMMA", ".": "DOT", "::": "TYPECAST", ":=": "NAMED",
+    ";": "STRAY", ":": "STRAY", "..": "STRAY",
+}  # fmt: skip
+
+
 class Token:
-    """One token. value: identifier folded, string decoded, operator symbol. anchors: as in nodes.Text, strings only."""
+    """One token; nobody changes it. kind: what the lexer sees; type: the terminal of df.lark.
+
+    value: identifier folded, string decoded, operator symbol. anchors: as in nodes.Text, for strings only.
+    """
 
     __slots__ = ("anchors", "end", "kind", "start", "type", "value")
-    type: str  # the terminal of df.lark, given by terminals.py
-    line = column = end_line = end_column = 0  # Lark reads these of the last token; places are ours to keep
+    line = column = end_line = end_column = 0  # Lark reads these of the last token; spans are all that we use
 
-    def __init__(self, kind: str, value: str, start: int, end: int, anchors: Anchors = ()) -> None:
+    def __init__(
+        self, kind: str, value: str, start: int, end: int, anchors: Anchors = (), terminal: str | None = None
+    ) -> None:
         self.kind = kind
         self.value = value
         self.start = start
         self.end = end
         self.anchors = anchors
+        self.type = terminal or _TERMINALS[kind]
+
+    def as_terminal(self, terminal: str) -> Token:
+        """The same token as another terminal of df.lark."""
+        if terminal == self.type:
+            return self
+        return Token(self.kind, self.value, self.start, self.end, self.anchors, terminal)
 
     @property
     def start_pos(self) -> int:
@@ -273,8 +295,9 @@ class _Lexer:
                 else:
                     tokens.append(Token(WORD, fold(word), at, end))
             elif kind in ("punct", "typecast"):
-                tokens.append(Token(PUNCT, found.group(), at, end))
-                if self.psql and found.group() == ";":
+                symbol = found.group()
+                tokens.append(Token(PUNCT, symbol, at, end, (), _PUNCTUATION[symbol]))
+                if self.psql and symbol == ";":
                     end = self._copied_data(end)
             elif kind == "op":
                 end = self._operator(at, found.group())

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.reading import syntax
+from pgweave.grammar.reading.lalr import VOCABULARY
+from pgweave.grammar.reading.terminals import NAMES
 from pgweave.grammar.writing.layout import FRESH, HARD, LINE, SOFT, Align, Doc, Group, Indent, Suffix, concat, join
 from pgweave.grammar.writing.lexemes import CLOSERS, OPENERS, OPERATORS, Comment, Lexeme, above
 
@@ -302,14 +304,14 @@ def _space(left: Laid | Lexeme, right: Laid | Lexeme) -> str:
         return ""
     if isinstance(right, Lexeme):
         return "" if right.type in _TIGHT else " "
-    return "" if isinstance(left, Lexeme) and left.type in ("NAME", "CAST", "ARRAY") else " "
+    return "" if isinstance(left, Lexeme) and left.type in (*NAMES, "CAST", "ARRAY") else " "
 
 
 def _row(row: Sequence[Laid | Lexeme]) -> Laid:
     """Operands and operators of one item, grouped as PostgreSQL groups them."""
     if len(row) == 1 and isinstance(row[0], Laid):
         return row[0]
-    if not any(isinstance(item, Lexeme) and item.type in ("PREFIX", "SUFFIX") for item in row):
+    if not any(isinstance(item, Lexeme) and (item.type == "NOT" or item.type in VOCABULARY.suffix) for item in row):
         tree = syntax.group(row)
         if not isinstance(tree, syntax.Chained):
             return _grouped(tree)

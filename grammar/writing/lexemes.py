@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pgweave.grammar.reading.lalr import VOCABULARY
 from pgweave.grammar.reading.lexer import PUNCT, Token, lex
 from pgweave.grammar.reading.strings import CONTINUED, ESCAPE_END, PLAIN_END
 from pgweave.grammar.reading.terminals import assign
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.reading.lexer import Lexed
     from pgweave.grammar.span import Span
 
-OPERATORS = frozenset({"OPERATOR", "SIGN", "INFIX", "PREFIX", "SUFFIX"})
+OPERATORS = VOCABULARY.prefix | VOCABULARY.infix | VOCABULARY.suffix
 OPENERS = frozenset({"LPAR", "LSQB"})
 CLOSERS = frozenset({"RPAR", "RSQB"})
 
@@ -263,7 +264,7 @@ def _begins_line(lexeme: Lexeme, previous: Lexeme | None) -> bool:
     """Whether a line may begin with it: SELECT, and the operators of steps and of text; not a sign."""
     if _is_prefix(previous):
         return lexeme.type in _LEADS or lexeme.value == "@>"
-    return lexeme.type in ("OPERATOR", "INFIX", "SIGN")
+    return lexeme.type in VOCABULARY.infix or lexeme.type == "SIGN"
 
 
 def _is_prefix(previous: Lexeme | None) -> bool:
@@ -273,13 +274,13 @@ def _is_prefix(previous: Lexeme | None) -> bool:
 
 def _goes_on(lexeme: Lexeme, following: Lexeme) -> bool:
     """Whether both are pieces of one operand, or the first is an opening bracket, a sign or `=>` and the second begins."""
-    if following.type in (*CLOSERS, "COMMA", "END", "SUFFIX") or lexeme.type in ("COMMA", "SUFFIX"):
+    if following.type in (*CLOSERS, "COMMA", "END", *VOCABULARY.suffix) or lexeme.type in ("COMMA", *VOCABULARY.suffix):
         return False
     return lexeme.type in _STARTS or following.type not in OPERATORS
 
 
 _LEADS = frozenset({"SELECT", "STAR", "FROM"})
-_STARTS = frozenset({"OPERATOR", "SIGN", "INFIX", "PREFIX", *OPENERS, "COMMA", "NAMED", *_LEADS})
+_STARTS = frozenset({*VOCABULARY.infix, *VOCABULARY.prefix, *OPENERS, "COMMA", "NAMED", *_LEADS})
 
 
 def _settle_operator(operator: Lexeme, previous: Lexeme | None, following: Lexeme) -> None:

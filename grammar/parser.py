@@ -17,8 +17,8 @@ from lark import Transformer, UnexpectedToken
 
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
 from pgweave.grammar.kinds import MAX_TEXT
-from pgweave.grammar.meaning.calls import Report
 from pgweave.grammar.meaning.elaborate import Elaborator
+from pgweave.grammar.meaning.report import Report
 from pgweave.grammar.nodes import Module, Text
 from pgweave.grammar.reading import lalr, syntax
 from pgweave.grammar.reading.expected import explain

@@ -15,7 +15,8 @@ from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, Note, Severity, finding, rated
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.meaning import fold
-from pgweave.grammar.meaning.calls import Report, as_step, bind, bind_name, build, dangling
+from pgweave.grammar.meaning.call_arguments import bind
+from pgweave.grammar.meaning.calls import build
 from pgweave.grammar.meaning.durofut import BadStep, half_built
 from pgweave.grammar.meaning.static_values import (
     BooleanValue,
@@ -29,6 +30,7 @@ from pgweave.grammar.meaning.static_values import (
     describe,
     steps_in,
 )
+from pgweave.grammar.meaning.steps import as_step, bind_name, dangling
 from pgweave.grammar.nodes import Definition, Text, Variable
 from pgweave.grammar.reading import syntax
 from pgweave.grammar.reading.lexer import DSL_OPERATORS, KNOWN_OPERATORS, QUOTED, WORD
@@ -37,6 +39,7 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pgweave.grammar.meaning.report import Report
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.reading.lexer import Token
 

@@ -1,7 +1,7 @@
 """The words of a syntax error: from the terminals that Lark would have accepted to a sentence that a person can act on.
 
-    'SELECT 1' 'SELECT 2'     accepts {OPERATOR, COMMA, $END ..}     expected an operator, "," or the end of the statement
-    df.sleep(60) ~>           accepts {NUMBER, STRING, LPAR ..}      expected a step, "(" or a df function
+'SELECT 1' 'SELECT 2'     accepts {OPERATOR, COMMA, $END ..}     expected an operator, "," or the end of the statement
+df.sleep(60) ~>           accepts {NUMBER, STRING, LPAR ..}      expected a step, "(" or a df function
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ _MARKS = {
 _CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
 # Operators that take values, never steps: those on a level of their own. `||` and `->` may well stand between steps.
 _VALUE_OPERATORS = frozenset(
-    name
-    for name in VOCABULARY.infix | VOCABULARY.prefix
-    if VOCABULARY.levels[name] != VOCABULARY.levels["OPERATOR"]
+    name for name in VOCABULARY.infix | VOCABULARY.prefix if VOCABULARY.levels[name] != VOCABULARY.levels["OPERATOR"]
 )
 
 # What people know from other languages: the word that is not expected here, or the one before it.
@@ -87,7 +85,9 @@ def _in_step_place(terminals: Sequence[Token], at: int) -> bool:
     In `df.sleep(|` a number is wanted, in `df.seq('SELECT 1', |` a step; plain parentheses want what the place around
     them wants.
     """
-    places: list[tuple[str | None, int]] = [(None, 0)]  # for each open bracket: the call ("" for any other), and argument
+    places: list[tuple[str | None, int]] = [
+        (None, 0)
+    ]  # for each open bracket: the call ("" for any other), and argument
     for i, token in enumerate(terminals[:at]):
         if token.type in ("LPAR", "LSQB"):
             called = i >= 1 and terminals[i - 1].type in NAMES
@@ -162,7 +162,7 @@ def _colon_help(text: str, before: Token | None, earlier: Sequence[Token]) -> st
 
 
 def _neighbour_help(found: Token, before: Token | None) -> str:
-    """Two operands stand side by side: what could join them?"""
+    """Two operands stand side by side; what could join them."""
     if found.type == "SELECT" or (found.type == "NAME" and found.value == "df"):
         return "Put a semicolon between two statements, or an operator between two steps."
     if before is not None and before.type in NAMES and found.type in ("STRING", "NUMBER"):

@@ -260,11 +260,11 @@ def group(items: Sequence[Expr | Token]) -> Expr:
 class _Grouping:
     """Bison's rule as a loop with two stacks: before an operator is put on its stack, all that bind tighter are reduced.
 
-        a ~> b || c + d      operands     operators
-        a ~> b               a b          ~>
-        .. || reduces ~>     (a~>b)       ||            both are on one level, which groups from the left
-        .. + reduces nothing (a~>b) c d   || +          + is on a higher level
-        at the end           ((a~>b) || (c+d))
+    a ~> b || c + d      operands     operators
+    a ~> b               a b          ~>
+    .. || reduces ~>     (a~>b)       ||            both are on one level, which groups from the left
+    .. + reduces nothing (a~>b) c d   || +          + is on a higher level
+    at the end           ((a~>b) || (c+d))
     """
 
     def __init__(self) -> None:

@@ -239,13 +239,21 @@ class _Assignment:
                 return self._at(at)
             case "collate":  # what follows is a name, never a value
                 collation = read_type_name(tokens, at + 1)
-                return self._emit("KEYWORD", at, at + 1) if collation is None else self._emit("COLLATE", at, collation.end)
+                return (
+                    self._emit("KEYWORD", at, at + 1) if collation is None else self._emit("COLLATE", at, collation.end)
+                )
             case "case":
-                return self._emit("OPAQUE", at, self.case_ends[at]) if at in self.case_ends else self._emit("KEYWORD", at, at + 1)
+                return (
+                    self._emit("OPAQUE", at, self.case_ends[at])
+                    if at in self.case_ends
+                    else self._emit("KEYWORD", at, at + 1)
+                )
             case "cast":
                 return self._emit("CAST", at, at + 1) if tokens.word(at + 1) == "(" else self._name(at)
             case "array":
-                return self._emit("ARRAY", at, at + 1) if tokens.word(at + 1) == "[" else self._with_brackets("OPAQUE", at)
+                return (
+                    self._emit("ARRAY", at, at + 1) if tokens.word(at + 1) == "[" else self._with_brackets("OPAQUE", at)
+                )
             case "exists" | "row":
                 return self._with_brackets("OPAQUE", at)
             case "any" | "all" | "some":

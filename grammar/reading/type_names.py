@@ -23,9 +23,9 @@ class TypeName(NamedTuple):
 def read_type(tokens: StatementTokens, at: int) -> TypeName | None:
     """The type that begins at `at`, with what modifies it; None if none does.
 
-        timestamp(3) with time zone   ->  timestamptz(..)
-        double precision []           ->  float8[]
-        interval day to second        ->  interval
+    timestamp(3) with time zone   ->  timestamptz(..)
+    double precision []           ->  float8[]
+    interval day to second        ->  interval
     """
     base = read_type_name(tokens, at)
     if base is None:

@@ -14,7 +14,7 @@ from pgweave.grammar.nodes import children
 from pgweave.grammar.reading.extraction import Form, form_of
 from pgweave.grammar.reading.lexer import OP, PUNCT, STRING, lex
 from pgweave.grammar.span import Span
-from pgweave.grammar.writing.printer import is_primary
+from pgweave.grammar.writing.printer import is_primary, opaque_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,16 +222,6 @@ def _depths(tokens: list[Token]) -> list[int]:
         depths.append(depth)
         depth += bracket in ("(", "[")
     return depths
-
-
-def opaque_span(text: str, node: nodes.Opaque) -> Span:
-    """Where an opaque expression stands; with a name behind it, its span is longer than that."""
-    if node.binding is None or node.binding.target is None:
-        return node.span
-    target = node.binding.target
-    starts = (target.start + token.start for token in lex(target.of(text)).tokens)
-    start = next(start for start in starts if text.startswith(node.text, start))
-    return Span(start, start + len(node.text))
 
 
 def literal(text: str, span: Span) -> Span:

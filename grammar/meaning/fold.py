@@ -26,6 +26,7 @@ from pgweave.grammar.meaning.static_values import (
     Value,
 )
 from pgweave.grammar.nodes import Text
+from pgweave.grammar.reading.keywords import NEEDS_QUOTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -399,8 +400,6 @@ def quote_text(text: str) -> str:
 
 def quote_identifier(name: str) -> str:
     """As quote_ident writes it: quotes only where they are needed."""
-    from pgweave.grammar.reading.keywords import NEEDS_QUOTES
-
     if re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in NEEDS_QUOTES:
         return name
     return '"' + name.replace('"', '""') + '"'

@@ -128,8 +128,7 @@ VOCABULARY = _kept_vocabulary()
 def module() -> str:
     """Text of parse_table.py."""
     built = build(None)
-    symbols, levels, *sets = _vocabulary(built)
-    words = (dict(sorted(symbols.items())), dict(sorted(levels.items())), *(tuple(sorted(members)) for members in sets))
+    words = tuple(map(_sorted, _vocabulary(built)))
     data, memo = built.memo_serialize([TerminalDef, Rule])
     data["parser"]["parser"] = _ordered(data["parser"]["parser"])
     table = {"data": {**data, "options": data["options"] | {"lexer": None}}, "memo": memo}
@@ -148,6 +147,11 @@ def module() -> str:
             "",
         ]
     )
+
+
+def _sorted(value: Any) -> dict[str, Any] | tuple[Any, ...]:  # noqa: ANN401 - a field of Vocabulary
+    """A dictionary or a set in the order of its keys, so that the file does not change by itself."""
+    return dict(sorted(value.items())) if isinstance(value, dict) else tuple(sorted(value))
 
 
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.diagnostics import finding
-from pgweave.grammar.editing.places import opaque_span
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.nodes import Module, Opaque, Text, children, same
 from pgweave.grammar.parser import parse, parse_as
@@ -25,7 +24,8 @@ from pgweave.grammar.reading.markdown import PROGRAM_LANGUAGES, SQL_LANGUAGES, b
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.documents import document
 from pgweave.grammar.writing.layout import render
-from pgweave.grammar.writing.lexemes import read_statements
+from pgweave.grammar.writing.lexemes import read_statements, without_own_comments
+from pgweave.grammar.writing.printer import opaque_span, print_definition, print_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,14 @@ def format_source(source: Source) -> Formatted:
     return Formatted(text)
 
 
+def print_module(module: Module) -> str:
+    """Write everything a file declares, laid out as `pgweave fmt` lays it out. A comment is no part of a module."""
+    written = [(each.span.start, print_definition(each)) for each in module.definitions]
+    written += [(each.span.start, print_variable(each, module.source)) for each in module.variables]
+    statements = "\n".join(text for _, text in sorted(written, key=lambda pair: pair[0]))
+    return format_source(Source(module.source.name, statements)).text
+
+
 def _prove(before: str, after: str) -> None:
     """Compare what the tree does not know: tokens and comments."""
     old, new = lex(before), lex(after)
@@ -96,10 +104,10 @@ def _program(text: str, module: Module) -> str:
     statements, rest = read_statements(text, _frozen(module))
     lines: list[str] = []
     for statement in statements:
-        first = statement[0]
-        for remark in first.take_own():
+        remarks, code = without_own_comments(statement)
+        for remark in remarks:
             _add(lines, remark.text, blank=remark.blank)
-        _add(lines, render(document(statement), width=WIDTH, newline=newline), blank=first.blank_above)
+        _add(lines, render(document(code), width=WIDTH, newline=newline), blank=code[0].blank_above)
     for remark in rest:
         _add(lines, remark.text, blank=remark.blank)
     return newline.join([*lines, ""]) if lines else ""

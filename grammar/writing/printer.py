@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, assert_never
 from pgweave.grammar import nodes
 from pgweave.grammar.meaning.durofut import BadStep, ensure
 from pgweave.grammar.nodes import children
+from pgweave.grammar.parser import parse
 from pgweave.grammar.reading.lexer import PUNCT, WORD, lex
-from pgweave.grammar.span import Source
+from pgweave.grammar.span import Source, Span
 
 if TYPE_CHECKING:
-    from pgweave.grammar.nodes import Definition, Module, Node, Option, Text
+    from pgweave.grammar.nodes import Definition, Node, Option, Text, Variable
 
 # Characters that no reader sees, or that a tool between here and there would change: controls other than tab and line
 # feed, the byte order mark, marks that turn the writing direction, and line separators.
@@ -105,19 +106,11 @@ def print_definition(definition: Definition, *, dollars: bool = True) -> str:
     return f"SELECT {_call('start', *arguments)};"
 
 
-def print_module(module: Module) -> str:
-    """Write everything a file declares, laid out as `pgweave fmt` lays it out. A comment is no part of a module."""
-    from pgweave.grammar.writing.formatter import format_source
-
-    written: list[tuple[int, str]] = [(each.span.start, print_definition(each)) for each in module.definitions]
-    for variable in module.variables:
-        if variable.value is None:  # an expression that only the database can evaluate
-            text = variable.span.of(module.source.text)
-        else:
-            text = _call("setvar", ("name", quote(variable.name)), ("value", quote(variable.value)))
-        written.append((variable.span.start, f"SELECT {text};"))
-    statements = "\n".join(text for _, text in sorted(written, key=lambda pair: pair[0]))
-    return format_source(Source(module.source.name, statements)).text
+def print_variable(variable: Variable, source: Source) -> str:
+    """Write what sets a variable as a statement. source: of the module; what only the database knows is copied from it."""
+    if variable.value is None:
+        return f"SELECT {variable.span.of(source.text)};"
+    return f"SELECT {_call('setvar', ('name', quote(variable.name)), ('value', quote(variable.value)))};"
 
 
 def _call(name: str, *arguments: tuple[str, str | None]) -> str:
@@ -257,8 +250,6 @@ def _means_sql(query: Text) -> bool:
 
 def _gives(text: str, node: Node) -> bool:
     """Whether `text` reads as `node`, whatever that is named."""
-    from pgweave.grammar.parser import parse
-
     parsed = parse(Source("", text))
     unnamed = replace(node, binding=None)
     return parsed.ok and [each.node for each in parsed.module.definitions] == [unnamed]
@@ -281,6 +272,16 @@ def is_primary(text: str) -> bool:
         if depth == 0:
             return token is tokens[-1]
     return False
+
+
+def opaque_span(text: str, node: nodes.Opaque) -> Span:
+    """Where an opaque expression stands; with a name behind it, its span is longer than that."""
+    if node.binding is None or node.binding.target is None:
+        return node.span
+    target = node.binding.target
+    starts = (target.start + token.start for token in lex(target.of(text)).tokens)
+    start = next(start for start in starts if text.startswith(node.text, start))
+    return Span(start, start + len(node.text))
 
 
 def options_text(options: tuple[Option, ...]) -> str:

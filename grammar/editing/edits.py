@@ -225,24 +225,30 @@ def set_option(place: Place, name: str, value: object) -> Edits:
     if not isinstance(node, nodes.CallChild):
         raise EditError("Only df.call_child has options.")
     old = node.option(name)
-    options = tuple(option for option in node.options or () if option.name != name or option is old)
-    new = Option(name, value, node.span, node.span)
-    if value is None:
-        options = tuple(option for option in options if option is not old)
-    elif old is None:
-        options = (*options, new)
-    else:
-        options = tuple(new if option is old else option for option in options)
+    options = _with_option(node, name, None if value is None else Option(name, value, node.span, node.span))
     expected = replace(node, options=options or None)
-    if old is not None and value is not None and isinstance(value, int) and old.value_span.of(place.text).isdecimal():
+    if old is not None and isinstance(value, int) and old.value_span.of(place.text).isdecimal():
         try:
             return proved(place, expected, [Edit(old.value_span, str(value))])
         except EditError:
-            pass  # not a number that stands there as it is: write all of them anew
+            pass  # the number is not a literal of its own, as in '{"a": 1' || '0}': write all options again
     arguments = _arguments(place)
     if not options:
         return proved(place, expected, arguments.without("options"))
     return proved(place, expected, arguments.with_value("options", _quote(place, options_text(options))))
+
+
+def _with_option(node: nodes.CallChild, name: str, new: Option | None) -> tuple[Option, ...]:
+    """The options with `new` where the one of that name was, or at the end; without that one if `new` is None.
+
+    Of equal names the last counts, as in jsonb, and only that one is kept.
+    """
+    old = node.option(name)
+    kept = [option for option in node.options or () if option.name != name or option is old]
+    if old is None:
+        return tuple(kept if new is None else [*kept, new])
+    replaced = (new if option is old else option for option in kept)
+    return tuple(option for option in replaced if option is not None)
 
 
 # Which field of the node an argument becomes. Steps, names and options are changed by other functions.

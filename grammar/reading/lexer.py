@@ -104,7 +104,7 @@ class Lexed:
 _DIGITS = "[0-9](?:_?[0-9])*+"
 _WORD = f"{LETTER}{IN_WORD}*+"
 
-# Order matters where two alternatives share a first character; otherwise each is longest match already.
+# PostgreSQL's tokens; `space`, `comment` and `block` give none. Order matters where two alternatives share a first character; otherwise each is longest match already.
 _TOKEN = re.compile(
     rf"""
       (?P<space>[ \t\n\r\f\v]++)
@@ -127,6 +127,8 @@ _TOKEN = re.compile(
 _UESCAPE = re.compile(
     r"(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+[uU][eE][sS][cC][aA][pP][eE](?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+'(''|[^'])'"
 )
+# What people write by mistake, each with advice of its own: comments of other languages, 5min, quotes from a word
+# processor, spaces from a web page.
 _FOREIGN_COMMENT = re.compile(r"(?P<mark>//|#)(?=[ \t]*(?:[A-Za-z]|[\n\r]|\Z))[^\n\r]*+")
 _JUNK = re.compile(f"{IN_TAG}{IN_WORD}*+")
 _UNIT = re.compile("s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|ms", re.IGNORECASE)
@@ -144,106 +146,22 @@ _PSQL_COPY = re.compile(r"\\copy\b[^\n\r]*?\bfrom\s+(?:p?stdin)\b", re.IGNORECAS
 _END_OF_DATA = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE)
 _COPY_TOKENS = 500  # a COPY statement with more tokens than these is not looked for
 
+# To PostgreSQL `~>@>` is one operator, as `<=` is. This finds the operators of df that were meant.
 _GLUED = re.compile(r"(?P<first>\|=>|~>|\?>|!>|@>|&|\|)(?P<loops>(?:@>)*+)(?P<sign>[+-]?)")
 
 DSL_OPERATORS = ("|=>", "~>", "?>", "!>", "@>", "&", "|")
+# Operators that exist, in PostgreSQL or a well-known extension: these are never two operators with a space left out.
 KNOWN_OPERATORS = frozenset(
-    [
-        "~>",
-        "|=>",
-        "&",
-        "|",
-        "?>",
-        "!>",
-        "@>",
-        "||",
-        "+",
-        "-",
-        "*",
-        "/",
-        "%",
-        "^",
-        "<",
-        ">",
-        "=",
-        "<=",
-        ">=",
-        "<>",
-        "!=",
-        "=>",
-        "->",
-        "->>",
-        "#>",
-        "#>>",
-        "<@",
-        "?",
-        "?|",
-        "?&",
-        "@?",
-        "@@",
-        "#-",
-        "&&",
-        "<<",
-        ">>",
-        "<->",
-        "<=>",
-        "<#>",
-        "&<",
-        "&>",
-        "<<|",
-        "|>>",
-        "&<|",
-        "|&>",
-        "-|-",
-        "@@@",
-        "<^",
-        ">^",
-        "?#",
-        "?-",
-        "?||",
-        "?-|",
-        "@-@",
-        "#",
-        "##",
-        "~",
-        "~*",
-        "!~",
-        "!~*",
-        "~~",
-        "~~*",
-        "!~~",
-        "!~~*",
-        "~=",
-        "^@",
-        "@",
-        "|/",
-        "||/",
-        "!!",
-        "!",
-        "<<=",
-        ">>=",
-        "*=",
-        "*<>",
-        "<%",
-        "%>",
-        "<<%",
-        "%>>",
-        "<<->",
-        "<->>",
-        "<<<->",
-        "<->>>",
-        "~<~",
-        "~<=~",
-        "~>=~",
-        "~>~",
-        "*<",
-        "*>",
-        "*<=",
-        "*>=",
-        "<+>",
-        "<~>",
-    ]
-)
+    {
+        "~>", "|=>", "&", "|", "?>", "!>", "@>", "||", "+", "-", "*", "/", "%", "^", "<", ">", "=", "<=", ">=",
+        "<>", "!=", "=>", "->", "->>", "#>", "#>>", "<@", "?", "?|", "?&", "@?", "@@", "#-", "&&", "<<", ">>",
+        "<->", "<=>", "<#>", "&<", "&>", "<<|", "|>>", "&<|", "|&>", "-|-", "@@@", "<^", ">^", "?#", "?-",
+        "?||", "?-|", "@-@", "#", "##", "~", "~*", "!~", "!~*", "~~", "~~*", "!~~", "!~~*", "~=", "^@", "@",
+        "|/", "||/", "!!", "!", "<<=", ">>=", "*=", "*<>", "<%", "%>", "<<%", "%>>", "<<->", "<->>", "<<<->",
+        "<->>>", "~<~", "~<=~", "~>=~", "~>~", "*<", "*>", "*<=", "*>=", "<+>", "<~>",
+    }
+)  # fmt: skip
+# An operator that holds one of these may end in a sign: `@-` is one operator, `*-` is two.
 _SIGN_KEEPERS = frozenset("~!@#^&|`?%")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -286,6 +204,7 @@ class _Lexer:
                 at = self._stray(at)
                 continue
             kind, end = found.lastgroup, found.end()
+            # The commonest first: this loop is a third of the time of reading a program.
             if kind == "space":
                 pass
             elif kind == "word":
@@ -305,18 +224,27 @@ class _Lexer:
                 end = self._string(at, end, found.group()[:-1].lower())
             elif kind == "dollar":
                 end = self._dollar(at, found.group())
-            elif kind == "comment":
-                self.out.comments.append(Span(at, end))
-            elif kind == "block":
-                end = self._block_comment(at)
-            elif kind == "number":
-                end = self._number(at, end)
-            elif kind == "quoted":
-                end = self._quoted(at, end)
             else:
-                tokens.append(Token(PARAM if kind == "param" else VARIABLE, found.group(), at, end))
+                end = self._rarer(kind or "", at, found)
             at = end
         return self.out
+
+    def _rarer(self, kind: str, at: int, found: re.Match[str]) -> int:
+        """What `run` leaves to this method; returns where to go on, as they all do."""
+        end = found.end()
+        match kind:
+            case "comment":
+                self.out.comments.append(Span(at, end))
+                return end
+            case "block":
+                return self._block_comment(at)
+            case "number":
+                return self._number(at, end)
+            case "quoted":
+                return self._quoted(at, end)
+            case _:
+                self.out.tokens.append(Token(PARAM if kind == "param" else VARIABLE, found.group(), at, end))
+                return end
 
     def _error(self, diagnostic: Diagnostic, start: int, end: int) -> int:
         self.out.diagnostics.append(diagnostic)

@@ -49,6 +49,11 @@ _KEYWORDS = frozenset(
         "some", "true",
     }
 )  # fmt: skip
+# Those of them that are one and the same terminal wherever they stand.
+_ALWAYS = {
+    "select": "SELECT", "null": "CONSTANT", "true": "CONSTANT", "false": "CONSTANT",
+    **{word: VOCABULARY.symbols[word] for word in ("or", "escape", "like", "ilike")},
+}  # fmt: skip
 _TEST_WORDS = frozenset({"null", "true", "false", "unknown", "document", "normalized"})
 _NORMAL_FORMS = frozenset({"nfc", "nfd", "nfkc", "nfkd"})
 _JSON_TEST_WORDS = frozenset({"value", "array", "object", "scalar", "with", "without", "unique", "keys"})
@@ -211,18 +216,13 @@ class _Assignment:
 
     def _keyword(self, at: int, word: str) -> int:
         """What begins with one of _KEYWORDS."""
-        tokens = self.tokens
+        if word in _ALWAYS:
+            return self._emit(_ALWAYS[word], at, at + 1)
         match word:
-            case "select":
-                return self._emit("SELECT", at, at + 1)
             case "as":
                 return self._as(at)
-            case "or" | "escape" | "like" | "ilike":
-                return self._emit(VOCABULARY.symbols[word], at, at + 1)
             case "isnull" | "notnull":
                 return self._emit("TEST", at, at + 1, "is")
-            case "null" | "true" | "false":
-                return self._emit("CONSTANT", at, at + 1)
             case "and":
                 return self._and(at)
             case "between":
@@ -234,26 +234,15 @@ class _Assignment:
             case "in":
                 return self._in(at, at + 1)
             case "similar":
-                return self._emit("LIKE", at, at + 2) if tokens.word(at + 1) == "to" else self._name(at)
+                return self._similar(at)
             case "at":
                 return self._at(at)
-            case "collate":  # what follows is a name, never a value
-                collation = read_type_name(tokens, at + 1)
-                return (
-                    self._emit("KEYWORD", at, at + 1) if collation is None else self._emit("COLLATE", at, collation.end)
-                )
+            case "collate":
+                return self._collate(at)
             case "case":
-                return (
-                    self._emit("OPAQUE", at, self.case_ends[at])
-                    if at in self.case_ends
-                    else self._emit("KEYWORD", at, at + 1)
-                )
-            case "cast":
-                return self._emit("CAST", at, at + 1) if tokens.word(at + 1) == "(" else self._name(at)
-            case "array":
-                return (
-                    self._emit("ARRAY", at, at + 1) if tokens.word(at + 1) == "[" else self._with_brackets("OPAQUE", at)
-                )
+                return self._case(at)
+            case "cast" | "array":
+                return self._cast_or_array(at, word)
             case "exists" | "row":
                 return self._with_brackets("OPAQUE", at)
             case "any" | "all" | "some":
@@ -314,6 +303,26 @@ class _Assignment:
         if word in _NORMAL_FORMS:  # IS NFC NORMALIZED
             return self._emit("TEST", at, min(end + 2, len(tokens.tokens)))
         return self._emit("TEST", at, end + 1) if word in _TEST_WORDS else self._emit("KEYWORD", at, at + 1)
+
+    def _similar(self, at: int) -> int:
+        return self._emit("LIKE", at, at + 2) if self.tokens.word(at + 1) == "to" else self._name(at)
+
+    def _collate(self, at: int) -> int:
+        """`collate "C"`: what follows is a name and never a value."""
+        collation = read_type_name(self.tokens, at + 1)
+        return self._emit("KEYWORD", at, at + 1) if collation is None else self._emit("COLLATE", at, collation.end)
+
+    def _case(self, at: int) -> int:
+        """`CASE .. END`, unread."""
+        end = self.case_ends.get(at)
+        return self._emit("KEYWORD", at, at + 1) if end is None else self._emit("OPAQUE", at, end)
+
+    def _cast_or_array(self, at: int, word: str) -> int:
+        """`CAST(x AS int)`, `ARRAY[x]`, and `ARRAY(SELECT ..)`, unread. Without a bracket, cast is a name."""
+        bracket = self.tokens.word(at + 1)
+        if word == "cast":
+            return self._emit("CAST", at, at + 1) if bracket == "(" else self._name(at)
+        return self._emit("ARRAY", at, at + 1) if bracket == "[" else self._with_brackets("OPAQUE", at)
 
     def _at(self, at: int) -> int:
         if self.tokens.words(at + 1, "time", "zone"):

@@ -175,9 +175,7 @@ class _Printer:
                 left = self._operand(node.left, _Shape.RACE)
                 return _Form(f"{left} | {self._operand(node.right)}", _Shape.RACE)
             case nodes.Loop():
-                if node.condition is None:
-                    return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
-                return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
+                return self._loop(node)
             case nodes.Break():
                 return _Form(_call("break", ("value", self.maybe(node.value))))
             case nodes.Sleep():
@@ -217,6 +215,11 @@ class _Printer:
                 return _Form(f"df.join3({', '.join(map(self._text, node.branches))})")
             case _:
                 return self._json(node)
+
+    def _loop(self, node: nodes.Loop) -> _Form:
+        if node.condition is None:
+            return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
+        return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
 
     def _http(self, node: nodes.Http | nodes.HttpMultipart) -> _Form:
         method = None if node.method == "POST" else self.quote(node.method)

@@ -60,10 +60,11 @@ The runtime
   continue-as-new   start the next turn of a loop with an empty history
   signal        a named message to an instance; timer: a time at which it goes on; schedule: cron times for a timer
   ready, waiting    it can be advanced now; it waits for a signal, a timer, an activity or another instance
-  throttled     a worker takes no new work until throttled_until, because an instance or a target has failed too often
-  defer         put work back for a later time without counting an attempt
-  release       give a lease back; pending release: one that is decided, but not yet stored in the database
-  idle, settled     nothing is ready; nothing is ready, and nothing will be before something from outside happens
+  throttled     a loop whose next turn may not begin before throttled_until, because its turns are too short
+  deferred      a step or an instance that cannot be done now, for lack of something it needs: it goes back to the queue
+                and is tried again later, up to a limit
+  release       give a lease back; pending release: one that waits until the database can be reached again
+  idle          a worker with nothing to do; settled: a run that has ended, or whose steps all wait for something
   migration     a numbered change of the df schema; install: run those that are missing
 
 What people see

@@ -180,6 +180,8 @@ def operator_length(run: str) -> int:
     """How many characters of a run of operator characters are its first operator.
 
     A comment ends it; and a multi-character operator gives up trailing `+` and `-` unless it holds one of `~!@#^&|?%`.
+
+    `~>--x` has 2, `<-` has 1 (so that x<-1 compares), `@-` has 2. The rule is that of scan.l, action of {operator}.
     """
     ends = [at for at in (run.find("--"), run.find("/*")) if at >= 0]
     length = min(ends) if ends else len(run)
@@ -197,7 +199,7 @@ class _Lexer:
 
     def run(self) -> Lexed:
         text, match, tokens = self.text, _TOKEN.match, self.out.tokens
-        at, size = (1 if text.startswith("\ufeff") else 0), len(text)
+        at, size = (1 if text.startswith("\ufeff") else 0), len(text)  # a byte order mark is no part of the program
         while at < size:
             found = match(text, at)
             if found is None:
@@ -263,7 +265,7 @@ class _Lexer:
 
     def _copied_data(self, end: int) -> int:
         """Behind the data of a COPY .. FROM STDIN statement that ends at `end`; `end` itself for any other."""
-        statement: list[Token] = []
+        statement: list[Token] = []  # backwards: its first token comes last
         for token in reversed(self.out.tokens[-_COPY_TOKENS:-1]):
             if token.kind == PUNCT and token.value == ";":
                 break
@@ -304,6 +306,7 @@ class _Lexer:
             what = f"an invisible character U+{ord(found.group()):04X}"
             advice = "Replace it with an ordinary space."
         place = at + found.start()
+        # Read on behind the closing quote of the same line: what stands between the two is meant to be a text.
         closing = _LOOKALIKE_END.match(self.text, place + 1) if _LOOKALIKE.match(found.group()) else None
         end = max(closing.end() if closing else 0, at + len(word))
         return self._error(finding("PW008", Span(place, place + 1), what=what, help=advice), at, end)
@@ -334,6 +337,7 @@ class _Lexer:
         """Behind a comment as other languages begin it, `// so` or `# so`, after reporting it; None if it is none."""
         found = _FOREIGN_COMMENT.match(self.text, at)
         last = self.out.tokens[-1] if self.out.tokens else None
+        # Behind an operand `#` is an operator, bitwise exclusive or.
         operand = last is not None and (last.kind not in (OP, STRING, PUNCT) or last.value in (")", "]"))
         if found is None or (found["mark"] == "#" and operand):
             return None
@@ -351,6 +355,7 @@ class _Lexer:
         return end
 
     def _unterminated(self, at: int, opened: int, what: str, closer: str) -> int:
+        # Quotes pair off: where one is missing, the text after the next string looks like a string, and so on to the end.
         suspect = self._suspect() if closer == "'" else None
         notes = () if suspect is None else (suspect,)
         advice = {
@@ -370,7 +375,7 @@ class _Lexer:
 
     def _string(self, at: int, opened: int, prefix: str) -> int:
         pattern = ESCAPE_END if prefix == "e" else PLAIN_END
-        segments = []
+        segments = []  # 'one' and, on the next line, 'two' are one literal of two segments
         start = opened
         while True:
             found = pattern.match(self.text, start)
@@ -382,7 +387,7 @@ class _Lexer:
             if more is None:
                 break
             start = more.end()
-        if prefix in ("b", "x"):
+        if prefix in ("b", "x"):  # bit strings are a type that nothing in df takes
             return self._error(finding("PW007", Span(at, end), literal=self.text[at:end][:20]), at, end)
         escape = "\\"
         content_end = end
@@ -434,7 +439,7 @@ class _Lexer:
         name = self.text[opened : end - 1].replace('""', '"')
         if not name:
             return self._error(finding("PW008", Span(at, end), what="an empty quoted name", help=_STRAY_HELP), at, end)
-        if opened - at > 1:  # U&"..": only the spelling of a name; keep the decoded one
+        if opened - at > 1:  # U&"..": another spelling of a name; the token holds the name itself
             escape = "\\"
             if chosen := _UESCAPE.match(self.text, end):
                 escape, end = chosen.group(1), chosen.end()
@@ -459,5 +464,5 @@ def split_glued(symbol: str) -> tuple[str, ...]:
     found = _GLUED.fullmatch(symbol)
     if found is None or found["first"] == symbol:
         return ()
-    loops = ["@>"] * (len(found["loops"]) // 2)
+    loops = ["@>"] * (len(found["loops"]) // 2)  # each is two characters of the run
     return (found["first"], *loops, *([found["sign"]] if found["sign"] else []))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Laid(syntax.Expr):
-    """A stretch of the program that has its document.
+    """A part of the program that has its document.
 
     shape: what it is to the operators around it: primary, frozen, named, prefix, value, half, if, or the operator of a
     chain. before, after: comments outside of the document. inner: what these parentheses hold, if only that counts.
@@ -71,7 +71,8 @@ class Laid(syntax.Expr):
 
 
 _CHAINS = frozenset({"~>", "&", "|", "if"})
-# What may stand to the left of an operator without parentheses.
+# What may stand to the left of an operator without parentheses. To its right that is only a primary, since all
+# operators of df are on one level and group from the left.
 _LEFT = {
     "~>": {"~>", "named"}, "&": {"&"}, "|": {"|"}, "|=>": {"named"}, "?>": set[str](), "!>": {"half"},
 }  # fmt: skip
@@ -130,7 +131,15 @@ class _Frame:
 
 
 class _Statement:
-    """Turns the lexemes of one statement into a document, bracket by bracket, without recursion."""
+    """Turns the lexemes of one statement into a document, bracket by bracket, without recursion.
+
+    df.seq('a' ~> 'b', x)     frames                                        what is read
+    df . seq                  [pieces: df . seq]
+    (                         [pieces: df . seq] [call df.seq]
+    'a' ~> 'b'                .. [row: 'a' ~>, pieces: 'b']                 an operator ends an operand
+    ,                         .. [items: 'a' ~> 'b']                        a comma ends an item
+    x )                       [pieces: df . seq (..)]                       a bracket is one piece of the operand
+    """
 
     def __init__(self, lexemes: list[Lexeme]) -> None:
         self.lexemes = lexemes
@@ -253,7 +262,7 @@ def _alone(comments: Sequence[Comment]) -> Iterator[Doc]:
 def _end_item(frame: _Frame, comma: Lexeme | None) -> None:
     _end_operand(frame)
     laid = _row(frame.row)
-    if laid.inner is not None and frame.tail is None:  # nothing beside these parentheses that they could hold apart
+    if laid.inner is not None and frame.tail is None:  # an argument needs no parentheses around all of it
         laid = _unwrapped(laid)
     if frame.head or frame.tail:
         laid = _with_words(laid, frame.head, frame.tail or [])
@@ -331,7 +340,11 @@ def _row(row: Sequence[Laid | Lexeme]) -> Laid:
 
 
 def _grouped(tree: syntax.Expr) -> Laid:
-    """Recursion goes to the right only, where PostgreSQL has but a few levels; chains and prefixes are loops."""
+    """The document of a tree of operands and operators.
+
+    Recursion goes to the right only, where there are no more levels than df.lark has; chains, which are as long as the
+    program, go to the left and are loops.
+    """
     spine: list[syntax.Binary] = []
     while isinstance(tree, syntax.Binary):
         spine.append(tree)

@@ -37,7 +37,7 @@ WIDTH = 88
 
 
 class LayoutBug(AssertionError):
-    """The formatter would have changed a program: a bug of ours. what: that it would have changed."""
+    """The formatter would have changed the meaning of a program: a bug of pgweave. what: that it would have changed."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the formatter would have changed {what} of this program; that is a bug of pgweave")
@@ -87,7 +87,7 @@ def _prove(before: str, after: str) -> None:
 
 
 def _words(lexed: Lexed) -> list[tuple[str, str]]:
-    """The tokens but for parentheses, the spelling of named arguments and semicolons that end nothing."""
+    """The tokens as far as they must stay: without parentheses, with `=>` for `:=`, without semicolons that end nothing."""
     words = [(token.kind, "=>" if token.value == ":=" else token.value) for token in lexed.tokens]
     kept = [word if word[1] != "=>" else (PUNCT, "=>") for word in words if word not in ((PUNCT, "("), (PUNCT, ")"))]
     end = (PUNCT, ";")
@@ -127,7 +127,7 @@ def _embedded(source: Source, module: Module) -> str:
 
 
 def _forms(source: Source) -> dict[int, Form]:
-    """Where workflows begin that are code, and in what they stand. In any other string they are data, and not ours."""
+    """Where workflows begin that are code, and in what form they stand. In any other string they are data, and stay as they are."""
     whole = Text(source.text, Span(0, len(source.text)), ((0, 0),))
     if form_of(source.name) is Form.SQL:
         return dict.fromkeys(_code(whole), Form.SQL)
@@ -152,6 +152,7 @@ def _in_place(source: Source, definition: Definition, form: Form) -> str:
         return text
     if lex(text).diagnostics:  # psql's own commands stand between its lines
         return text
+    # Dollar quotes that end the body around it, or quotes that would have to be doubled, must not be added: no requoting.
     ((statement,), _) = read_statements(text, _frozen(alone.module), requote=False)
     start = definition.span.start
     line = source.text[source.text.rfind("\n", 0, start) + 1 : start]
@@ -170,7 +171,7 @@ def _add(lines: list[str], text: str, *, blank: bool) -> None:
 
 
 def _frozen(module: Module) -> dict[int, int]:
-    """Where what stays as it is written begins and ends: expressions whose meaning only the database knows."""
+    """Start -> end of what stays as it is written: expressions whose meaning only the database knows."""
     text, spans = module.source.text, []
     pending: list[Node] = [definition.node for definition in module.definitions]
     while pending:

@@ -61,7 +61,7 @@ class Lexeme(Token):
             return [self.text]
         pattern = ESCAPE_END if self.text[0] in "eE" else PLAIN_END
         literals, start = [], 0
-        opened = pattern.match(self.text, self.text.index("'") + 1)
+        opened = pattern.match(self.text, self.text.index("'") + 1)  # behind the prefix, as of E'..'
         while opened is not None:
             literals.append(self.text[start : opened.end()])
             more = CONTINUED.match(self.text, opened.end())
@@ -127,6 +127,7 @@ def _lexemes(text: str, tokens: list[Token], frozen: dict[int, int], *, requote:
     end = tokens.pop() if tokens[-1].kind == PUNCT and tokens[-1].value == ";" else None
     lexemes: list[Lexeme] = []
     until = 0
+    # What is frozen is one lexeme: terminals that begin within it are left out.
     for terminal in assign(tokens, match_brackets(tokens).partners):
         if terminal.start < until:
             continue
@@ -149,7 +150,10 @@ _SIMPLE_ESCAPES = re.compile(r"""[eE]'(?:[^'\\\x00-\x1f]|''|\\['"\\])*'""")
 
 
 def _fewest_escapes(value: str, literal: str) -> str:
-    """The literal as it is, or with other quotes where that saves escapes and nothing else would look different."""
+    r"""The literal as it is, or with other quotes where that saves escapes and nothing else would look different.
+
+    'it''s' becomes $$it's$$ and E'a\'b' becomes $$a'b$$; E'a\tb' stays, for its tab would look like spaces.
+    """
     plain = literal.startswith("'") and literal.replace("''", "").count("'") == 2 and "''" in literal[1:-1]
     if plain or (_SIMPLE_ESCAPES.fullmatch(literal) and len(value) + 3 < len(literal)):
         chosen = quote(value)

@@ -25,8 +25,8 @@ from pgweave.grammar.span import Source, Span
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Definition, Node, Option, Text, Variable
 
-# Characters that no reader sees, or that a tool between here and there would change: controls other than tab and line
-# feed, the byte order mark, marks that turn the writing direction, and line separators.
+# Characters that no reader sees, or that an editor or a terminal might change: controls other than tab and line feed,
+# the byte order mark, marks that turn the writing direction, and line separators.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _ESCAPED = re.compile(rf"[\\']|{_HIDDEN.pattern}")
 _ESCAPES = {"\\": "\\\\", "'": "''", "\b": "\\b", "\f": "\\f", "\r": "\\r"}
@@ -42,6 +42,7 @@ def quote(value: str, *, dollars: bool = True) -> str:
     if "'" not in value or not dollars:
         return "'" + value.replace("'", "''") + "'"
     tag, number = "$$", 0
+    # With the tag behind it: a value that ends in `$` would make `$$$` of it, and close one character too early.
     while (value + tag).find(tag) < len(value):
         number += 1
         tag = f"$q{number}$"
@@ -114,7 +115,10 @@ def print_variable(variable: Variable, source: Source) -> str:
 
 
 def _call(name: str, *arguments: tuple[str, str | None]) -> str:
-    """Write a call. An argument that is None has its default and is left out; those behind it are named."""
+    """Write a call. An argument that is None has its default and is left out; those behind it are named.
+
+    _call("http", ("url", "'u'"), ("method", None), ("body", "'b'")) gives df.http('u', body => 'b').
+    """
     written, skipped = [], False
     for parameter, text in arguments:
         if text is None:
@@ -132,7 +136,7 @@ class _Printer:
         self.forms: dict[int, _Form] = {}
 
     def write(self, root: Node) -> _Form:
-        order, pending = [], [root]
+        order, pending = [], [root]  # parents first; read backwards, children first
         while pending:
             node = pending.pop()
             order.append(node)
@@ -259,7 +263,10 @@ def _gives(text: str, node: Node) -> bool:
 
 
 def is_primary(text: str) -> bool:
-    """Whether an opaque expression is one operand to every operator: a single token, a call, a bracket around it all."""
+    """Whether an opaque expression is one operand to every operator: a single token, a call, a bracket around it all.
+
+    `x`, `a.b`, `f(x)` and `(SELECT 1)` are; `x + 1`, `f(x) || y` and `(a) || (b)` are not.
+    """
     tokens = lex(text).tokens
     at = 0
     while at + 2 < len(tokens) and tokens[at + 1].kind == PUNCT and tokens[at + 1].value == ".":
@@ -272,7 +279,7 @@ def is_primary(text: str) -> bool:
     for token in tokens[at:]:
         if token.kind == PUNCT:
             depth += (token.value in "([") - (token.value in ")]")
-        if depth == 0:
+        if depth == 0:  # the first bracket has closed (or there is none): is that the end?
             return token is tokens[-1]
     return False
 

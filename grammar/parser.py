@@ -80,7 +80,7 @@ def parse_as(source: Source, form: Form) -> Parsed:
 
 
 class _Reader:
-    """Reads the stretches of one source, in whatever form, into one module."""
+    """Reads the parts of one source, in whatever form, into one module."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -134,7 +134,7 @@ class _Reader:
         report.within = outside
 
     def _expression(self, text: Text) -> list[syntax.Expr]:
-        """Read a text in quotes that holds an expression."""
+        """Read a text in quotes that is an expression."""
         lexed = lex_text(text)
         self.report.diagnostics.extend(lexed.diagnostics)
         if not lexed.tokens:
@@ -154,7 +154,7 @@ class _Reader:
 
 
 def _statements(lexed: Lexed, size: int) -> Iterator[tuple[list[Token], int]]:
-    """Tokens of each statement, and where it ends. A semicolon ends a statement even inside of brackets: no expression holds one."""
+    """Tokens of each statement, and where it ends. A semicolon ends a statement even inside of brackets: no expression has one."""
     tokens: list[Token] = []
     for token in lexed.tokens:
         if token.kind == PUNCT and token.value == ";":
@@ -228,7 +228,7 @@ class _Statement:
         self.report.add("PW004", bracket.span, bracket=bracket.value, help=advice, notes=notes)
 
     def _parse(self, terminals: list[Token]) -> list[syntax.Expr]:
-        """Parse; after an error once more without the argument that held it, or from the next SELECT on.
+        """Parse; after an error once more without the argument around it, or from the next SELECT on.
 
         df.seq('a' 'b', df.sleep())     1 error at 'b'; then  df.seq(BROKEN, df.sleep())  is read, with its own error
         'a' ~> SELECT df.start('b')     1 error at SELECT; then  SELECT df.start('b')  is read

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.span import Location, Source, Span
 
 _TAB = 4  # columns; a tab is drawn as that many spaces, whatever column it stands in
-_WIDEST = 160  # columns of one source line that are shown; the rest is cut around the carets
+_WIDEST = 160  # columns of one source line that are shown; a longer line is cut around the carets
 _BEFORE = 40  # columns kept to the left of the caret in a line that is cut
 _TALLEST = 6  # lines of one span that are shown in full
 _COLOURS = {"error": "31;1", "warning": "33;1", "info": "36;1", "help": "36;1"}
@@ -131,11 +131,11 @@ def _drawn(line: str, start: int, end: int) -> tuple[str, str]:
         if _width(before) > _BEFORE:
             before = "..." + _clip(before[::-1], _BEFORE)[::-1]
         room = max(10, _WIDEST - _width(before))
-        rest = inside + after
+        uncut = inside + after
         inside = _clip(inside, room)
         after = _clip(after, room - _width(inside))
         width = min(width, max(1, _width(inside)))
-        after += "..." if inside + after != rest else ""
+        after += "..." if inside + after != uncut else ""
     return before + inside + after, " " * _width(before) + "^" * width
 
 

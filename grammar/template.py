@@ -92,7 +92,7 @@ _SQL_LANGUAGES = frozenset({"sql", "plpgsql"})
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A stretch of SQL in one context; CODE pieces are single tokens. word: the keyword or punctuation, folded."""
+    """A piece of SQL in one context; CODE pieces are single tokens. word: the keyword or punctuation, folded."""
 
     context: Context
     start: int

@@ -4,7 +4,7 @@
     edits = insert_after(place, new_node)                what to do with it: a few diagnostics.Edit
     text = apply(module.source.text, edits)              the new program
 
-Every function says what the tree will be afterwards, and before it gives out its edits it reads the new text and
+Every function says what the tree will be afterwards, and before it returns its edits it reads the new text and
 compares: an edit that would come out as anything else (because the step is part of Durofut JSON, or is computed) is an
 EditError, whose message is one sentence for people. New steps are given as nodes and are printed; what stands in the text already stays as it is written.
 """
@@ -94,7 +94,7 @@ def duplicate(place: Place) -> Edits:
 
 @through_quotes
 def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
-    """Repeat this step: for ever, or while `condition`, tested after each turn, holds."""
+    """Repeat this step: for ever, or while `condition`, tested after each turn, is true."""
     expected = nodes.Loop(body=place.node, condition=condition, span=place.node.span)
     if condition is None:
         return _grow(place, expected, "@> ", "", "@>", left=False)
@@ -103,7 +103,7 @@ def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
 
 @through_quotes
 def wrap_in_if(place: Place, condition: Node, else_branch: Node) -> Edits:
-    """Do this step only if `condition` holds, and `else_branch` if it does not."""
+    """Do this step only if `condition` is true, and `else_branch` if it is not."""
     expected = nodes.If(condition=condition, then_branch=place.node, else_branch=else_branch, span=place.node.span)
     before, after = f"{_operand(place, condition)} ?> ", f" !> {_operand(place, else_branch)}"
     return _grow(place, expected, before, after, "?>", left=False)
@@ -269,7 +269,7 @@ _FIELDS = {
 
 
 def _as_field(place: Place, kind: Type, parameter: str, value: str | int | None) -> object:
-    """A value as the node holds it."""
+    """A value in the form that the node has it in."""
     if isinstance(value, str) and kind is Type.JSONB:
         try:
             return render_jsonb(parse_json(Text(value, place.node.span)))
@@ -318,13 +318,13 @@ def _may_stand_bare(surroundings: str, symbol: str) -> bool:
     return surroundings == "" or (surroundings == symbol and symbol in ("~>", "&", "|"))
 
 
-_REST_OF_LINE = re.compile(r"[ \t]*(?:--[^\n\r]*|/\*[^\n\r*]*\*/[ \t]*)?(?=\r?\n|\Z)")
+_COMMENT_TO_LINE_END = re.compile(r"[ \t]*(?:--[^\n\r]*|/\*[^\n\r*]*\*/[ \t]*)?(?=\r?\n|\Z)")
 
 
 def _behind_comment(text: str, end: int) -> int:
     """Behind the comment that ends the line, if nothing but that follows there."""
-    rest = _REST_OF_LINE.match(text, end)
-    return end if rest is None else rest.end()
+    comment = _COMMENT_TO_LINE_END.match(text, end)
+    return end if comment is None else comment.end()
 
 
 def _grow(
@@ -337,8 +337,10 @@ def _grow(
     shape = place.shape
     fits = shape == "primary" or (left and shape in LEFT[symbol]) or (symbol == "@>" and shape == "@>")
     opening, closing = ("", "") if fits else ("(", ")")
+    # `a |=> 'x' ~> b` groups as wanted: a name may also be given bare to the first step of a chain.
     bare = _may_stand_bare(place.surroundings, symbol) or (symbol == "|=>" and place.surroundings == "~>")
     span = place.bare
+    # Parentheses that are there already are used as the outer or the inner pair, whichever is needed.
     if place.node.parens is not None and bare:
         span, opening, closing = place.outer, "", ""
     elif place.node.parens is None and not bare:
@@ -362,7 +364,11 @@ def _kept(place: Place, keep: int) -> Node:
 
 
 def _strip(place: Place, kept: Place) -> list[Edit]:
-    """Cut away what stands around `kept`, a step below `place`; a name stays if it is needed."""
+    """Cut away what stands around `kept`, a step below `place`; a name stays if it is needed.
+
+    Of df.loop('a' ~> 'b', 'c') |=> 'x' with the body kept, two edits remove `df.loop(` and `, 'c')`. The name stays,
+    and because `'a' ~> 'b'` then is the operand of `|=>`, the edits write parentheses in their places.
+    """
     binding = place.node.binding
     region, surroundings = place.outer, place.surroundings
     if binding is not None and kept.node.binding is None:
@@ -394,7 +400,11 @@ def _delete_operand(place: Place, parent: Place) -> Edits:
 
 
 def _with_line(place: Place, cut: Span, operator: Span) -> Span:
-    """What goes with an operator and the step behind it: the line if it is theirs, but nothing said about other steps."""
+    """What is deleted with an operator and the step behind it: their line, but no comment about other steps.
+
+    'a' -- first
+    ~> 'b' -- second         all of this line is deleted, the comment with it
+    """
     text = place.text
     above = text[cut.start : operator.start]
     line = operator.start - (len(above) - len(above.rstrip(" \t")))

@@ -93,7 +93,7 @@ def _options_problem(given: Arguments) -> _Problem | None:
 
 
 def _url_problem(given: Arguments) -> _Problem | None:
-    """A URL that begins with a placeholder, or holds a variable, is looked at when it is filled in."""
+    """A URL that begins with a placeholder, or contains a variable, is checked when it is filled in."""
     url = given.text("url").value
     scheme = url.split("://", 1)[0]
     if "{" in url or url.startswith("$") or scheme.lower() in ("http", "https"):

@@ -70,7 +70,7 @@ _FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one progra
 class Elaborator:
     """Reads the statements of one program. definitions and variables grow as it goes.
 
-    read: parses a text that holds an expression, for df.explain; gives nothing after reporting what is wrong with it.
+    read: parses a text that is an expression, for df.explain; returns nothing after reporting what is wrong with it.
     """
 
     def __init__(self, report: Report, read: Callable[[Text], Sequence[syntax.Expr]] = lambda _: ()) -> None:
@@ -158,7 +158,7 @@ class Elaborator:
             )
 
     def _expression(self, text: Text) -> Value:
-        """What df.explain('..') makes of a text that holds an expression of df."""
+        """What df.explain('..') makes of a text that is an expression of df."""
         exprs = self._read(text)
         return self.evaluate(exprs[0]) if len(exprs) == 1 else BrokenValue(span=text.span)
 
@@ -309,7 +309,7 @@ class Elaborator:
         return self._budget >= 0
 
     def _column(self, expr: syntax.Column) -> Value:
-        """A name. In a program no table is in sight, so what stands in double quotes was meant as text."""
+        """A name. A program has no tables, so what is written in double quotes was meant as text."""
         name = expr.parts[0]
         if len(expr.parts) == 1 and name.kind == QUOTED and (not self._embedded or _SQL_TEXT.match(name.value)):
             shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."

@@ -62,7 +62,7 @@ def number(text: str, span: Span) -> NumberValue:
 
 
 def _integer_literal(value: int, span: Span) -> NumberValue:
-    """An integer literal is of the smallest type from integer on that holds it; beyond bigint it is a numeric."""
+    """An integer literal is of the smallest type from integer on that has room for it; beyond bigint it is a numeric."""
     if len(hex(value)) > 4 * _MAX_DIGITS:
         raise FoldError("value overflows numeric format", span)
     if value not in BIGINT_RANGE:

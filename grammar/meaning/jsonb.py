@@ -144,7 +144,7 @@ class _Reader:
     def _enter(self, bracket: str, start: int, end: int) -> None:
         if len(self.open) >= MAX_JSON_DEPTH:
             raise BadJson(f"JSON nested deeper than {MAX_JSON_DEPTH} levels", start, end)
-        # Until it closes, the span holds the offset in the JSON text where it began.
+        # Until it closes, the span is that of its bracket in the JSON text; _close needs its start.
         self.open.append(Json([], Span(start, end), is_object=bracket == "{"))
         self.names.append(None)
         self.expect = "name or }" if bracket == "{" else "value or ]"

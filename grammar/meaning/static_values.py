@@ -114,7 +114,7 @@ class OpaqueValue(_Value):
 
 @dataclass(slots=True, kw_only=True)
 class BrokenValue(_Value):
-    """Has been reported; whatever holds it is broken too, and that is not reported again."""
+    """Has been reported; the expression around it is broken too, and that is not reported again."""
 
 
 Value: TypeAlias = (

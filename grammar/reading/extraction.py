@@ -55,7 +55,7 @@ def form_of(name: str) -> Form:
 class Found:
     """One df call in a text of SQL.
 
-    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the stretch that it stands in.
+    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the part of the file that it stands in.
     certain: whether SQL must stand there; in any other string it may be talk about df, and counts only if nothing is
     wrong with it.
     """
@@ -67,7 +67,7 @@ class Found:
 
 
 def lex_text(text: Text, *, psql: bool = False) -> Lexed:
-    """Lex a stretch of a file; every place in the result is one of the file."""
+    """Lex a part of a file; every place in the result is one of the file."""
     lexed = lex(text.value, psql=psql)
     place = text.locate
 

@@ -161,7 +161,7 @@ KNOWN_OPERATORS = frozenset(
         "<->>>", "~<~", "~<=~", "~>=~", "~>~", "*<", "*>", "*<=", "*>=", "<+>", "<~>",
     }
 )  # fmt: skip
-# An operator that holds one of these may end in a sign: `@-` is one operator, `*-` is two.
+# An operator with one of these in it may end in a sign: `@-` is one operator, `*-` is two.
 _SIGN_KEEPERS = frozenset("~!@#^&|`?%")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -179,7 +179,7 @@ def lex(text: str, *, psql: bool = False) -> Lexed:
 def operator_length(run: str) -> int:
     """How many characters of a run of operator characters are its first operator.
 
-    A comment ends it; and a multi-character operator gives up trailing `+` and `-` unless it holds one of `~!@#^&|?%`.
+    A comment ends it; and a multi-character operator gives up trailing `+` and `-` unless it contains one of `~!@#^&|?%`.
 
     `~>--x` has 2, `<-` has 1 (so that x<-1 compares), `@-` has 2. The rule is that of scan.l, action of {operator}.
     """

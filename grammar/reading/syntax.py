@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Expr:
-    """A stretch of the text that is one expression."""
+    """A range of the text that is one expression."""
 
     __slots__ = ("end", "start")
 
@@ -117,7 +117,7 @@ class Parens(Expr):
 
     @property
     def children(self) -> Sequence[Expr]:
-        """What the parentheses hold."""
+        """What stands between the parentheses."""
         return (self.inner,)
 
 

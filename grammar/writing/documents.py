@@ -2,7 +2,7 @@
 
 Brackets are read with a stack, rows of operands and operators are grouped as PostgreSQL groups them; nothing here is
 recursive where depth is the input's choice. Parentheses are added where operators of different kinds meet, and left out
-where they hold a single operand. What that does to the tree is for formatter.py to prove.
+around a single operand. What that does to the tree is for formatter.py to prove.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Laid(syntax.Expr):
     """A part of the program that has its document.
 
     shape: what it is to the operators around it: primary, frozen, named, prefix, value, half, if, or the operator of a
-    chain. before, after: comments outside of the document. inner: what these parentheses hold, if only that counts.
-    plain: nothing but a literal, or a literal with its name: a line break would help nobody.
+    chain. before, after: comments outside of the document. inner: what stands in these parentheses, if they could be left out.
+    plain: nothing but a literal, or a literal with its name: a line break would not help.
     """
 
     __slots__ = ("after", "before", "doc", "inner", "plain", "shape")
@@ -93,7 +93,7 @@ def _after(comments: Sequence[Comment]) -> Iterator[Doc]:
 
 @dataclass(slots=True)
 class _Item:
-    """An argument, an element, what parentheses hold, or what SELECT selects."""
+    """An argument, an element, what stands in parentheses, or what SELECT selects."""
 
     laid: Laid
     comma: Lexeme | None = None
@@ -198,7 +198,7 @@ class _Statement:
 
 
 def _top(lead: list[Lexeme], items: list[_Item]) -> Iterator[Doc]:
-    """What a statement holds. lead: SELECT, or SELECT * FROM, if it begins so."""
+    """The items of a statement. lead: SELECT, or SELECT * FROM, if it begins so."""
     docs = [item.doc(forced=item.laid.steps) for item in items]
     if not lead:
         yield join(LINE, docs)
@@ -217,7 +217,7 @@ def _end(end: Lexeme) -> Iterator[Doc]:
 
 
 def _bracket(frame: _Frame, opener: Lexeme, closer: Lexeme) -> Laid:
-    """A pair of brackets with what they hold, without the comments around it."""
+    """A pair of brackets with what stands in them, without the comments around it."""
     dangling = closer.before
     if not frame.items:
         return Laid(opener, closer, concat(opener.text, *_alone([*opener.after, *dangling]), closer.text))
@@ -234,7 +234,7 @@ def _bracket(frame: _Frame, opener: Lexeme, closer: Lexeme) -> Laid:
 
 
 def _items(frame: _Frame) -> list[Doc]:
-    """What stands in a pair of brackets, one document to a line: arguments, elements, or what parentheses hold."""
+    """What stands in a pair of brackets, one document to a line: arguments, elements, or an expression."""
     if frame.call is None:
         single = len(frame.items) == 1
         return [frame.items[0].laid.whole()] if single else [item.doc() for item in frame.items]
@@ -271,7 +271,7 @@ def _end_item(frame: _Frame, comma: Lexeme | None) -> None:
 
 
 def _unwrapped(laid: Laid) -> Laid:
-    """What parentheses hold, with the comments around them."""
+    """The expression in a pair of parentheses, with the comments around them."""
     assert laid.inner is not None
     return laid.inner.with_comments(laid.before, laid.after)
 
@@ -406,7 +406,7 @@ def _value(left: Laid, operator: Lexeme, right: Laid) -> Laid:
 
 
 def _operand(laid: Laid, may_be_bare: set[str]) -> Laid:
-    """An operand of an operator between steps: in parentheses if it must be, without if they hold one thing only."""
+    """An operand of an operator between steps: in parentheses if it must be, without if only one operand stands in them."""
     if laid.inner is not None:
         return _unwrapped(laid) if laid.inner.shape == "primary" else laid
     if laid.shape in ("primary", "frozen") or laid.shape in may_be_bare:

@@ -3,7 +3,7 @@
     tokens -> terminals with their comments (lexemes.py) -> a document (documents.py) -> lines (layout.py) -> proof
 
 One step per line with its operator before it, four spaces per level, a call on one line if it fits and else one
-argument per line, parentheses wherever operators of different kinds meet. Where a file holds other things than
+argument per line, parentheses wherever operators of different kinds meet. Where a file has other things in it than
 workflows, only the workflows are touched. Before a text is given out it is read again: tree, tokens and comments must be
 those of the old text, else LayoutBug says that this module is at fault. What does not parse is left as it is.
 """
@@ -101,14 +101,14 @@ def _remarks(text: str, lexed: Lexed) -> list[str]:
 def _program(text: str, module: Module) -> str:
     """A whole text: its statements, one after the other, with at most one empty line between them."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    statements, rest = read_statements(text, _frozen(module))
+    statements, remaining = read_statements(text, _frozen(module))
     lines: list[str] = []
     for statement in statements:
         remarks, code = without_own_comments(statement)
         for remark in remarks:
             _add(lines, remark.text, blank=remark.blank)
         _add(lines, render(document(code), width=WIDTH, newline=newline), blank=code[0].blank_above)
-    for remark in rest:
+    for remark in remaining:
         _add(lines, remark.text, blank=remark.blank)
     return newline.join([*lines, ""]) if lines else ""
 

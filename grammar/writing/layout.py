@@ -1,7 +1,7 @@
 """Layout: a document of texts and possible line breaks -> lines no wider than asked, where that can be.
 
-The algebra of Wadler's "A prettier printer", as Prettier extends it: a group is written on one line if it fits and holds
-nothing that must break, else each of its own breaks ends a line; a suffix (a comment to the end of the line) is kept
+The algebra of Wadler's "A prettier printer", as Prettier extends it: a group is written on one line if it fits and has
+nothing in it that must break, else each of its own breaks ends a line; a suffix (a comment to the end of the line) is kept
 until the next break. It knows nothing of the language.
 
     Group(f( Indent(SOFT a, LINE b) SOFT ))      f(a, b)    or    f(

@@ -1,6 +1,6 @@
 """AST -> canonical text: the way back from nodes to a program.
 
-One spelling for every node: operators where there are any, parentheses around every operand that holds an operator of
+One spelling for every node: operators where there are any, parentheses around every operand that has an operator of
 its own (but for `a ~> b ~> c`, and a name on the first step of a chain), the quotes that need the fewest escapes, and
 no argument that says what the default says. Reading the text again gives an equal tree. Texts come out on one line,
 unless a string has line ends of its own; formatter.py knows how to lay them out.
@@ -90,7 +90,7 @@ def print_node(node: Node, *, dollars: bool = True) -> str:
 
 
 def print_operand(node: Node, *, dollars: bool = True) -> str:
-    """Write one step so that it may stand beside any operator: in parentheses when it holds one itself."""
+    """Write one step so that it may stand beside any operator: in parentheses when it has one itself."""
     return _Printer(dollars).write(node).operand()
 
 

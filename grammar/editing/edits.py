@@ -76,6 +76,7 @@ def insert_before(place: Place, new: Node) -> Edits:
     while _is_chain(place) and place.node.binding is None:
         place = place.child(0)
     parent = place.parent
+    # The chain a ~> b ~> c is (a ~> b) ~> c. Before `c`, the new step goes to the end of what comes before it.
     if parent is not None and _is_chain(parent) and place.path[-1] == 1:
         assert isinstance(parent.node, nodes.Then)
         start = nodes.Then(first=parent.node.first, second=new, span=parent.node.span)

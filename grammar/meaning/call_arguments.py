@@ -61,7 +61,7 @@ def bind(
         elif position >= len(call.params):
             if countable:
                 _report_surplus(call, value, len(arguments), report)
-            return None
+            return None  # with too many, it cannot be told which belong where
         else:
             bound[call.params[position].name] = value
     missing = [param.name for param in call.params if param.required and param.name not in bound]

@@ -42,6 +42,7 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
     json = _durofut(text)
     if json is None:
         return nodes.Sql(query=text, span=span)
+    # What `?>` gives in the database, see half_built: only `!>` may take it.
     if json.get("_partial_if") is not None:
         raise BadStep("This if is only half built", span, "PW104")
     kind = json.get("node_type")
@@ -166,7 +167,7 @@ class _Reader:
 
     def _check_shape(self, json: Json) -> None:
         """The shape of one node, its children unopened; in the order and the words of df_internal.node_problem."""
-        problems: list[tuple[int, str, Span]] = []
+        problems: list[tuple[int, str, Span]] = []  # with the order in which the database looks for them
         seen: set[str] = set()
         for member in json.members or ():
             field, value = member.name.value, member.value

@@ -175,7 +175,7 @@ def looks(dsn: str, most: int) -> None:
             taken = []
             for _ in range(LOOKS):
                 began = time.perf_counter()
-                connection.execute("select * from df.worker_claim('bench', 8, 15)")
+                connection.execute("select * from df_internal.worker_claim('bench', 8, 15)")
                 taken.append((time.perf_counter() - began) * 1000)
             print(f"look, {size:>9,} asleep, ms  {_spread(taken, '.2f')}")
 

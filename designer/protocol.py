@@ -1,26 +1,20 @@
-"""What the designer's front end and its Python side say to each other: JSON objects, the same over every transport.
+"""The messages between the designer's page and its Python side: JSON objects, the same over every transport.
 
-The browser sends requests, each with an `id`; Python answers each with one reply, and sends events when something has
-changed. `designer/web/src/protocol.ts` states the same types in TypeScript, and a test compares the two.
+The page sends requests, each with an `id`; Python answers each with one reply, and sends events when something has
+changed. `designer/web/src/protocol.ts` states the same types in TypeScript; a test compares the two files.
 
     request   {"type": "pull", "id": 7, "version": 3}
     reply     {"type": "reply", "re": 7, "ok": true, "version": 5, "updates": [..]}
               {"type": "reply", "re": 7, "ok": false, "message": .., "advice": ..}
     event     {"type": "updates", "version": 5, "updates": [..]}
 
-Offsets count UTF-16 units of the text with line feeds only, as CodeMirror counts. Types named ..Result are the fields of
-a reply beyond `type`, `re` and `ok`.
+Offsets count UTF-16 units of the text with line feeds only, as CodeMirror does. Types named ..Request are the fields of a
+request beside `type` and `id`, ..Result those of a reply beside `type`, `re` and `ok`. There is no
+`from __future__ import annotations` here: with it, Python 3.11 counts NotRequired fields as required.
 """
 
-from __future__ import annotations
-
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
-
-REQUESTS = (
-    "hello", "push", "pull", "edit", "complete", "hover", "cron", "fix", "format", "save", "resolve", "compare",
-    "start", "watch", "unwatch", "signal", "cancel", "instances", "past", "node",
-)  # fmt: skip
-EVENTS = ("reply", "updates", "drawing", "run", "disk", "notice")
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard
 
 Range: TypeAlias = list[int]
 """Two offsets: start, and end exclusive."""
@@ -30,18 +24,18 @@ Sections: TypeAlias = list[Any]
 
 
 class Update(TypedDict):
-    """One change of the text. clientID: who made it; "kernel" and "file" are Python's own."""
+    """One change of the text. clientID: the page that made it; "kernel" and "file" are changes made by Python."""
 
     clientID: str
     changes: Sections
 
 
 Change = TypedDict("Change", {"from": int, "to": int, "insert": str})
-"""Replace a stretch; all of one answer count from the same text."""
+"""Replace a range; the offsets of all changes in one reply count from the same text."""
 
 
 class Entry(TypedDict):
-    """One thing the palette offers."""
+    """One entry of the palette. says: one sentence about it."""
 
     id: str
     title: str
@@ -53,11 +47,11 @@ class Entry(TypedDict):
 # The drawing
 
 Sql = TypedDict("Sql", {"from": int, "to": int, "value": str})
-"""A statement that can be edited: where its literal stands, and what it says."""
+"""A statement that can be edited: the range of its literal, and its SQL."""
 
 
 class Field(TypedDict):
-    """One argument or option in a form. value: None when it is left to its default."""
+    """One argument or option in a form. value: None for the default."""
 
     name: str
     title: str
@@ -69,7 +63,7 @@ class Field(TypedDict):
 
 
 Read = TypedDict("Read", {"name": str, "from": list[str]})
-"""A name that a step reads, and the blocks that may have bound it."""
+"""A name that a step reads, and the ids of the blocks that may define it."""
 
 
 class Child(TypedDict):
@@ -77,7 +71,7 @@ class Child(TypedDict):
 
     role: Literal["step", "condition", "then", "else", "body", "branch", "child"]
     title: str
-    block: Block
+    block: "Block"
 
 
 class Block(TypedDict):
@@ -131,25 +125,38 @@ Finding = TypedDict(
 
 
 class Drawing(TypedDict):
-    """Everything there is to show of one version of the text. ok: whether all of it could be read."""
+    """One version of the text as blocks and findings. ok: whether all of it parses."""
 
     ok: bool
     programs: list[Program]
     findings: list[Finding]
 
 
-# Requests and what answers them
+# Requests, without the `type` and `id` that all of them have, and their results
+
+
+class VersionRequest(TypedDict):
+    """About one version of the text. pull: the changes since then. format: the changes that `pgweave fmt` would make."""
+
+    version: int
+
+
+class InstanceRequest(TypedDict):
+    """About one instance: watch or unwatch it, cancel it before its next step, show the program that it runs or ran."""
+
+    instance: str
 
 
 class HelloRequest(TypedDict):
     """A view has opened."""
 
-    type: Literal["hello"]
-    id: int
-
 
 class HelloResult(TypedDict):
-    """document: random, of this authority. runnable: whether workflows can be started here. dark: None: as the page."""
+    """All that a new view needs.
+
+    document: random, new with every Python process. runnable: whether workflows can be started here. dark: None: the page
+    chooses. saved: whether the file has this text.
+    """
 
     text: str
     version: int
@@ -164,10 +171,8 @@ class HelloResult(TypedDict):
 
 
 class PushRequest(TypedDict):
-    """What a view has changed since `version`."""
+    """Changes that a view has made to `version`."""
 
-    type: Literal["push"]
-    id: int
     version: int
     updates: list[Update]
 
@@ -178,26 +183,18 @@ class PushResult(TypedDict):
     version: int
 
 
-class PullRequest(TypedDict):
-    """Ask for what has been changed since `version`."""
-
-    type: Literal["pull"]
-    id: int
-    version: int
-
-
 class PullResult(TypedDict):
-    """The changes that are missing, oldest first."""
+    """The changes since then, oldest first."""
 
     version: int
     updates: list[Update]
 
 
-# A gesture on the block `target`. Which of the others it needs, gestures.py says. with: see gestures.WRAPPERS.
+# A gesture on the block `target`. Each gesture needs some of the other fields, see gestures.py. with: see gestures.WRAPPERS.
 EditRequest = TypedDict(
     "EditRequest",
     {
-        "type": Literal["edit"], "id": int, "version": int, "target": str, "gesture": str, "entry": NotRequired[str],
+        "version": int, "target": str, "gesture": str, "entry": NotRequired[str],
         "role": NotRequired[str], "to": NotRequired[str], "where": NotRequired[Literal["before", "after"]],
         "with": NotRequired[str], "text": NotRequired[str], "field": NotRequired[str],
         "value": NotRequired[str | int | bool | None], "name": NotRequired[str | None],
@@ -207,7 +204,7 @@ EditRequest = TypedDict(
 
 
 class EditResult(TypedDict):
-    """What to change, for the browser to do. Afterwards, select: where the new step begins; block: its id, if known."""
+    """Changes for the page to make. Afterwards, select: the offset of the new step; block: its id, if known."""
 
     version: int
     changes: list[Change]
@@ -216,10 +213,8 @@ class EditResult(TypedDict):
 
 
 class CompleteRequest(TypedDict):
-    """Ask what may stand here. sql: what the step `block` is about to say; then offsets count in that."""
+    """Completions at an offset. sql: of the step `block`, not yet in the text; then the offset counts in it."""
 
-    type: Literal["complete"]
-    id: int
     version: int
     offset: int
     block: NotRequired[str]
@@ -236,27 +231,23 @@ class Suggestion(TypedDict):
 
 
 CompleteResult = TypedDict("CompleteResult", {"from": int, "options": list[Suggestion]})
-"""from: where what they complete begins."""
+"""from: start of the text that they replace."""
 
 
 class HoverRequest(TypedDict):
-    """Ask what this is."""
+    """Explain the text at an offset."""
 
-    type: Literal["hover"]
-    id: int
     version: int
     offset: int
 
 
 HoverResult = TypedDict("HoverResult", {"from": int, "to": int, "markdown": str | None})
-"""markdown: None when there is nothing to say."""
+"""markdown: None when there is no explanation."""
 
 
 class CronRequest(TypedDict):
-    """When does this fire? zone: for display; None: the expression's own, else UTC."""
+    """The next times of a cron expression. zone: for display; None: the expression's own, else UTC."""
 
-    type: Literal["cron"]
-    id: int
     expression: str
     zone: str | None
 
@@ -269,40 +260,28 @@ class CronResult(TypedDict):
 
 
 class FixRequest(TypedDict):
-    """Mend this finding of the last drawing."""
+    """The fix of a finding of the last drawing. finding: its index."""
 
-    type: Literal["fix"]
-    id: int
     version: int
     finding: int
 
 
-class FormatRequest(TypedDict):
-    """Lay the text out as `pgweave fmt` does."""
-
-    type: Literal["format"]
-    id: int
-    version: int
-
-
 class ChangesResult(TypedDict):
-    """What to change, for the browser to do."""
+    """Changes for the page to make."""
 
     version: int
     changes: list[Change]
 
 
 class SaveRequest(TypedDict):
-    """Write the text to its file. name: of a new file, where there is none yet."""
+    """Write the text to its file. name: of a new file, when it has none yet."""
 
-    type: Literal["save"]
-    id: int
     version: int
     name: NotRequired[str]
 
 
 class SaveResult(TypedDict):
-    """name_needed: nothing was written, for want of a name.
+    """name_needed: nothing was written, because there is no file name yet.
 
     conflict: the file has been changed at the same places; `theirs` is its text, and nothing was written.
     """
@@ -315,10 +294,8 @@ class SaveResult(TypedDict):
 
 
 class ResolveRequest(TypedDict):
-    """Settle a conflict: keep the text as it is here, or take the file's."""
+    """End a conflict with the file: save the text of the page, or take the file's."""
 
-    type: Literal["resolve"]
-    id: int
     version: int
     choice: Literal["mine", "theirs"]
 
@@ -326,25 +303,23 @@ class ResolveRequest(TypedDict):
 CompareRequest = TypedDict(
     "CompareRequest",
     {
-        "type": Literal["compare"], "id": int, "with": Literal["saved", "git", "text"], "text": NotRequired[str],
+        "with": Literal["saved", "git", "text"], "text": NotRequired[str],
         "dark": NotRequired[bool],
     },
 )  # fmt: skip
-"""What has changed since the file was saved, since the last commit, or since `text`?"""
+"""Compare the text with its saved file, the last commit, or `text`."""
 
 
 class CompareResult(TypedDict):
-    """svg: both in one picture; None when nothing differs, or nothing could be drawn. words: a sentence a change."""
+    """svg: both in one picture; None without differences, or without Graphviz. words: one sentence per change."""
 
     svg: str | None
     words: list[str]
 
 
 class StartRequest(TypedDict):
-    """Start a workflow. target: its number, or "" for the only one. label: None: its own."""
+    """Start a workflow. target: its index, or "" for the only one. label: None: the one in the text."""
 
-    type: Literal["start"]
-    id: int
     target: str
     label: str | None
     variables: dict[str, str]
@@ -356,52 +331,24 @@ class StartResult(TypedDict):
     instance: str
 
 
-class WatchRequest(TypedDict):
-    """Tell this view what becomes of an instance."""
-
-    type: Literal["watch"]
-    id: int
-    instance: str
-
-
-class UnwatchRequest(TypedDict):
-    """No longer."""
-
-    type: Literal["unwatch"]
-    id: int
-    instance: str
-
-
 class SignalRequest(TypedDict):
     """Send a signal. payload: any JSON value."""
 
-    type: Literal["signal"]
-    id: int
     instance: str
     name: str
     payload: Any
 
 
-class CancelRequest(TypedDict):
-    """End an instance before its next step."""
-
-    type: Literal["cancel"]
-    id: int
-    instance: str
-
-
 class InstancesRequest(TypedDict):
-    """Which instances are there? status: None: any. text: part of an id or label; None: any."""
+    """List instances. status: None: any. text: part of an id or label; None: any."""
 
-    type: Literal["instances"]
-    id: int
     status: str | None
     text: str | None
     limit: int
 
 
 class InstanceRow(TypedDict):
-    """One instance in a list. created_at: ISO 8601. waits_for: a sentence; None: for nothing."""
+    """One instance in a list. created_at: ISO 8601. waits_for: a sentence; None when it does not wait."""
 
     id: str
     label: str | None
@@ -417,32 +364,22 @@ class InstancesResult(TypedDict):
     instances: list[InstanceRow]
 
 
-class PastRequest(TypedDict):
-    """Show the program that this instance runs or ran, as it was."""
-
-    type: Literal["past"]
-    id: int
-    instance: str
-
-
 class PastResult(TypedDict):
-    """The program made from the instance's rows. Its state comes as run events, once it is watched."""
+    """The program made from the instance's rows. Its states come as run events, once it is watched."""
 
     drawing: Drawing
     text: str
 
 
 class NodeRequest(TypedDict):
-    """Everything about one step of an instance."""
+    """One step of an instance in detail."""
 
-    type: Literal["node"]
-    id: int
     instance: str
     block: str
 
 
 class Rows(TypedDict):
-    """What a step came to: a table (cut: more rows than are shown here), or anything else as text."""
+    """A result: a table (cut: it has more rows than these), or anything else as text."""
 
     columns: list[str]
     rows: list[list[str | None]]
@@ -463,7 +400,7 @@ class Attempt(TypedDict):
 
 
 class NodeResult(TypedDict):
-    """sql: as it ran, with the values in it. attempts: every run of the step that is still known, oldest first."""
+    """sql: as it was executed, with values filled in. attempts: all recorded runs of the step, oldest first."""
 
     sql: str | None
     result: Rows | None
@@ -475,14 +412,48 @@ class NodeResult(TypedDict):
 
 
 class NoResult(TypedDict):
-    """The answer to a request that has nothing to say but that it was done."""
+    """The reply says only that the request was carried out."""
+
+
+_TypedDict: TypeAlias = Any  # a class made by TypedDict: `typing` has no type for these
+REQUESTS: dict[str, tuple[_TypedDict, _TypedDict]] = {
+    "hello": (HelloRequest, HelloResult),
+    "push": (PushRequest, PushResult),
+    "pull": (VersionRequest, PullResult),
+    "edit": (EditRequest, EditResult),
+    "complete": (CompleteRequest, CompleteResult),
+    "hover": (HoverRequest, HoverResult),
+    "cron": (CronRequest, CronResult),
+    "fix": (FixRequest, ChangesResult),
+    "format": (VersionRequest, ChangesResult),
+    "save": (SaveRequest, SaveResult),
+    "resolve": (ResolveRequest, SaveResult),
+    "compare": (CompareRequest, CompareResult),
+    "start": (StartRequest, StartResult),
+    "watch": (InstanceRequest, NoResult),
+    "unwatch": (InstanceRequest, NoResult),
+    "signal": (SignalRequest, NoResult),
+    "cancel": (InstanceRequest, NoResult),
+    "instances": (InstancesRequest, InstancesResult),
+    "past": (InstanceRequest, PastResult),
+    "node": (NodeRequest, NodeResult),
+}
+"""What a page can request: the fields of the request, and those of its reply."""
+
+
+def is_request(message: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a message from a page is a known request with all the fields that it needs."""
+    if not isinstance(message, Mapping):
+        return False
+    kind = message.get("type")
+    return isinstance(kind, str) and kind in REQUESTS and REQUESTS[kind][0].__required_keys__ <= message.keys()
 
 
 # Events
 
 
 class UpdatesEvent(TypedDict):
-    """The text has been changed by anybody, the receiver included."""
+    """The text has changed; also sent to the view that changed it."""
 
     type: Literal["updates"]
     version: int
@@ -490,7 +461,7 @@ class UpdatesEvent(TypedDict):
 
 
 class DrawingEvent(TypedDict):
-    """What `version` of the text looks like. Only the newest version is drawn."""
+    """The drawing of `version` of the text. Only the newest version is drawn."""
 
     type: Literal["drawing"]
     version: int
@@ -498,7 +469,7 @@ class DrawingEvent(TypedDict):
 
 
 class Action(TypedDict):
-    """What ends a wait. name: of the signal."""
+    """What a person can do to end a wait. name: of the signal."""
 
     kind: Literal["signal", "none"]
     name: NotRequired[str]
@@ -513,7 +484,7 @@ class Wait(TypedDict):
 
 
 class StepState(TypedDict):
-    """What a block has come to. message: what went wrong."""
+    """The state of a block in a run. message: the error."""
 
     status: str
     duration_seconds: float | None
@@ -535,7 +506,7 @@ class RunEvent(TypedDict):
 
 
 class DiskEvent(TypedDict):
-    """The file was changed by somebody else, or saved. saved: whether it now says what the text says."""
+    """The file was saved, or changed by another program. saved: whether it now has the same text."""
 
     type: Literal["disk"]
     saved: bool
@@ -543,7 +514,7 @@ class DiskEvent(TypedDict):
 
 
 class NoticeEvent(TypedDict):
-    """A line for the person."""
+    """A message to show."""
 
     type: Literal["notice"]
     level: Literal["info", "warning", "error"]

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgweave.designer.gestures import place_of_block
 from pgweave.designer.protocol import (
+    CompareRequest,
     CompareResult,
+    CompleteRequest,
     CompleteResult,
+    CronRequest,
     CronResult,
+    HoverRequest,
     HoverResult,
+    InstanceRequest,
+    InstancesRequest,
     InstancesResult,
+    NodeRequest,
     NodeResult,
     NoResult,
     PastResult,
+    SignalRequest,
+    StartRequest,
     StartResult,
     Suggestion,
 )
@@ -30,7 +39,7 @@ from pgweave.runtime.errors import PgweaveError
 from pgweave.workflow import ProgramError, refuse_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pgweave.compiler import assist
@@ -38,8 +47,6 @@ if TYPE_CHECKING:
     from pgweave.designer.operator import Operator
     from pgweave.designer.session import Session, View
     from pgweave.grammar.nodes import Module
-
-    Request = Mapping[str, Any]
 
 TIMES = 5  # of a schedule that are shown
 
@@ -54,7 +61,7 @@ def plainly(error: PgweaveError) -> tuple[str, str]:
     return f"Line {line}: {first.title}.{more}", first.help
 
 
-def complete(session: Session, view: View, request: Request) -> CompleteResult:
+def complete(session: Session, view: View, request: CompleteRequest) -> CompleteResult:
     """What may stand at a place: of the text, or of a statement that is not in it yet."""
     from pgweave.compiler.assist import Assistant
 
@@ -97,7 +104,7 @@ def _options(found: list[assist.Suggestion]) -> list[Suggestion]:
     ]
 
 
-def hover(session: Session, view: View, request: Request) -> HoverResult:
+def hover(session: Session, view: View, request: HoverRequest) -> HoverResult:
     """What this is."""
     from pgweave.compiler.assist import Assistant
 
@@ -113,7 +120,7 @@ def hover(session: Session, view: View, request: Request) -> HoverResult:
     }
 
 
-def cron(session: Session, view: View, request: Request) -> CronResult:
+def cron(session: Session, view: View, request: CronRequest) -> CronResult:
     """A schedule in words, with the next times that it names."""
     return schedule(str(request["expression"]), request.get("zone") or None, datetime.now(UTC))
 
@@ -155,7 +162,7 @@ def _ticks(expression: str, now: datetime) -> Iterator[datetime]:
         yield now
 
 
-def compare(session: Session, view: View, request: Request) -> CompareResult:
+def compare(session: Session, view: View, request: CompareRequest) -> CompareResult:
     """What has changed, in words and as a picture."""
     from pgweave.compiler.compare import compare as compared
     from pgweave.compiler.compare import variables
@@ -176,7 +183,7 @@ def compare(session: Session, view: View, request: Request) -> CompareResult:
     return CompareResult(svg=_picture(differing, dark=bool(request.get("dark"))), words=words)
 
 
-def _before(session: Session, request: Request) -> Source:
+def _before(session: Session, request: CompareRequest) -> Source:
     match request["with"]:
         case "text":
             return Source(session.name, str(request.get("text", "")).replace("\r\n", "\n"))
@@ -223,7 +230,7 @@ def _operator(session: Session) -> Operator:
     return session.operator
 
 
-def start(session: Session, view: View, request: Request) -> StartResult:
+def start(session: Session, view: View, request: StartRequest) -> StartResult:
     """Start a workflow."""
     variables = {str(name): str(value) for name, value in (request.get("variables") or {}).items()}
     label = request.get("label") or None
@@ -232,42 +239,42 @@ def start(session: Session, view: View, request: Request) -> StartResult:
     )
 
 
-def watch(session: Session, view: View, request: Request) -> NoResult:
+def watch(session: Session, view: View, request: InstanceRequest) -> NoResult:
     """Watch an instance."""
     _operator(session).watch(view, str(request["instance"]))
     return NoResult()
 
 
-def unwatch(session: Session, view: View, request: Request) -> NoResult:
+def unwatch(session: Session, view: View, request: InstanceRequest) -> NoResult:
     """Watch it no more."""
     _operator(session).unwatch(view, str(request["instance"]))
     return NoResult()
 
 
-def signal(session: Session, view: View, request: Request) -> NoResult:
+def signal(session: Session, view: View, request: SignalRequest) -> NoResult:
     """Send a signal."""
     _operator(session).signal(str(request["instance"]), str(request["name"]), request.get("payload"))
     return NoResult()
 
 
-def cancel(session: Session, view: View, request: Request) -> NoResult:
+def cancel(session: Session, view: View, request: InstanceRequest) -> NoResult:
     """Cancel an instance."""
     _operator(session).cancel(str(request["instance"]))
     return NoResult()
 
 
-def instances(session: Session, view: View, request: Request) -> InstancesResult:
+def instances(session: Session, view: View, request: InstancesRequest) -> InstancesResult:
     """List instances."""
     text = request.get("text") or None
     limit = int(request.get("limit") or 100)
     return InstancesResult(instances=_operator(session).instances(request.get("status") or None, text, limit))
 
 
-def past(session: Session, view: View, request: Request) -> PastResult:
+def past(session: Session, view: View, request: InstanceRequest) -> PastResult:
     """The program of an instance."""
     return _operator(session).past(str(request["instance"]))
 
 
-def node(session: Session, view: View, request: Request) -> NodeResult:
+def node(session: Session, view: View, request: NodeRequest) -> NodeResult:
     """One step of an instance."""
     return _operator(session).node(str(request["instance"]), str(request["block"]))

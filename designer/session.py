@@ -21,18 +21,25 @@ from pgweave.designer.drawing import draw
 from pgweave.designer.file_sync import Keeper, new_file
 from pgweave.designer.gestures import perform
 from pgweave.designer.protocol import (
-    REQUESTS,
     ChangesResult,
     DiskEvent,
     DrawingEvent,
+    EditRequest,
     EditResult,
+    FixRequest,
+    HelloRequest,
     HelloResult,
     NoticeEvent,
     PullResult,
+    PushRequest,
     PushResult,
+    ResolveRequest,
+    SaveRequest,
     SaveResult,
     Update,
     UpdatesEvent,
+    VersionRequest,
+    is_request,
 )
 from pgweave.designer.units import Units
 from pgweave.grammar.editing.edits import EditError
@@ -59,7 +66,6 @@ SLOW = frozenset(
 )
 
 Message: TypeAlias = Mapping[str, Any]
-Request: TypeAlias = Mapping[str, Any]
 
 
 class View(Protocol):
@@ -167,9 +173,9 @@ class Session:
         """The reply to a request. What the person can do something about comes back as words; nothing is raised."""
         number = request.get("id") if isinstance(request, Mapping) else None
         try:
-            if not isinstance(request, Mapping) or request.get("type") not in REQUESTS:
-                raise PgweaveError("This is no request of the designer's.", "Open the page anew.")
-            answer = _ANSWERS[request["type"]](self, view, request)
+            if not is_request(request):
+                raise PgweaveError("This is not a request that this version of pgweave knows.", "Reload the page.")
+            answer = ANSWERS[request["type"]](self, view, request)
         except EditError as error:
             return _refusal(number, str(error), "")
         except PgweaveError as error:
@@ -182,10 +188,10 @@ class Session:
                     "Check the database.",
                 )
             log.exception("a request of type %s", request.get("type") if isinstance(request, Mapping) else None)
-            return _refusal(number, f"This request cannot be answered ({type(error).__name__}).", "Open the page anew.")
+            return _refusal(number, f"This request cannot be answered ({type(error).__name__}).", "Reload the page.")
         return {"type": "reply", "re": number, "ok": True, **answer}
 
-    def hello(self, view: View, request: Request) -> HelloResult:
+    def hello(self, view: View, request: HelloRequest) -> HelloResult:
         """Everything a view needs to begin; the drawing follows."""
         with self.document.lock:
             text, version = self.document.text, self.document.version
@@ -209,16 +215,16 @@ class Session:
             return self.folder is None or not self.document.text
         return self.keeper.saved
 
-    def push(self, view: View, request: Request) -> PushResult:
+    def push(self, view: View, request: PushRequest) -> PushResult:
         """Take a view's changes."""
         return PushResult(version=self.document.push(request["version"], request["updates"]))
 
-    def pull(self, view: View, request: Request) -> PullResult:
+    def pull(self, view: View, request: VersionRequest) -> PullResult:
         """Give a view what it is missing."""
         with self.document.lock:
             return PullResult(version=self.document.version, updates=self.document.since(request["version"]))
 
-    def edit(self, view: View, request: Request) -> EditResult:
+    def edit(self, view: View, request: EditRequest) -> EditResult:
         """Work a gesture out; the view makes the change."""
         parsed = self.current(request["version"])
         if not parsed.ok:  # a block's number may belong to another workflow as long as one is missing
@@ -233,7 +239,7 @@ class Session:
         changes = wire_changes(text, changed.edits)
         return EditResult(version=request["version"], changes=changes, select=select, block=changed.block)
 
-    def fix(self, view: View, request: Request) -> ChangesResult:
+    def fix(self, view: View, request: FixRequest) -> ChangesResult:
         """The edits of one finding's fix."""
         text = self.current(request["version"]).module.source.text
         drawn = self.drawn
@@ -242,7 +248,7 @@ class Session:
         fix = drawn.findings[request["finding"]].fix
         return ChangesResult(version=drawn.version, changes=wire_changes(text, fix.edits if fix else ()))
 
-    def format(self, view: View, request: Request) -> ChangesResult:
+    def format(self, view: View, request: VersionRequest) -> ChangesResult:
         """The edits that lay the text out."""
         from pgweave.designer.differences import difference
 
@@ -250,7 +256,7 @@ class Session:
         changes = difference(text, formatted(text, self.name))
         return ChangesResult(version=request["version"], changes=wire_changes(text, changes))
 
-    def save(self, view: View, request: Request) -> SaveResult:
+    def save(self, view: View, request: SaveRequest) -> SaveResult:
         """Write the file. A widget without one has nothing to write: its text is the notebook's already."""
         if self.keeper is None and self.folder is not None:
             if not request.get("name"):
@@ -261,7 +267,7 @@ class Session:
             return SaveResult(saved=True, name=self.name)
         return self._saved(self.keeper.save())
 
-    def resolve(self, view: View, request: Request) -> SaveResult:
+    def resolve(self, view: View, request: ResolveRequest) -> SaveResult:
         """End a conflict with the file."""
         if self.keeper is None:
             return SaveResult(saved=True, name=self.name)
@@ -333,8 +339,8 @@ def _refusal(number: object, message: str, advice: str) -> dict[str, Any]:
     return {"type": "reply", "re": number, "ok": False, "message": message, "advice": advice}
 
 
-_Answer: TypeAlias = Callable[[Session, View, Request], Mapping[str, Any]]
-_ANSWERS: dict[str, _Answer] = {
+_Answer: TypeAlias = Callable[[Session, View, Any], Mapping[str, Any]]
+ANSWERS: dict[str, _Answer] = {
     "hello": Session.hello,
     "push": Session.push,
     "pull": Session.pull,

@@ -1,10 +1,11 @@
 """What the repository keeps twice, written from its one source: `python docs/generate.py`.
 
-runtime/sql/schema.sql   the df schema of a new database, for reading and for psql: the migrations, one after the other
-docs/sql-reference.md    every function, operator, table and setting, from the comments in the database itself
+runtime/sql/install.sql   installs the df schema with nothing but psql
+tests/golden/schema_v1.sql   a frozen copy of version 1 of the schema, from which tests upgrade
+docs/sql-reference.md   every function, operator, table and setting, from the comments in the database itself
 grammar/reading/parse_table.py   the parser's table, from grammar/df.lark
 
-Tests compare all with what they come from (tests/runtime/test_schema_file.py, tests/runtime/test_schema_comments.py,
+Tests compare all with what they come from (tests/runtime/test_schema_files.py, tests/runtime/test_schema_comments.py,
 tests/grammar/test_parse_table.py).
 """
 
@@ -16,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 from pgweave.grammar.reading import lalr
 from pgweave.runtime import migrate
 from pgweave.runtime.connect import connect
-from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
-SCHEMA = ROOT / "runtime" / "sql" / "schema.sql"
+INSTALL = ROOT / "runtime" / "sql" / "install.sql"
+FROZEN = ROOT / "tests" / "golden" / "schema_v1.sql"
 REFERENCE = ROOT / "docs" / "sql-reference.md"
-TABLE = ROOT / "grammar" / "parse_table.py"
+TABLE = ROOT / "grammar" / "reading" / "parse_table.py"
 
-# What people call, in the order in which they meet it. All other functions are the schema's own.
+# All functions of schema df, in the order in which people meet them. What they call is in schema df_internal.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Start and steer": ("start", "signal", "cancel", "status", "result", "wait_for_completion", "run"),
     "Build": (
@@ -40,23 +41,27 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "instance_executions", "metrics",
     ),
     "Privileges": ("grant_usage", "revoke_usage", "grant_worker", "revoke_worker"),
-    "The schema itself": ("version", "target_database", "prune", "clock"),
+    "Behind the operators": ("as_op", "if_then_op", "if_else_op", "loop_prefix_op"),
+    "The schema itself": ("version", "target_database", "duroxide_schema", "prune", "clock"),
 }  # fmt: skip
 
-HEADER = """\
--- The df schema of a new database, all of it: what you read. What runs are the migrations, of which this file is the
--- sum; docs/generate.py writes it and a test builds a database from each and compares them, privileges included.
---
--- It runs as well, where nothing but psql is at hand:  psql -v ON_ERROR_STOP=1 -f schema.sql
--- The operators go to the schema named here; it has to be on people's search_path.
-
-begin;
-set local search_path to public;
+INSTALL_HEADER = """\
+-- Installs the df schema with nothing but psql, as `pgweave db install` does:  psql -v ON_ERROR_STOP=1 -f install.sql
+-- The operators go to the schema named in the second line; it has to be on people's search_path.
+-- Written by docs/generate.py.
 """
+FROZEN_HEADER = """\
+-- Version 1 of the df schema, frozen: tests install it and upgrade from it. Written by docs/generate.py until the first
+-- release; after it version 1 never changes, and neither does this file.
+"""
+BEGIN = "begin;\nset local search_path to public;"
+COMMIT = "insert into df.migrations (number, name, checksum)\nvalues ({number}, '{name}', '{checksum}');\ncommit;\n"
 
 FUNCTIONS = """
-select p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), obj_description(p.oid, 'pg_proc')
-from pg_proc as p where p.pronamespace = 'df'::regnamespace order by p.proname, p.pronargs
+select n.nspname, p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
+       obj_description(p.oid, 'pg_proc')
+from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace and n.nspname in ('df', 'df_internal')
+order by p.proname, p.pronargs
 """
 OPERATORS = """
 select o.oprname, o.oprleft = 0, obj_description(o.oid, 'pg_operator')
@@ -69,17 +74,23 @@ select c.relname, obj_description(c.oid, 'pg_class'), a.attname, format_type(a.a
 from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relnamespace = 'df'::regnamespace and c.relkind in ('r', 'v') order by c.relname, a.attnum
 """
-SETTINGS = "select name, case name when 'superuser_instances' then '' else standard::text end, description from df.settings order by name"
+SETTINGS = "select name, case name when 'superuser_instances' then '' else default_value::text end, description from df.settings order by name"
 
 
-def schema() -> str:
-    """Text of schema.sql."""
-    parts = [HEADER, QUERIES["begin_schema"].decode() + ";\n"]
-    for migration in migrate.migrations():
-        title = f"-- {migration.name} ".ljust(118, "-")
-        record = f"insert into df.migrations (number, name, checksum)\nvalues ({migration.number}, '{migration.name}', '{migration.checksum}');\n"
-        parts += [f"\n{title}\n", migration.sql, record]
-    return "\n".join([*parts, "commit;\n"])
+def install() -> str:
+    """Text of install.sql: the files of version 1, included one after the other."""
+    includes = [f"\\ir schema/{name}.sql" for name in migrate.topics()]
+    return "\n".join([INSTALL_HEADER, BEGIN, *includes, _commit()])
+
+
+def frozen() -> str:
+    """Text of schema_v1.sql: all of version 1 as one script."""
+    return "\n".join([FROZEN_HEADER, BEGIN, "", migrate.migrations()[0].sql, _commit()])
+
+
+def _commit() -> str:
+    first = migrate.migrations()[0]
+    return COMMIT.format(number=first.number, name=first.name, checksum=first.checksum)
 
 
 def reference(dsn: str) -> str:
@@ -98,7 +109,7 @@ def _pages(functions: list[Any], operators: list[Any], columns: list[Any], setti
     for title, names in GROUPS.items():
         yield f"## {title}\n"
         for name in names:
-            for _, arguments, result, comment in [row for row in functions if row[0] == name]:
+            for _, _, arguments, result, comment in [row for row in functions if row[:2] == ("df", name)]:
                 yield f"### df.{name}\n\n```text\ndf.{name}({arguments}) returns {result}\n```\n\n{comment}\n"
         if title == "Build":
             yield "### Operators\n\nAll have one precedence and group from the left; put parentheses around what belongs together.\n"
@@ -106,18 +117,17 @@ def _pages(functions: list[Any], operators: list[Any], columns: list[Any], setti
             yield from (f"| `{_cell(name)}` | {_cell(comment)} |" for name, _, comment in operators)
             yield ""
     yield "## Settings\n\nRows of `df.settings`, which the owner of the schema may update.\n"
-    yield "| Name | Standard | Meaning |\n|---|---|---|"
-    yield from (f"| `{name}` | {standard} | {_cell(text)} |" for name, standard, text in settings)
+    yield "| Name | Default | Meaning |\n|---|---|---|"
+    yield from (f"| `{name}` | {default} | {_cell(text)} |" for name, default, text in settings)
     yield "\n## Tables\n\nRow-level security shows each role the rows of its own instances.\n"
     for table in dict.fromkeys(row[0] for row in columns):
         rows = [row for row in columns if row[0] == table]
         yield f"### df.{table}\n\n{rows[0][1]}\n\n| Column | Type | Meaning |\n|---|---|---|"
         yield from (f"| `{name}` | {kind} | {_cell(comment)} |" for _, _, name, kind, comment in rows)
         yield ""
-    yield "## Behind them\n\nNot for people, but where an error message may come from.\n"
+    yield "## Schema df_internal\n\nNot for people, but where an error message may come from.\n"
     yield "| Function | Meaning |\n|---|---|"
-    known = {name for names in GROUPS.values() for name in names}
-    yield from (f"| `df.{name}` | {_cell(comment)} |" for name, _, _, comment in functions if name not in known)
+    yield from (f"| `df_internal.{name}` | {_cell(text)} |" for schema, name, _, _, text in functions if schema != "df")
     yield ""
 
 
@@ -128,7 +138,8 @@ def _cell(text: str) -> str:
 def main() -> None:
     """Write the files."""
     TABLE.write_text(lalr.module(), encoding="utf-8")
-    SCHEMA.write_text(schema(), encoding="utf-8")
+    INSTALL.write_text(install(), encoding="utf-8")
+    FROZEN.write_text(frozen(), encoding="utf-8")
     with embedded.temporary() as server:
         migrate.install(server.dsn)
         REFERENCE.write_text(reference(server.dsn), encoding="utf-8")

@@ -1,8 +1,10 @@
-"""The df schema of a database: install, upgrade, status, uninstall.
+"""The df schema of a database: install, upgrade, status, uninstall. The schema is two: df and df_internal.
 
-In: a connection string and the numbered files of `sql/migrations`. Each file runs once, in a transaction of its own,
-and is recorded with its checksum in df.migrations, whose lock keeps two installers apart. (Not an advisory lock: any
-role can take any advisory key.) A migration that has run anywhere is never edited.
+In: a connection string; version 1, the files of `sql/schema` in the order of their names; later versions, one numbered
+file of `sql/migrations` each. A version is installed once, in a transaction of its own, and recorded with its checksum
+in df.migrations, whose lock keeps two installers apart. (Not an advisory lock: any role can take any advisory key.)
+Until the first release there is only version 1, and its files are edited in place; afterwards no file that was released
+is ever edited.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ OLDEST = 15  # major version of PostgreSQL: the first with views that keep to th
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file. checksum: SHA-256 of its text, hexadecimal."""
+    """What leads to one version of the schema. checksum: SHA-256 of its text, hexadecimal."""
 
     number: int
     name: str
@@ -37,8 +39,8 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """Proves that what ran is what the file says today."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+        """Proves that what was installed is what the files say today."""
+        return _checksum(self.sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,35 @@ class Status:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """All migrations, oldest first."""
-    folder = resources.files("pgweave.runtime").joinpath("sql/migrations")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return tuple(
-        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
-        for file in files
+    """All versions, oldest first."""
+    first = "\n\n".join(text.rstrip() for text in topics().values()) + "\n"
+    later = (
+        Migration(int(name[:4]), name, text) for name, text in _files("migrations").items() if name[:4].isdecimal()
     )
+    return (Migration(1, "0001_schema", first), *later)
+
+
+def topics() -> dict[str, str]:
+    """The files of version 1 by name, in the order in which they are read and run."""
+    return _files("schema")
+
+
+def _files(folder: str) -> dict[str, str]:
+    files = (file for file in resources.files("pgweave.runtime").joinpath("sql", folder).iterdir())
+    return {
+        file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
+        for file in sorted(files, key=lambda file: file.name)
+        if file.name.endswith(".sql")
+    }
+
+
+@cache
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def status(dsn: str) -> Status:
-    """Compare a database with this version. SchemaForeign when its df is somebody else's."""
+    """Compare a database with this pgweave. SchemaForeign when its df is not ours."""
     with connect(dsn) as connection:
         return Status(_installed(connection), migrations()[-1].number)
 
@@ -108,30 +128,27 @@ def install(dsn: str, operator_schema: str = "public") -> int:
 
 
 def uninstall(dsn: str) -> None:
-    """Drop the df schema with every instance in it, and the operators."""
+    """Drop the schemas df and df_internal with every instance in them, and the operators."""
     with connect(dsn) as connection:
-        if _installed(connection) is None:
+        if not _is_ours(connection):
             raise SchemaMissing(f"The database {_name(connection)} has no df schema.", "There is nothing to remove.")
-        # The operators stand in another schema and go with the functions they call.
+        # The operators are in another schema and are dropped with the functions they call.
         connection.execute(QUERIES["drop_schema"])
 
 
 def _run(connection: Connection, migration: Migration, operator_schema: str) -> bool:
-    """Run one migration unless it has run. Whoever comes second waits for the lock and finds it done."""
+    """Install one version unless it is installed. Of two at once the second waits, then finds it done."""
     import psycopg
     from psycopg import sql
 
     try:
         with connection.transaction():
-            if not _is_ours(connection):
-                connection.execute(QUERIES["begin_schema"])
-            # Nothing in this transaction has read the table: two that hold a weaker lock would wait for each other.
-            connection.execute(QUERIES["lock_migrations"])
-            row = connection.execute(QUERIES["migration_checksum"], [migration.number]).fetchone()
-            if row is not None:
-                _compare(migration, row[0])
-                return False
-            # Unqualified objects of a migration are the operators; they go where people's sessions find them.
+            if _is_ours(connection):
+                # Nothing in this transaction has read the table: two that hold a weaker lock would wait for each other.
+                connection.execute(QUERIES["lock_migrations"])
+                if any(number == migration.number for number, _ in _versions(connection)):
+                    return False
+            # The operators are the only objects without a schema name; they go where people's sessions find them.
             if connection.execute(QUERIES["schema_exists"], [operator_schema]).fetchone() is None:
                 raise SchemaMissing(
                     f"There is no schema “{operator_schema}” in {_name(connection)} to keep the operators in.",
@@ -144,7 +161,7 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
     except (psycopg.errors.DuplicateSchema, psycopg.errors.UniqueViolation) as error:
         if error.diag.constraint_name not in {None, "pg_namespace_nspname_index"}:
             raise
-        # Somebody else has just begun, too.
+        # Another installer has created the schema first.
         return _run(connection, migration, operator_schema)
     except psycopg.errors.InsufficientPrivilege as error:
         raise PgweaveError(
@@ -159,36 +176,42 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
         ) from error
 
 
-def _compare(migration: Migration, checksum: str) -> None:
-    if checksum != migration.checksum:
-        raise PgweaveError(
-            f"Migration {migration.name} of this pgweave is not the one that was run in the database.",
-            "Use a released version of pgweave; files of released migrations never change.",
-        )
-
-
 def _installed(connection: Connection) -> int | None:
-    """Newest migration in the database. SchemaForeign when df exists and is not ours."""
+    """The version of a database; None without a schema. SchemaForeign when df exists and is not ours."""
     if not _is_ours(connection):
         return None
-    newest = connection.execute(QUERIES["schema_version"]).fetchone()
-    assert newest is not None
-    return newest[0] and int(newest[0])
+    versions = _versions(connection)
+    return versions[-1][0] if versions else None
+
+
+def _versions(connection: Connection) -> list[tuple[int, str]]:
+    """Number and checksum of each installed version. PgweaveError when one is not what this pgweave has."""
+    found = connection.execute(QUERIES["schema_versions"]).fetchall()
+    known = {migration.number: migration for migration in migrations()}
+    for number, checksum in found:
+        if number in known and checksum != known[number].checksum:
+            raise PgweaveError(
+                f"Version {number} of the df schema in {_name(connection)} is not the one that this pgweave has:"
+                " it was installed by an unreleased version.",
+                "Use the pgweave that installed it, or remove it with all its instances: `pgweave db uninstall`, then"
+                " `pgweave db install`.",
+            )
+    return [(int(number), str(checksum)) for number, checksum in found]
 
 
 def _is_ours(connection: Connection) -> bool:
-    """Whether there is a schema df of ours; False when there is none. SchemaForeign when it is somebody else's."""
+    """Whether the schemas are there and ours; False when neither is there. SchemaForeign when one is not ours."""
     row = connection.execute(QUERIES["schema_state"]).fetchone()
     assert row is not None
-    ours, exists, extension = row
+    ours, schemas, extension = row
     if extension:
         raise SchemaForeign(
             f"In {_name(connection)} the schema df belongs to an extension (pg_durable).",
             "Use another database, or compile with `pgweave compile --emit sql --style start` and start it there.",
         )
-    if exists and not ours:
+    if schemas and not ours:
         raise SchemaForeign(
-            f"In {_name(connection)} there is a schema df that pgweave did not make.",
+            f"In {_name(connection)} there is a schema {schemas[0]} that pgweave did not make.",
             "Rename that schema, or use another database.",
         )
     return bool(ours)

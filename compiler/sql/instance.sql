@@ -6,7 +6,7 @@ ${encoding}${variables}WITH started AS (
     INSERT INTO df.instances (label, root_node, database, variables)
     SELECT ${label}, ${root}, ${database}, coalesce(jsonb_object_agg(v.name, v.value), '{}')
     FROM df.vars AS v
-    WHERE v.owner = df.caller() AND v.value IS NOT NULL
+    WHERE v.owner = quote_ident(current_user)::regrole AND v.value IS NOT NULL
     RETURNING id
 )
 SELECT set_config('pgweave.started', started.id, true) AS instance_id FROM started;

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -12,11 +12,12 @@ const target = process.argv[2] ?? join(here, "..", "static", "designer.js");
 
 /** Names and contents, in the order of the names; tests/designer/test_designer_bundle.py does the same. */
 export function sourceHash() {
-  const files = readdirSync(join(here, "src")).map((name) => join("src", name));
+  const inside = readdirSync(join(here, "src"), { recursive: true, withFileTypes: true });
+  const files = inside.filter((entry) => entry.isFile()).map((entry) => relative(here, join(entry.parentPath ?? entry.path, entry.name)));
   files.push("build.mjs", "package.json", "package-lock.json", join("..", "..", "notebooks", "static", "pgweave-mode.js"));
   const hash = createHash("sha256");
-  for (const name of files.sort()) {
-    hash.update(name.replaceAll("\\", "/") + "\n");
+  for (const name of files.map((file) => file.replaceAll("\\", "/")).sort()) {
+    hash.update(name + "\n");
     hash.update(readFileSync(join(here, name)));
   }
   return hash.digest("hex");

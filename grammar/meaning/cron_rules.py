@@ -1,4 +1,4 @@
-"""Cron expressions: is this one that df.wait_for_schedule accepts? The same rules and words as df.cron_problem in SQL.
+"""Cron expressions: is this one that df.wait_for_schedule accepts? The same rules and words as df_internal.cron_problem in SQL.
 
 Five fields (minute, hour, day of month, month, day of week), each a list of `*`, numbers, names of months or weekdays
 and ranges, with an optional step. Before them may stand the zone that they are meant in:

@@ -161,7 +161,7 @@ class _Reader:
         return node if binding is None else _bound(node, binding)
 
     def _check_shape(self, json: Json) -> None:
-        """The shape of one node, its children unopened; in the order and the words of df.node_problem."""
+        """The shape of one node, its children unopened; in the order and the words of df_internal.node_problem."""
         problems: list[tuple[int, str, Span]] = []
         seen: set[str] = set()
         for member in json.members or ():

@@ -1,30 +1,19 @@
 -- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
 
 -- schema_state --
--- Is there a schema df, is it ours, does it belong to an extension?
+-- Are the schemas df and df_internal there, are they ours, does df belong to an extension?
 select to_regclass('df.migrations') is not null,
-       exists (select from pg_namespace where nspname = 'df'),
+       (select array_agg(nspname::text order by nspname) from pg_namespace where nspname in ('df', 'df_internal')),
        exists (select from pg_depend as d join pg_namespace as n on n.oid = d.objid and n.nspname = 'df'
                where d.classid = 'pg_namespace'::regclass and d.deptype = 'e');
 
--- schema_version --
--- The newest migration that has run.
-select max(number) from df.migrations;
-
--- begin_schema --
--- What has to be there before the first migration can be recorded.
-create schema df;
-create table df.migrations (
-    number integer primary key,
-    name text not null,
-    checksum text not null,
-    applied_at timestamptz not null default clock_timestamp()
-);
-comment on table df.migrations is 'Which numbered SQL files have run here, with their checksums.';
+-- schema_versions --
+-- The versions that have been installed here, oldest first.
+select number, checksum from df.migrations order by number;
 
 -- lock_migrations --
--- One installer at a time; whoever comes second finds the work done.
--- Who would have to wait long gives up: everybody behind a waiting lock waits, too.
+-- One installer at a time; a second one then finds the version installed.
+-- With a timeout: everything else that needs the table waits behind a waiting lock.
 set local lock_timeout = '10s';
 lock table df.migrations in access exclusive mode;
 
@@ -32,17 +21,13 @@ lock table df.migrations in access exclusive mode;
 -- One row if there is a schema of this name.
 select from pg_namespace where nspname = %s;
 
--- migration_checksum --
--- The checksum a migration was run with; no row when it has not run.
-select checksum from df.migrations where number = %s;
-
 -- record_migration --
--- The migration of this transaction has run.
+-- The version that this transaction has installed.
 insert into df.migrations (number, name, checksum) values (%s, %s, %s);
 
 -- drop_schema --
--- Everything of ours goes, the operators with the functions they call.
-drop schema df cascade;
+-- Both schemas, and the operators with the functions they call.
+drop schema if exists df, df_internal cascade;
 
 -- who_am_i --
 -- The role of a worker's own session, and the database it works in.
@@ -65,28 +50,28 @@ select current_setting('pgweave.mark', true);
 select set_config('client_connection_check_interval', '1s', false);
 
 -- listen --
--- The hint that work has arrived. Nothing depends on it.
+-- The hint that work has arrived; a lost one only delays.
 listen pgweave;
 
 -- ring --
--- Wake every listener, our own too.
+-- Notify every listener, our own too.
 notify pgweave;
 
 -- claim --
 -- Lease instances that want a worker.
--- Where it says synchronous_commit = off, here and below, nobody waits for the disk: what a worker leases, sees and parks
--- follows from what is on it already, and whatever comes of it (a step, a request, an end) waits and takes the earlier
--- commits along. A crash of the server loses what came last, never something in the middle. (Idle start: 8 ms -> 1.3.)
-select instance_id, token, role_name, database, attempts from set_config('synchronous_commit', 'off', true), df.worker_claim(%s, %s, %s);
+-- With synchronous_commit = off, here and below, the commit does not wait for the disk: leases, waits and parking follow
+-- from rows that are on disk already, and the commits that matter (a step, a request, an end) wait, and flush the earlier
+-- ones with them. A crash of the server loses the last of these commits, never one in the middle. (Idle start: 8 ms -> 1.3.)
+select instance_id, token, role_name, database, attempts from set_config('synchronous_commit', 'off', true), df_internal.worker_claim(%s, %s, %s);
 
 -- beat --
 -- Say that this worker is alive.
-select df.worker_beat(%s, %s, %s, %s)
+select df_internal.worker_heartbeat(%s, %s, %s, %s)
 from set_config('synchronous_commit', 'off', true);
 
 -- gone --
 -- Say that this worker has stopped.
-select df.worker_gone(%s);
+select df_internal.worker_stopped(%s);
 
 -- prune --
 -- Remove instances that have outlived their retention, so many at a time.
@@ -107,39 +92,39 @@ select name, started_at, seen_at, concurrency, version, leases from df.workers o
 -- worker_rights --
 -- Whether this role sees the workers, and whether it may be one.
 select has_table_privilege('df.workers', 'select'), has_function_privilege(p.oid, 'execute')
-from pg_proc as p where p.pronamespace = 'df'::regnamespace and p.proname = 'worker_claim';
+from pg_proc as p where p.pronamespace = 'df_internal'::regnamespace and p.proname = 'worker_claim';
 
 -- renew --
--- Keep leases; returns the tokens that still hold.
-select df.worker_renew(%s::uuid[], %s::jsonb, %s)
+-- Extend leases; returns the tokens that are still valid.
+select df_internal.worker_renew(%s::uuid[], %s::jsonb, %s)
 from set_config('synchronous_commit', 'off', true);
 
 -- load --
 -- The graph of a leased instance.
-select df.worker_load(%s, %s)::text
+select df_internal.worker_load(%s, %s)::text
 from set_config('synchronous_commit', 'off', true);
 
 -- settle --
 -- End the waits that have come to something and say all that is known.
-select df.worker_settle(%s, %s)::text
+select df_internal.worker_settle(%s, %s)::text
 from set_config('synchronous_commit', 'off', true);
 
 -- wait --
 -- Begin waits.
-select df.worker_wait(%s, %s, %s::jsonb)
+select df_internal.worker_wait(%s, %s, %s::jsonb)
 from set_config('synchronous_commit', 'off', true);
 
 -- record --
 -- Record the result of a step whose effects are elsewhere.
-select df.worker_record(%s, %s, %s, %s::integer[], %s, %s, %s, %s);
+select df_internal.worker_record(%s, %s, %s, %s::integer[], %s, %s, %s, %s);
 
 -- request --
 -- An HTTP request is about to be made: may it be, and with which secrets.
-select df.worker_request(%s, %s, %s, %s::integer[], %s::text[])::text;
+select df_internal.worker_request(%s, %s, %s, %s::integer[], %s::text[])::text;
 
 -- cancelled --
 -- Which of our instances are to be cancelled.
-select df.worker_cancelled(%s::text[]);
+select df_internal.worker_cancelled(%s::text[]);
 
 -- obstacle --
 -- What keeps a role out of a database, as far as the catalogue knows; null if nothing.
@@ -156,35 +141,35 @@ left join pg_database as d on d.datname = coalesce(w.database, current_database(
 
 -- run --
 -- One node-run as recorded.
-select status, result, error, finished_at from df.worker_run(%s, %s, %s, %s::integer[]);
+select status, result, error, finished_at from df_internal.worker_run(%s, %s, %s, %s::integer[]);
 
 -- decide --
 -- Record what a race or a loop has come to.
-select df.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb)
+select df_internal.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb)
 from set_config('synchronous_commit', 'off', true);
 
 -- fail --
 -- Record that a step failed.
-select df.worker_fail(%s, %s, %s, %s::integer[], %s::jsonb, %s, %s, %s);
+select df_internal.worker_fail(%s, %s, %s, %s::integer[], %s::jsonb, %s, %s, %s);
 
 -- park --
 -- Give the lease back until something happens.
-select df.worker_park(%s, %s, %s, %s::jsonb, %s)
+select df_internal.worker_park(%s, %s, %s, %s::jsonb, %s)
 from set_config('synchronous_commit', 'off', true);
 
 -- release --
 -- Give the lease back in the middle of the work.
-select df.worker_release(%s, %s)
+select df_internal.worker_release(%s, %s)
 from set_config('synchronous_commit', 'off', true);
 
--- put_off --
+-- defer --
 -- Give the lease back for a while, because the work cannot be done now.
-select df.worker_put_off(%s, %s, %s, %s)
+select df_internal.worker_defer(%s, %s, %s, %s)
 from set_config('synchronous_commit', 'off', true);
 
 -- quarantine --
 -- May this transaction have a suspect? One may at a time.
-select df.worker_quarantine();
+select df_internal.worker_quarantine();
 
 -- begin --
 -- The transaction in which a suspect is worked on.
@@ -196,64 +181,30 @@ rollback;
 
 -- finish --
 -- End an instance for ever.
-select df.worker_finish(%s, %s, %s, %s, %s::jsonb, %s::jsonb);
+select df_internal.worker_finish(%s, %s, %s, %s, %s::jsonb, %s::jsonb);
 
 -- exec_node --
 -- One SQL step, on a session of the submitter.
-select result, finished_at from df.exec_node(%s, %s, %s::integer[], %s, %s, %s, %s);
+select result, finished_at from df_internal.exec_node(%s, %s, %s::integer[], %s, %s, %s, %s);
 
 -- enter_workflow --
--- What df.exec_node tells a step about where it runs, for steps that cannot run inside of it.
+-- What df_internal.exec_node tells a step about where it runs, for steps that cannot run inside of it.
 select set_config('df.in_workflow', 'true', false), set_config('df.instance_id', %s, false),
        set_config('df.node_id', %s, false);
 
 -- make_step_runner --
--- df.exec_node without fence and checkpoint, for databases that have no df schema. It goes with the session.
-create function pg_temp.run_step(p_query text, p_max_bytes bigint) returns text
-language plpgsql as $$
-declare
-    v_cursor refcursor;
-    v_record record;
-    v_row text;
-    v_rows text[] := '{}';
-    v_bytes bigint := 0;
-    v_affected bigint := 0;
-begin
-    begin
-        open v_cursor for execute p_query;
-    exception when invalid_cursor_definition then
-        v_cursor := null;
-    end;
-    if v_cursor is null then
-        execute p_query;
-        get diagnostics v_affected = row_count;
-    else
-        loop
-            fetch v_cursor into v_record;
-            exit when not found;
-            v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
-            v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
-            if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
-                raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PWR03';
-            end if;
-            v_rows := pg_catalog.array_append(v_rows, v_row);
-        end loop;
-        v_affected := pg_catalog.cardinality(v_rows);
-    end if;
-    return pg_catalog.concat(
-        '{"rows":[', pg_catalog.array_to_string(v_rows, ','), '],"row_count":', pg_catalog.cardinality(v_rows),
-        ',"rows_affected":', v_affected, '}'
-    );
-end $$;
+-- The function run_statement for databases that have no df schema; it goes with the session.
+-- The braces stand for its text, which is in schema/70_run_statement.sql.
+{run_statement};
 
 -- run_step --
 -- One step in a database without a df schema.
-select pg_temp.run_step(%s, %s);
+select pg_temp.run_statement(%s, %s);
 
 -- discard --
 -- Nothing of one step reaches the next.
 -- This is what the manual says DISCARD ALL does, but for DISCARD PLANS. Plans hold no
--- state of a step, and making those of df.exec_node anew for each step took half of its time (490 -> 900 steps/s).
+-- state of a step, and planning df_internal.exec_node again for each step took half of its time (490 -> 900 steps/s).
 close all; set session authorization default; reset all; deallocate all; unlisten *;
 select pg_advisory_unlock_all(); discard temp; discard sequences;
 
@@ -306,7 +257,7 @@ from family as f join df.instances as i on i.id = f.id order by f.generation, i.
 
 -- nodes --
 -- The nodes of some instances in pre-order, each with its latest run.
--- Runs of nodes that hold others are notes of our own: which branch won, how far a loop has come.
+-- Runs of nodes with children are internal: which branch won, which turn a loop is in.
 select n.instance_id, n.id, n.ordinal, n.node_type, n.query, n.result_name, n.left_node, n.right_node, n.status, n.error,
        r.status as run_status, r.iteration,
        case when n.left_node is null then r.result::text when n.status = 'completed' then n.result::text end as result,
@@ -320,7 +271,7 @@ left join lateral (
 where n.instance_id = any (%s) order by n.instance_id, n.ordinal;
 
 -- runs --
--- Every run of a leaf, in an instance and in everything it started. A step in hand has none yet: its node says so.
+-- Every run of a leaf, in an instance and in everything it started. A step that runs has none yet: its node says so.
 with recursive family (id) as (
     select id from df.instances where id = %s
     union all
@@ -337,7 +288,7 @@ select * from (
            coalesce((n.status_details ->> 'attempts')::integer, 1), n.updated_at, null, null, null, null
     from family as f
     join df.instances as i on i.id = f.id and i.status = 'running'
-    cross join lateral df.node_states(i.id) as s
+    cross join lateral df_internal.node_states(i.id) as s
     join df.nodes as n on n.instance_id = f.id and n.id = s.node_id and n.left_node is null
     where s.inferred_status = 'running' and n.node_type <> 'BREAK' and not exists (
         select from df.runs as r where r.instance_id = n.instance_id and r.node_id = n.id and r.iteration = s.iteration
@@ -348,10 +299,10 @@ order by started_at, instance_id, ordinal, iteration;
 -- states --
 -- What each node of some instances is now, by all that is known, and in which turn of the loops around it.
 select w.id, s.node_id, s.iteration, s.inferred_status
-from unnest(%s::text[]) as w (id) cross join lateral df.node_states(w.id) as s;
+from unnest(%s::text[]) as w (id) cross join lateral df_internal.node_states(w.id) as s;
 
 -- pulse --
--- One text that changes whenever anything changes about some instances: for people who watch them.
+-- One text that changes whenever anything about some instances changes, for watching them.
 select concat_ws(
     ' ',
     (select concat_ws(' ', count(*), max(i.updated_at)) from df.instances as i where i.id = any (w.ids)),

@@ -3,7 +3,7 @@
 In: a leaf with the names that have been bound so far. Out: its node-run, as recorded. Three ways, the first wherever
 it is possible:
 
-    exact    df.exec_node: fence, statement and checkpoint in one transaction. Exactly once.
+    exact    df_internal.exec_node: fence, statement and checkpoint in one transaction. Exactly once.
     alone    statements that refuse to run in a transaction (VACUUM, CREATE INDEX CONCURRENTLY, CALL with COMMIT): the
              statement by itself, then the record. At least once.
     remote   steps for another database, which has no df schema: likewise.
@@ -50,7 +50,7 @@ PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
 REFUSES_TRANSACTIONS = ("25001", "2D000")
 # The context of an error that came before or after the SQL of a step, and not from it. The words around the names are in
 # the language of the server; what a step says of itself stands in quotation marks.
-_AROUND = re.compile(r'\bdf\.step_(?:begin|end)\([^"\n]*\n[^"\n]*\bdf\.exec_node\([^"\n]*$')
+_AROUND = re.compile(r'\bdf_internal\.step_(?:begin|end)\([^"\n]*\n[^"\n]*\bdf_internal\.exec_node\([^"\n]*$')
 CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
 
 
@@ -318,7 +318,7 @@ def describe(error: psycopg.Error, rendered: Rendered) -> dict[str, Any]:
 
 
 def _position(diagnostic: psycopg.errors.Diagnostic, rendered: Rendered) -> int | None:
-    """Where in the text people wrote, from 1. Inside df.exec_node the server counts in the text that ran."""
+    """Where in the text people wrote, from 1. Inside df_internal.exec_node the server counts in the text that ran."""
     if diagnostic.internal_position is not None and diagnostic.internal_query == rendered.text:
         return rendered.origin(int(diagnostic.internal_position) - 1) + 1
     return None

@@ -1,6 +1,6 @@
 """The worker's half of the database, as Python sees it.
 
-In: leases, node-runs and decisions of `advance`. Out: the functions df.worker_*, on the worker's own session. Every
+In: leases, node-runs and decisions of `advance`. Out: the functions df_internal.worker_*, on the worker's own session. Every
 write names the lease's token; LeaseLost when another worker has taken over.
 """
 
@@ -236,7 +236,7 @@ class Store:
 
     def put_off(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
         """Give the lease back for a while: the work cannot be done now, which does not count as an attempt."""
-        self._call("put_off", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
+        self._call("defer", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
 
     @contextmanager
     def quarantine(self) -> Iterator[bool]:

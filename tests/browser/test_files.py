@@ -64,14 +64,14 @@ def test_undo_takes_back_what_was_typed_here_and_not_what_the_editor_did(design:
 
 def test_the_same_line_changed_twice_is_for_the_person_to_settle(design: Callable[..., Designer]) -> None:
     designer = design(PROGRAM)
-    for choice, text in (("Keep mine", "SELECT 100"), ("Take the file's", "SELECT 12")):
+    for choice, text in (("Save this page's text", "SELECT 100"), ("Use the file's text", "SELECT 12")):
         designer.path.write_text(PROGRAM)
         designer.see_text(PROGRAM, whole=True)
         designer.type_at("SELECT 1", "00")
         theirs = PROGRAM.replace("SELECT 1", "SELECT 12")
         designer.path.write_text(theirs)
         designer.press("Control+s")
-        dialog = designer.page.get_by_role("dialog", name="The file was changed by somebody else")
+        dialog = designer.page.get_by_role("dialog", name="The file was changed outside this page")
         dialog.get_by_text("SELECT 100").wait_for()
         dialog.get_by_text("SELECT 12'").wait_for()
         assert designer.path.read_text() == theirs, "nothing is written before somebody has chosen"

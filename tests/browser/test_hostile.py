@@ -77,7 +77,7 @@ def test_a_hostile_program_is_shown_as_text_in_every_view(design: Callable[..., 
 def test_a_hostile_comparison_is_a_picture_that_runs_nothing(design: Callable[..., Designer]) -> None:
     designer = design(PROGRAM)
     designer.type_at("SELECT $first.b", ", $$<img src=x onerror=attacked(4)>$$")
-    designer.page.get_by_role("button", name="What has changed").click()
+    designer.page.get_by_role("button", name="Compare versions").click()
     comparison = designer.test_id("comparison")
     comparison.get_by_role("listitem").first.wait_for()
     comparison.locator("img.pw-picture").wait_for()
@@ -97,7 +97,7 @@ def test_hostile_results_errors_and_signals_are_shown_as_text(database: str, des
     designer.page.locator("[data-status=completed] .pw-handle").click()
     designer.test_id("node-run").locator("td").get_by_text(hostile).wait_for()
     form.locator("textarea").fill('{"x": "<b>"}')
-    form.get_by_role("button", name="Send the signal").click()
+    form.get_by_role("button", name="Send signal").click()
     designer.test_id("run-status").get_by_text("failed").wait_for()
     designer.page.locator(".pw-errortext").get_by_text(hostile).first.wait_for()
     designer.test_id("show-instances").click()

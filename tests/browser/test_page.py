@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+from pgweave.designer.browser import opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,3 +147,15 @@ def test_the_theme_can_be_changed(design: Callable[..., Designer]) -> None:
     designer.page.get_by_role("button", name="Dark").click()
     designer.page.get_by_role("button", name="Light").wait_for()
     assert designer.page.evaluate(colour) != light
+
+
+def test_the_file_that_the_browser_is_started_with_leads_to_the_page(
+    design: Callable[..., Designer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    designer = design("SELECT df.start('SELECT 1', 'once');")
+    started = designer.page.context.new_page()
+    monkeypatch.setattr(webbrowser, "open", started.goto)
+    with opener() as open_address:
+        open_address(designer.page.url)
+        started.wait_for_selector("[data-block-id]")
+    assert started.url == designer.page.url

@@ -56,14 +56,14 @@ def test_the_approval_example_is_run_and_released_from_the_canvas(
     wait.locator(".pw-handle").click()
     form = designer.test_id("signal-form").first
     form.locator("textarea").fill('{"approved": true, "by": "Ann"}')
-    form.get_by_role("button", name="Send the signal").click()
+    form.get_by_role("button", name="Send signal").click()
     designer.test_id("run-status").get_by_text("completed").wait_for()
     result = designer.test_id("run-panel").get_by_role("table")
     assert result.locator("td").all_inner_texts() == ["1", "approved", "Ann"]
     assert len(with_status(page, "skipped")) == 1, "the way to `expired` was not taken"
     updated = designer.block("UPDATE expenses").and_(page.locator("[data-status=completed]"))
     updated.locator(".pw-handle").click()
-    designer.page.get_by_text("SQL as it ran").click()
+    designer.page.get_by_text("Executed SQL").click()
     designer.test_id("node-run").get_by_text("decided_by = d.data ->> 'by'").wait_for()
 
 
@@ -74,14 +74,14 @@ def test_a_past_run_is_drawn_on_the_program_as_it_was(database: str, design: Cal
     designer.test_id("start").click()
     page.locator("[data-status=waiting]").wait_for()
     page.get_by_role("button", name="Cancel the instance").click()
-    page.get_by_role("button", name="Yes, cancel it").click()
+    page.get_by_role("button", name="Confirm: cancel it").click()
     designer.test_id("run-status").get_by_text("cancelled").wait_for()
     page.get_by_role("button", name="Close", exact=True).click()
     designer.type_at("SELECT 1", "00")
     designer.block("SELECT 100").wait_for()
     designer.test_id("show-instances").click()
     page.get_by_role("combobox", name="Status").select_option("completed")
-    page.get_by_text("No instance is like that.").wait_for()
+    page.get_by_text("No instance matches the filter.").wait_for()
     page.get_by_role("combobox", name="Status").select_option("cancelled")
     page.locator(".pw-instance", has_text="past").click()
     designer.test_id("past-text").get_by_text("wait_for_signal").first.wait_for()

@@ -19,7 +19,7 @@ ENTRIES = (
     "sql", "http", "http_multipart", "sleep", "schedule", "signal", "await_instance", "sequence", "if", "if_rows",
     "loop", "while", "break", "parallel", "race", "timeout", "child",
 )  # fmt: skip
-WRAPPERS = ("If", "Loop for ever", "Loop while", "Parallel branches", "Race", "Time limit", "Child workflow")
+WRAPPERS = ("If", "Endless loop", "Loop while", "Parallel branches", "Race", "Time limit", "Child workflow")
 EDITS = 10
 
 

@@ -1,57 +1,103 @@
-"""Two languages, one protocol: what Python says is what the front end was written for, name by name."""
+"""One protocol in two languages: protocol.py and protocol.ts state the same messages."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
-from typing import Any, NotRequired, get_origin, get_type_hints, is_typeddict
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from pgweave.designer import gestures, protocol
-from pgweave.designer.session import _ANSWERS
+import pytest
+
+from pgweave.designer import gestures, protocol, session
 
 TYPESCRIPT = Path(__file__).parents[2] / "designer" / "web" / "src" / "protocol.ts"
-LOCAL = {"Answers"}  # of the front end alone: which result belongs to which request
+PLAIN: dict[object, str] = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    NoneType: "null",
+    Any: "unknown",
+}
 
 
-def interfaces() -> dict[str, dict[str, bool]]:
-    """Fields of each interface; True: it may be missing."""
-    text = TYPESCRIPT.read_text(encoding="utf-8")
-    found = {}
-    for name, body in re.findall(r"^export interface (\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
-        fields = re.findall(r"^  (\w+)(\??): [^\n]*;$", body, re.MULTILINE)
-        found[name] = {field: bool(optional) for field, optional in fields}
-    return {name: fields for name, fields in found.items() if name not in LOCAL}
+def interfaces() -> dict[str, str]:
+    """The fields of each interface, as protocol.ts writes them, without the table of requests."""
+    text = TYPESCRIPT.read_text(encoding="utf-8").replace("[number, number]", "number[]")  # a Range
+    found = re.findall(r"^export interface (\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    return {name: body for name, body in found if name != "Requests"}
 
 
-def typed_dicts() -> dict[str, dict[str, bool]]:
-    members: dict[str, Any] = {name: value for name, value in vars(protocol).items() if is_typeddict(value)}
-    hints = {name: get_type_hints(kind, include_extras=True) for name, kind in members.items()}
+def typed_dicts() -> dict[str, str]:
+    """The fields of each TypedDict, as TypeScript."""
     return {
-        name: {field: get_origin(hint) is NotRequired for field, hint in fields.items()}
-        for name, fields in hints.items()
+        name: "".join(line(field, hint) for field, hint in get_type_hints(kind, include_extras=True).items())
+        for name, kind in vars(protocol).items()
+        if is_typeddict(kind)
     }
 
 
-def test_every_type_has_the_same_fields_in_both_languages() -> None:
+def line(field: str, hint: object) -> str:
+    optional = get_origin(hint) is NotRequired
+    return f"  {field}{'?' * optional}: {typescript(get_args(hint)[0] if optional else hint)};\n"
+
+
+def typescript(hint: object) -> str:
+    """A type of protocol.py in TypeScript."""
+    if hint in PLAIN:
+        return PLAIN[hint]
+    if isinstance(hint, type) and is_typeddict(hint):
+        return hint.__name__
+    arguments = get_args(hint)
+    match get_origin(hint):
+        case kind if kind in (Union, UnionType):
+            return " | ".join(typescript(one) for one in arguments)
+        case kind if kind is Literal:
+            return " | ".join(f'"{one}"' for one in arguments)
+        case kind if kind is list:
+            part = typescript(arguments[0])
+            return f"({part})[]" if " " in part else f"{part}[]"
+        case kind if kind is dict:
+            return f"Record<{typescript(arguments[0])}, {typescript(arguments[1])}>"
+    raise AssertionError(f"no TypeScript for {hint}")
+
+
+def test_every_message_has_the_same_fields_and_types_in_both_languages() -> None:
     ours, theirs = typed_dicts(), interfaces()
     assert ours.keys() == theirs.keys()
     assert {name: fields for name, fields in ours.items() if fields != theirs[name]} == {}
 
 
-def test_both_sides_know_the_same_requests_and_events() -> None:
-    text = TYPESCRIPT.read_text(encoding="utf-8")
-    for name, ours in (("REQUESTS", protocol.REQUESTS), ("EVENTS", protocol.EVENTS)):
-        theirs = re.search(rf"export const {name} = \[(.*?)\] as const;", text, re.DOTALL)
-        assert theirs is not None
-        assert tuple(re.findall(r'"(\w+)"', theirs[1])) == ours
+def test_both_sides_list_the_same_requests_with_the_same_results() -> None:
+    table = TYPESCRIPT.read_text(encoding="utf-8").partition("export interface Requests {\n")[2].partition("}")[0]
+    ours = [(name, fields.__name__, result.__name__) for name, (fields, result) in protocol.REQUESTS.items()]
+    assert re.findall(r"^  (\w+): \[(\w+), (\w+)\];$", table, re.MULTILINE) == ours
 
 
-def test_every_request_has_an_answer() -> None:
-    assert set(_ANSWERS) == set(protocol.REQUESTS)
-    for name in protocol.REQUESTS:
-        assert f"{name.capitalize()}Request" in typed_dicts()
+def test_every_request_is_answered_by_a_function_of_its_types() -> None:
+    signatures = {name: inspect.signature(answer) for name, answer in session.ANSWERS.items()}
+    answers = {
+        name: (signature.parameters["request"].annotation, signature.return_annotation)
+        for name, signature in signatures.items()
+    }
+    assert answers == {name: (fields.__name__, result.__name__) for name, (fields, result) in protocol.REQUESTS.items()}
 
 
-def test_every_gesture_of_the_front_end_is_one_that_python_knows() -> None:
-    sources = "".join(file.read_text(encoding="utf-8") for file in TYPESCRIPT.parent.glob("*.ts*"))
+@pytest.mark.parametrize(
+    "message",
+    [None, [], "pull", {}, {"type": "shout"}, {"type": ["pull"]}, {"type": "pull"}, {"type": "push", "version": 1}],
+)
+def test_what_is_no_request_or_lacks_a_field_is_not_taken_for_one(message: object) -> None:
+    assert not protocol.is_request(message)
+
+
+def test_a_request_may_leave_out_what_it_does_not_need() -> None:
+    assert protocol.is_request({"type": "save", "id": 1, "version": 3})
+    assert protocol.is_request({"type": "hello", "id": 1})
+
+
+def test_every_gesture_of_the_page_is_one_that_python_knows() -> None:
+    sources = "".join(file.read_text(encoding="utf-8") for file in TYPESCRIPT.parent.rglob("*.ts*"))
     assert set(re.findall(r'gesture: "(\w+)"', sources)) <= set(gestures.GESTURES)

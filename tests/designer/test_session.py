@@ -239,7 +239,7 @@ def test_trouble_with_the_database_is_said_in_its_words(monkeypatch: pytest.Monk
     def refuse(session: Session, view: View, request: object) -> dict[str, Any]:
         raise psycopg.errors.InsufficientPrivilege("permission denied for schema df\nLINE 1: ...")
 
-    monkeypatch.setitem(session_module._ANSWERS, "instances", refuse)
+    monkeypatch.setitem(session_module.ANSWERS, "instances", refuse)
     answer = View(session()).ask("instances", status=None, text=None, limit=5)
     assert answer["message"] == "The database said: permission denied for schema df"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError, SchemaForeign, SchemaMissing, SchemaTooNew, SchemaTooOld
-from pgweave.runtime.migrate import migrations
+from pgweave.runtime.migrate import Migration, migrations
 from pgweave.runtime.worker.service import working
 
 if TYPE_CHECKING:
@@ -85,14 +86,47 @@ def test_two_who_install_at_once_both_succeed(empty: str) -> None:
     assert migrate.status(empty).pending == 0
 
 
-def test_a_migration_that_was_edited_after_it_ran_is_refused(empty: str) -> None:
+def test_a_version_that_was_edited_after_it_was_installed_is_refused_by_all(empty: str) -> None:
+    """Not only by an installer: a worker would meet functions it does not know."""
     migrate.install(empty)
-    execute(empty, "update df.migrations set checksum = 'another' where number = 2")
-    with pytest.raises(
-        PgweaveError, match=f"Migration {migrations()[1].name} .* is not the one that was run"
-    ) as refusal:
-        migrate.install(empty)
-    assert refusal.value.advice
+    execute(empty, "update df.migrations set checksum = 'another' where number = 1")
+    for refused in (migrate.install, migrate.status, Client):
+        with pytest.raises(PgweaveError, match=r"Version 1 .* is not the one that this pgweave has") as refusal:
+            refused(empty)
+        assert "pgweave db uninstall" in refusal.value.advice
+    migrate.uninstall(empty)
+    assert objects(empty) == []
+
+
+def test_the_topic_files_are_installed_in_the_order_of_their_numbers() -> None:
+    names = list(migrate.topics())
+    assert names == sorted(names)
+    assert all(name[:2].isdecimal() and name[2] == "_" for name in names)
+    assert migrations()[0].sql.startswith(migrate.topics()["10_schemas"])
+
+
+def test_nothing_is_defined_twice() -> None:
+    """So there is one place to read each object, and one to change it."""
+    text = "\n".join(migrate.topics().values())
+    found = re.findall(
+        r"^create (?:constraint |unique )?(table|view|function|trigger|index|policy|domain|schema) ([^\s(]+)(\([^)]*\))?",
+        text,
+        re.MULTILINE,
+    )
+    assert len(found) > 150
+    assert len(found) == len(set(found))
+    assert "create or replace" not in text
+
+
+def test_no_function_takes_the_row_type_of_a_table(database: str) -> None:
+    """PostgreSQL 15.20 then refuses to alter the table, and no upgrade could."""
+    with psycopg.connect(database) as connection:
+        rows = connection.execute(
+            "select p.oid::regprocedure::text from pg_proc as p, unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]) || p.prorettype) as a (type)"
+            " join pg_type as t on t.oid = a.type left join pg_type as e on e.oid = t.typelem"
+            " where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and 'c' in (t.typtype, e.typtype)"
+        ).fetchall()
+    assert rows == []
 
 
 def test_a_newer_schema_is_refused_by_all(empty: str) -> None:
@@ -109,21 +143,23 @@ def test_a_newer_schema_is_refused_by_all(empty: str) -> None:
 
 
 def test_an_older_schema_is_refused_until_it_is_upgraded(empty: str) -> None:
-    """What an upgrade finds: everything but the newest migration."""
-    older = migrations()[:-1]
+    migrate.install(empty)
+    later = Migration(NEWEST + 1, "later", "create table df.later ()")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrate, "migrations", lambda: older)
-        migrate.install(empty)
-    assert migrate.status(empty).pending == 1
-    with pytest.raises(SchemaTooOld, match="pgweave needs"):
-        Client(empty)
-    assert migrate.install(empty) == 1
-    Client(empty).close()
+        patch.setattr(migrate, "migrations", lambda: (*migrations(), later))
+        assert migrate.status(empty).pending == 1
+        with pytest.raises(SchemaTooOld, match="pgweave needs"):
+            Client(empty)
+        assert migrate.install(empty) == 1
+        Client(empty).close()
 
 
-@pytest.mark.parametrize("before", ["create schema df", "create schema df; alter extension plpgsql add schema df"])
-def test_a_schema_df_that_is_not_ours_is_left_as_it_is(empty: str, before: str) -> None:
-    """pg_durable's is an extension's; anybody may have one by hand."""
+@pytest.mark.parametrize(
+    "before",
+    ["create schema df", "create schema df_internal", "create schema df; alter extension plpgsql add schema df"],
+)
+def test_a_schema_of_either_name_that_is_not_ours_is_left_as_it_is(empty: str, before: str) -> None:
+    """pg_durable's df is an extension's; anybody may have made either by hand."""
     execute(empty, before)
     found = objects(empty)
     for refused in (migrate.install, migrate.uninstall, migrate.status, Client):

@@ -17,7 +17,7 @@ from pgweave.runtime.queries import QUERIES
 RUNTIME = Path(__file__).parents[2] / "runtime"
 
 # What the protocol cannot prepare, because it is several statements or no plan is made for it: executed instead.
-IN_A_TRANSACTION = ("drop_schema", "begin_schema", "lock_migrations")
+IN_A_TRANSACTION = ("lock_migrations", "drop_schema")
 BY_THEMSELVES = ("listen", "make_step_runner", "discard")
 BRACES = b"'SELECT 1' ~> 'SELECT 2'"  # what may take the place of {}
 
@@ -39,8 +39,16 @@ def test_the_statements_without_a_plan_can_be_executed(database: str) -> None:
         with connection.transaction():
             for name in IN_A_TRANSACTION:
                 connection.execute(QUERIES[name])
-        row = connection.execute(QUERIES["schema_version"]).fetchone()
-    assert row == (None,), "the schema was dropped and begun anew"
+        row = connection.execute(QUERIES["schema_state"]).fetchone()
+    assert row == (False, None, False), "the schema was dropped"
+
+
+def test_a_step_in_another_database_runs_by_the_same_text_as_one_beside_the_schema(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(QUERIES["make_step_runner"])
+        rows = connection.execute("select distinct prosrc from pg_proc where proname = 'run_statement'").fetchall()
+        count = connection.execute("select count(*) from pg_proc where proname = 'run_statement'").fetchone()
+    assert (len(rows), count) == (1, (2,))
 
 
 def test_every_query_has_a_purpose() -> None:

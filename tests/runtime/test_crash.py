@@ -146,15 +146,15 @@ def test_a_step_that_kills_its_own_backend_is_given_up_and_blocks_nobody(place: 
 
 def test_the_checker_sees_a_step_that_ran_twice_when_the_fence_is_gone(place: Desk) -> None:
     """Two sessions run one node-run side by side; without the check in step_begin and checkpoint both commit."""
-    checkpoint = "df.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz)"
+    checkpoint = "df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz)"
     place.sql(f"drop function {checkpoint}")
     place.sql(f"create function {checkpoint} returns timestamptz language sql as 'select now()'")
     parent = place.start("'INSERT INTO fx VALUES (''once'')'")
-    (token,) = place.sql("select token from df.worker_claim('by hand', 1, 60)")
+    (token,) = place.sql("select token from df_internal.worker_claim('by hand', 1, 60)")
     (node,) = place.sql("select id from df.nodes")
     for _ in range(2):
         place.sql(
-            "select df.exec_node(%s, %s, '{}', %s, 'INSERT INTO fx VALUES (''once'')', 1, 1000)",
+            "select df_internal.exec_node(%s, %s, '{}', %s, 'INSERT INTO fx VALUES (''once'')', 1, 1000)",
             parent,
             node[0],
             token[0],
@@ -172,9 +172,9 @@ def test_the_checker_sees_an_instance_that_nothing_will_ever_look_at(place: Desk
 
 def test_one_node_run_cannot_commit_twice_even_under_one_lease(place: Desk) -> None:
     parent = place.start("'INSERT INTO fx VALUES (''once'')'")
-    (token,) = place.sql("select token from df.worker_claim('by hand', 1, 60)")
+    (token,) = place.sql("select token from df_internal.worker_claim('by hand', 1, 60)")
     (node,) = place.sql("select id from df.nodes")
-    step = "select df.exec_node(%s, %s, '{}', %s, 'INSERT INTO fx VALUES (''once'')', 1, 1000)"
+    step = "select df_internal.exec_node(%s, %s, '{}', %s, 'INSERT INTO fx VALUES (''once'')', 1, 1000)"
     place.sql(step, parent, node[0], token[0])
     with pytest.raises(psycopg.DatabaseError, match="has run already") as caught:
         place.sql(step, parent, node[0], token[0])

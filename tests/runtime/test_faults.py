@@ -196,7 +196,7 @@ def test_connections_cut_around_the_commit_never_double_or_lose_a_step(quiet: De
 
     def plan(message: bytes) -> Cut:
         step = re.search(rb"INTO fx VALUES \('(\d+)'\)", message)
-        if b"df.exec_node" not in message or step is None or step[1] in seen:
+        if b"df_internal.exec_node" not in message or step is None or step[1] in seen:
             return Cut.NOT
         seen.add(step[1])
         way = next(ways)
@@ -453,7 +453,7 @@ def test_an_error_that_does_not_pass_is_given_up(common: Desk) -> None:
 SILENCE = """
 do $$ declare f text; begin
     for f in select replace(pg_get_functiondef(p.oid), 'pg_notify(''pgweave''', 'concat(''nothing''')
-             from pg_proc as p where p.pronamespace = 'df'::regnamespace and p.prosrc like '%pg_notify(%' loop
+             from pg_proc as p where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and p.prosrc like '%pg_notify(%' loop
         execute f;
     end loop;
 end $$
@@ -676,7 +676,7 @@ def by_hand(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def claimed(connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[str, object]:
-    row = connection.execute("select instance_id, token from df.worker_claim('by hand', 1, 60)").fetchone()
+    row = connection.execute("select instance_id, token from df_internal.worker_claim('by hand', 1, 60)").fetchone()
     assert row is not None
     return row[0], row[1]
 
@@ -693,7 +693,7 @@ def test_a_cancel_that_meets_the_end_waits_for_it_and_finds_it_ended(quiet: Desk
     with by_hand(quiet.dsn) as worker:
         _, token = claimed(worker)
         worker.commit()
-        worker.execute("select df.worker_finish(%s, %s, 'completed', '1', null, '[]')", [instance, token])
+        worker.execute("select df_internal.worker_finish(%s, %s, 'completed', '1', null, '[]')", [instance, token])
         with in_a_thread(lambda: quiet.client.cancel(instance)) as cancel:
             quiet.until(
                 "exists (select from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'pgweave client')"
@@ -925,7 +925,7 @@ def test_an_instance_that_was_removed_fails_a_later_wait_and_never_while_it_is_a
         node = worker.execute("select root_node from df.instances where id = %s", [waiting]).fetchone()
         assert node is not None
         wait = [{"node_id": node[0], "iteration": [], "awaited_id": awaited}]
-        worker.execute("select df.worker_wait(%s, %s, %s)", [waiting, token, json.dumps(wait)])
+        worker.execute("select df_internal.worker_wait(%s, %s, %s)", [waiting, token, json.dumps(wait)])
     quiet.sql("update df.settings set value = 0 where name in ('retention_days', 'retention_instances')")
     assert quiet.sql("select df.prune()") == [(1,)]
     quiet.client.signal(parent, "go")

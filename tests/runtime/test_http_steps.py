@@ -310,7 +310,7 @@ def test_nobody_reads_a_secret(database: str, role: Role) -> None:
         "insert into df.secrets (name, value) values ('KEY', 'x') returning value",
         "insert into df.secrets (owner, name, value) values ('postgres', 'KEY', 'x')",
         "copy df.secrets to stdout",
-        "select df.worker_request('0a1b2c3d', gen_random_uuid(), '00000001', '{}', '{KEY}')",
+        "select df_internal.worker_request('0a1b2c3d', gen_random_uuid(), '00000001', '{}', '{KEY}')",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             role.sql(statement)

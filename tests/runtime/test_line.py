@@ -158,12 +158,14 @@ def test_the_end_of_a_child_wakes_its_parent_in_the_same_transaction(database: s
         _work_off(database)
         (child,) = (instance for instance in client.instances() if instance.label == "waits")
         assert connection.execute(due, [parent]).fetchone() == (False,)
-        claimed = connection.execute("select token from df.worker_claim('by hand', 10, 60)").fetchall()
+        claimed = connection.execute("select token from df_internal.worker_claim('by hand', 10, 60)").fetchall()
         assert claimed == []
         client.signal(child.id, "go")
-        token = connection.execute("select token from df.worker_claim('by hand', 10, 60)").fetchone()
+        token = connection.execute("select token from df_internal.worker_claim('by hand', 10, 60)").fetchone()
         assert token is not None
-        connection.execute("select df.worker_finish(%s, %s, 'completed', '1', null, '[]')", [child.id, token[0]])
+        connection.execute(
+            "select df_internal.worker_finish(%s, %s, 'completed', '1', null, '[]')", [child.id, token[0]]
+        )
         assert connection.execute(due, [parent]).fetchone() == (True,)
         _work_off(database)
         assert client.status(parent) == "completed"

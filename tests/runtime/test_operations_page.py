@@ -75,7 +75,7 @@ def test_the_limits_are_those_in_force(database: str) -> None:
         for name, value in zip(re.findall(r"`(.*?)`", names), values.split(", "), strict=True)
     }
     with psycopg.connect(database) as connection:
-        settings: dict[str, int] = dict(connection.execute("select name, standard from df.settings").fetchall())
+        settings: dict[str, int] = dict(connection.execute("select name, default_value from df.settings").fetchall())
     limits = {name: number(value) for name, value in said.items() if not name.startswith("--")}
     assert limits == {name: settings[name] for name in limits}
     assert len(limits) == 6

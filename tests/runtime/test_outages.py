@@ -122,7 +122,9 @@ def test_a_standby_that_is_still_to_be_promoted_is_not_the_fault_of_a_step(
     monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
     quiet.sql("create table gate (shut boolean)")
     quiet.sql("insert into gate values (true)")
-    begin = quiet.sql("select pg_get_functiondef('df.step_begin(text, text, integer[], uuid)'::regprocedure)")[0][0]
+    begin = quiet.sql("select pg_get_functiondef('df_internal.step_begin(text, text, integer[], uuid)'::regprocedure)")[
+        0
+    ][0]
     refuse = "if (select shut from public.gate) then raise read_only_sql_transaction; end if;"
     quiet.sql(begin.replace("\nbegin\n", f"\nbegin\n{refuse}\n", 1))
     with desk(quiet.dsn) as working:
@@ -246,7 +248,7 @@ def test_only_one_suspect_at_a_time_is_worked_on(quiet: Desk) -> None:
 def test_a_suspect_has_its_turn_when_the_other_has_had_it(quiet: Desk) -> None:
     with desk(quiet.dsn, QUICK) as working:
         with psycopg.connect(quiet.dsn) as holder:
-            holder.execute("select df.worker_quarantine()")
+            holder.execute("select df_internal.worker_quarantine()")
             instance = working.start("df.wait_for_signal('go') ~> " + effect("cleared"))
             working.events.wait_for("parked", instance)
             quiet.sql("update df.queue set attempts = 5")  # workers died with it
@@ -264,7 +266,7 @@ def test_a_step_that_ends_its_session_again_and_again_becomes_a_suspect_and_is_g
     monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
     with desk(quiet.dsn, QUICK) as working:
         with psycopg.connect(quiet.dsn) as holder:
-            holder.execute("select df.worker_quarantine()")
+            holder.execute("select df_internal.worker_quarantine()")
             quiet.sql("create sequence tried")
             instance = working.start("$$SELECT pg_terminate_backend(pg_backend_pid()) FROM nextval('tried')$$")
             working.events.wait_for("claimed", instance, times=4)

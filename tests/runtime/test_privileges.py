@@ -7,6 +7,7 @@ runs as somebody else.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 # Every function that runs with the rights of the owner, and why it has to. Adding one is a decision: think, then list it.
 DEFINERS = {
     "check_graph": "trigger: sees the whole graph, whoever inserted it",
-    "meet_the_end": "trigger: locks the instance, so that a cancel and an end cannot cross",
+    "mark_cancel_after_end": "trigger: locks the instance, so that a cancel and an end cannot cross",
     "enqueue": "trigger: writes df.queue, which nobody else may",
-    "ring": "trigger: counts what waits in an inbox",
+    "accept_message": "trigger: counts what waits in an inbox",
     "replace_secret": "trigger: deletes rows that their owner may not even read",
     "metrics": "counts instances of all roles; execute is granted, not public",
     "prune": "deletes what has ended; for workers",
@@ -42,7 +43,7 @@ FOR_EVERYBODY = {"step_begin", "step_end"}  # fenced by token and session_user
 def test_every_function_with_the_owners_rights_is_known(any_database: str) -> None:
     with psycopg.connect(any_database) as connection:
         rows = connection.execute(
-            "select proname from pg_proc where pronamespace = 'df'::regnamespace and prosecdef"
+            "select proname from pg_proc where pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and prosecdef"
         ).fetchall()
     found = {row[0] for row in rows}
     assert {name for name in found if not name.startswith("worker_")} == DEFINERS.keys()
@@ -52,17 +53,86 @@ def test_only_two_of_them_are_for_everybody(any_database: str) -> None:
     with psycopg.connect(any_database) as connection:
         rows = connection.execute(
             "select proname from pg_proc as p, aclexplode(coalesce(proacl, acldefault('f', proowner))) as a"
-            " where pronamespace = 'df'::regnamespace and prosecdef and a.grantee = 0"
+            " where pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and prosecdef and a.grantee = 0"
         ).fetchall()
     assert {row[0] for row in rows} == FOR_EVERYBODY
+
+
+FUNCTIONS = """
+select n.nspname || '.' || p.proname, p.oid::regprocedure::text, p.prosecdef,
+       coalesce(pg_get_function_sqlbody(p.oid), p.prosrc),
+       exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a where a.grantee = 0)
+from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace and n.nspname in ('df', 'df_internal')
+"""
+EXPRESSIONS = """
+select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef as d join pg_class as c on c.oid = d.adrelid
+where c.relnamespace = 'df'::regnamespace
+union all select concat(qual, ' ', with_check) from pg_policies where schemaname = 'df'
+union all select pg_get_viewdef(oid) from pg_class where relnamespace = 'df'::regnamespace and relkind = 'v'
+"""
+# Not for everybody: the first four are for the owner, the others need a grant of their own or are for workers.
+OF_DF_NOT_FOR_EVERYBODY = {
+    "df.grant_usage", "df.revoke_usage", "df.grant_worker", "df.revoke_worker",
+    "df.metrics", "df.prune", "df.http", "df.http_multipart",
+}  # fmt: skip
+
+
+def test_of_df_internal_people_may_execute_what_is_called_with_their_rights_and_nothing_else(any_database: str) -> None:
+    """Called by functions of df, by a default or a policy, or by the worker on their own session; from there on down."""
+    with psycopg.connect(any_database) as connection:
+        rows = connection.execute(FUNCTIONS.encode()).fetchall()
+        expressions = [row[0] for row in connection.execute(EXPRESSIONS.encode())]
+    by_name: dict[str, list[tuple[str, bool, str, bool]]] = {}
+    for name, *row in rows:
+        by_name.setdefault(name, []).append(tuple(row))
+
+    def called(text: str) -> set[str]:
+        return by_name.keys() & {
+            match[1].replace('"', "") for match in re.finditer(r'\b((?:df|df_internal)\."?\w+"?) *\(', text)
+        }
+
+    found: set[str] = set()
+    owners = {"df.grant_usage", "df.revoke_usage", "df.grant_worker", "df.revoke_worker"}
+    queue = {name for name in by_name if name.startswith("df.")} - owners | {"df_internal.exec_node"}
+    queue |= called(" ".join(expressions))
+    while queue:
+        name = queue.pop()
+        found.add(name)
+        for _, definer, source, _ in by_name[name]:
+            queue |= set() if definer else called(source) - found
+    for_everybody = {name for name, overloads in by_name.items() if any(public for *_, public in overloads)}
+    assert for_everybody == found - OF_DF_NOT_FOR_EVERYBODY
+    assert "df_internal.step_end" in for_everybody
+
+
+def test_what_people_may_not_call_in_df_internal_is_denied_to_them_and_to_strangers(town: Town) -> None:
+    for statement in (
+        "select df_internal.fence('00000000', gen_random_uuid())",
+        "select df_internal.checkpoint('00000000', '00000000', '{}', '1', null, 'x', 1, now())",
+        "select df_internal.show_nodes('00000000', '[]')", "select df_internal.worker_functions()",
+    ):  # fmt: skip
+        for role in (ANN, WORKER, EVE):
+            town.denied(role, statement)
+    town.denied(EVE, "select df_internal.caller()")
+    assert town.one(ANN, "select df_internal.caller()::text") == ANN
+
+
+def test_usage_of_both_schemas_comes_and_goes_together(town: Town) -> None:
+    asked = "select has_schema_privilege(%s, 'df', 'usage'), has_schema_privilege(%s, 'df_internal', 'usage')"
+    for grant, revoke in (("grant_usage", "revoke_usage"), ("grant_worker", "revoke_worker")):
+        assert town.sql(None, asked, EVE, EVE) == [(False, False)]
+        town.sql(OWNER, f"select df.{grant}('eve')")
+        assert town.sql(None, asked, EVE, EVE) == [(True, True)]
+        town.sql(OWNER, f"select df.{revoke}('eve')")
+    assert town.sql(None, asked, EVE, EVE) == [(False, False)]
 
 
 def test_no_function_with_the_owners_rights_asks_who_the_caller_is(any_database: str) -> None:
     """Inside it current_user is the owner, so the answer would always be wrong."""
     with psycopg.connect(any_database) as connection:
         rows = connection.execute(
-            "select proname from pg_proc where pronamespace = 'df'::regnamespace and prosecdef"
-            r" and (prosrc ~ 'df\.caller\(' or prosrc ~ '\mcurrent_(user|role)\M')"
+            "select proname from pg_proc where pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and prosecdef"
+            r" and (prosrc ~ 'df_internal\.caller\(' or prosrc ~ '\mcurrent_(user|role)\M')"
         ).fetchall()
     assert rows == []
 
@@ -118,7 +188,7 @@ ABOUT_AN_INSTANCE = (
     "select * from df.instance_runs(%s)",
     "select * from df.instance_family(%s)",
     "select * from df.instance_executions(%s)",
-    "select * from df.node_states(%s)",
+    "select * from df_internal.node_states(%s)",
     "select * from df.waiting(%s)",
     "select * from df.edges where instance_id = %s",
     "select id from df.instances where id = %s",
@@ -128,7 +198,7 @@ ABOUT_AN_INSTANCE = (
     "insert into df.inbox (instance_id, kind) values (%s, 'cancel')",
     "insert into df.instances (root_node, parent_instance_id) values ('00000000', %s)",
     "insert into df.nodes (id, instance_id, ordinal, node_type, query) values ('00000000', %s, 0, 'SQL', 'x')",
-    "select df.live_graph(%s)",
+    "select df_internal.live_graph(%s)",
 )
 
 
@@ -196,12 +266,13 @@ def test_waiting_for_anothers_instance_is_waiting_for_none(town: Town) -> None:
 def test_a_step_cannot_be_completed_by_another_role_even_with_its_token(town: Town) -> None:
     berts = town.start(BOB, "'SELECT 1'")
     ((token, node),) = town.sql(
-        None, "select c.token, n.id from df.worker_claim('by hand', 1, 60) as c join df.nodes as n using (instance_id)"
+        None,
+        "select c.token, n.id from df_internal.worker_claim('by hand', 1, 60) as c join df.nodes as n using (instance_id)",
     )
-    step = "select df.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)"
+    step = "select df_internal.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)"
     error = town.refused(ANN, step, berts, node, token)
     assert (error.sqlstate, "is lost" in str(error)) == (LEASE_LOST, True)
-    end = "select df.step_end(%s, %s, '{}', %s, pg_current_xact_id(), '1', 'x', 1, now())"
+    end = "select df_internal.step_end(%s, %s, '{}', %s, pg_current_xact_id(), '1', 'x', 1, now())"
     assert town.refused(ANN, end, berts, node, token).sqlstate == LEASE_LOST
     assert town.sql(None, "select status from df.runs") == []
     town.sql(BOB, step, berts, node, token)
@@ -214,12 +285,15 @@ def test_set_role_does_not_make_a_session_another_roles(town: Town) -> None:
     try:
         berts = town.start(BOB, "'SELECT 1'")
         ((token, node),) = town.sql(
-            None, "select c.token, n.id from df.worker_claim('x', 1, 60) as c join df.nodes as n using (instance_id)"
+            None,
+            "select c.token, n.id from df_internal.worker_claim('x', 1, 60) as c join df.nodes as n using (instance_id)",
         )
         with psycopg.connect(town.dsn(ANN), autocommit=True) as connection:
             connection.execute("set role bert")
             with pytest.raises(psycopg.DatabaseError, match="is lost"):
-                connection.execute("select df.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)", [berts, node, token])
+                connection.execute(
+                    "select df_internal.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)", [berts, node, token]
+                )
     finally:
         town.sql(None, "revoke bert from anna")
 
@@ -259,7 +333,9 @@ FORBIDDEN = (
     "select from df.nodes for key share",
     "alter table df.instances disable row level security",
     "create function df.mine() returns int language sql as 'select 1'",
-    "drop function df.start(text, text, text, text, text)",
+    "drop function df.start(text, text, text, text)",
+    "create function df_internal.mine() returns int language sql as 'select 1'",
+    "drop function df_internal.caller()",
     "select df.metrics()",
     "select df.prune()",
     "select df.grant_usage('anna', true)",
@@ -278,7 +354,7 @@ def test_what_a_role_may_not_do_is_denied(town: Town) -> None:
 
 
 def test_the_workers_half_is_for_the_worker(town: Town) -> None:
-    functions = town.sql(OWNER, "select f::text from df.worker_functions() as f")
+    functions = town.sql(OWNER, "select f::text from df_internal.worker_functions() as f")
     assert len(functions) >= 10
     for (function,) in functions:
         name, _, rest = function.partition("(")
@@ -286,7 +362,7 @@ def test_the_workers_half_is_for_the_worker(town: Town) -> None:
         town.denied(ANN, f"select {name}({arguments})")
     rows = town.sql(
         OWNER,
-        "select f::text from df.worker_functions() as f where not has_function_privilege(%s, f, 'execute')",
+        "select f::text from df_internal.worker_functions() as f where not has_function_privilege(%s, f, 'execute')",
         WORKER,
     )
     assert rows == []
@@ -383,9 +459,9 @@ def test_a_delegate_takes_back_only_what_it_gave(town: Town) -> None:
 
 def test_revoking_the_worker_takes_back_the_workers_half(town: Town) -> None:
     town.sql(OWNER, "select df.revoke_worker('town_worker')")
-    town.denied(WORKER, "select * from df.worker_claim('x', 1, 1)")
+    town.denied(WORKER, "select * from df_internal.worker_claim('x', 1, 1)")
     town.sql(OWNER, "select df.grant_worker('town_worker')")
-    assert town.sql(WORKER, "select * from df.worker_claim('x', 1, 1)") == []
+    assert town.sql(WORKER, "select * from df_internal.worker_claim('x', 1, 1)") == []
 
 
 def test_set_role_starts_as_that_role(town: Town) -> None:

@@ -88,7 +88,7 @@ def test_a_backlog_of_one_role_does_not_keep_another_waiting(place: Desk) -> Non
     for _ in range(20):
         start_as(place, ANN, "'SELECT 1'")
     start_as(place, BOB, "'SELECT 1'")
-    claimed = place.sql("select role_name from df.worker_claim('by hand', 4, 60)")
+    claimed = place.sql("select role_name from df_internal.worker_claim('by hand', 4, 60)")
     assert sorted(claimed) == sorted([(ANN,)] * 3 + [(BOB,)])
 
 

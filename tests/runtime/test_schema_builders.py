@@ -1,4 +1,4 @@
-"""Builders and operators of schema df, through plain SQL, on every supported PostgreSQL: signatures, shapes, wording."""
+"""Builders and operators of schema df, through plain SQL, on every supported PostgreSQL: shapes, wording, size."""
 
 from __future__ import annotations
 
@@ -20,50 +20,6 @@ if TYPE_CHECKING:
 NODE_TYPES = (
     "SQL, THEN, IF, JOIN, LOOP, BREAK, RACE, SLEEP, WAIT_SCHEDULE, HTTP, HTTP_MULTIPART, SIGNAL, AWAIT_INSTANCE"
 )
-
-# Arguments with their defaults, and whether a NULL argument makes the result NULL.
-SIGNATURES = {
-    "sql": ("query text", True),
-    "seq": ("a text, b text", True),
-    "as": ("fut text, name text", True),
-    "sleep": ("seconds bigint", True),
-    "wait_for_schedule": ("cron_expr text", True),
-    "loop": ("body text, condition text DEFAULT NULL::text", False),
-    "break": ("value text DEFAULT NULL::text", False),
-    "if": ("condition text, then_branch text, else_branch text", True),
-    "if_rows": ("result_name text, then_branch text, else_branch text", True),
-    "join": ("a text, b text", True),
-    "join3": ("a text, b text, c text", True),
-    "race": ("a text, b text", True),
-    "wait_for_signal": ("name text, timeout_seconds integer DEFAULT NULL::integer", False),
-    "await_instance": ("instance_id text, timeout_seconds integer DEFAULT NULL::integer", False),
-    "call_child": ("fut text, label text DEFAULT NULL::text, options jsonb DEFAULT NULL::jsonb", False),
-    "http": (
-        ("url text, method text DEFAULT 'POST'::text, body text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb,"
-         " timeout_seconds integer DEFAULT 30"), False,
-    ),
-    "http_multipart": (
-        ("url text, method text DEFAULT 'POST'::text, parts jsonb DEFAULT NULL::jsonb, headers jsonb DEFAULT NULL::jsonb,"
-         " timeout_seconds integer DEFAULT 30"), False,
-    ),
-    "start": (
-        ("fut text, label text DEFAULT NULL::text, database text DEFAULT NULL::text, transaction_mode text DEFAULT 'caller'::text,"
-         " idempotency_key text DEFAULT NULL::text"), False,
-    ),
-    "cancel": ("instance_id text, reason text DEFAULT 'Cancelled by user'::text", True),
-    "signal": ("instance_id text, signal_name text, signal_data text DEFAULT '{}'::text", True),
-    "status": ("instance_id text", True),
-    "result": ("instance_id text", True),
-    "wait_for_completion": ("instance_id text, timeout_seconds integer DEFAULT 30", False),
-    "run": ("instance_id text DEFAULT NULL::text", False),
-    "version": ("", False),
-    "target_database": ("", False),
-    "explain": ("input text", True),
-    "setvar": ("name text, value text", False),
-    "getvar": ("name text", True),
-    "unsetvar": ("name text", True),
-    "clearvars": ("", False),
-}  # fmt: skip
 
 OPERATORS = {
     ("~>", "text", "text", "df.seq"), ("|=>", "text", "text", "df.as_op"), ("&", "text", "text", 'df."join"'),
@@ -221,17 +177,6 @@ def refused(connection: psycopg.Connection[Any], expression: str) -> str:
     except psycopg.Error as error:
         return str(error.diag.message_primary)
     return f"no error, but {found}"
-
-
-def test_functions_have_the_arguments_defaults_and_strictness_of_the_reference(any_database: str) -> None:
-    with psycopg.connect(any_database) as connection:
-        rows = connection.execute(
-            "select proname, pg_get_function_arguments(oid), proisstrict, prorettype::regtype::text from pg_proc"
-            " where pronamespace = 'df'::regnamespace"
-        ).fetchall()
-    found = {name: (arguments, strict) for name, arguments, strict, _ in rows if name in SIGNATURES}
-    assert found == SIGNATURES
-    assert {result for name, _, _, result in rows if name in SIGNATURES} == {"text"}
 
 
 def test_operators_stand_in_public_and_call_what_they_should(any_database: str) -> None:

@@ -433,7 +433,7 @@ def test_a_setting_has_a_range(quiet: Desk) -> None:
     for name, value in (("max_depth", 257), ("max_nodes", 10_001), ("max_label_bytes", 0), ("superuser_instances", 2)):
         error = refusal(quiet, "update df.settings set value = %s where name = %s", value, name)
         assert error.diag.constraint_name == "settings_range_chk"
-    assert quiet.sql("select name from df.settings where value <> standard") == []
+    assert quiet.sql("select name from df.settings where value <> default_value") == []
 
 
 # Hostile input.

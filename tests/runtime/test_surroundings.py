@@ -132,7 +132,7 @@ def test_a_transaction_that_stays_open_makes_no_claim_slow(quiet: Desk) -> None:
 
     def pages() -> int:
         plan = quiet.sql(
-            "explain (analyze, buffers, timing off, format json) select * from df.worker_claim('by hand', 8, 0)"
+            "explain (analyze, buffers, timing off, format json) select * from df_internal.worker_claim('by hand', 8, 0)"
         )
         return int(plan[0][0][0]["Plan"]["Shared Hit Blocks"])
 

@@ -1,7 +1,7 @@
 """Upgrades carry everything across: instances of every node kind in flight, privileges, and what a stop left half done.
 
-There is one released schema, so the next one is made up here: a migration that changes tables, functions and comments
-the way a real one would.
+The old schema is the frozen copy of version 1, tests/golden/schema_v1.sql. The next versions are made up here: migrations
+that change tables, functions and comments the way real ones would.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.catalogue import catalogue
+from support.catalogue import catalogue, generator
 from support.checker import check
 from support.town import ANN, OWNER, WORKER
 from support.work import QUICK, Desk, desk
@@ -42,13 +42,18 @@ NEXT = Migration(
     create index idx_instances_priority on df.instances (priority) where priority > 0;
     create or replace function df.run(instance_id text default null) returns text
     language sql set search_path = pg_catalog, pg_temp as $$ select 'Triggered run for everything'::text $$;
-    create function df.worker_new(p_number integer) returns integer language sql security definer
+    create function df_internal.worker_new(p_number integer) returns integer language sql security definer
     set search_path = pg_catalog, pg_temp as $$ select p_number $$;
-    comment on function df.worker_new(integer) is 'Made up.';
-    revoke execute on function df.worker_new(integer) from public;
-    insert into df.settings (name, value, lowest, highest, standard, description)
+    comment on function df_internal.worker_new(integer) is 'Made up.';
+    revoke execute on function df_internal.worker_new(integer) from public;
+    insert into df.settings (name, value, lowest, highest, default_value, description)
     values ('max_made_up', 1, 1, 2, 1, 'Made up.');
     """,
+)
+AFTER_NEXT = Migration(
+    NEWEST + 2,
+    f"{NEWEST + 2:04}_after_next",
+    "alter table df.instances alter column priority type bigint; alter table df.runs drop column place;",
 )
 
 
@@ -66,6 +71,17 @@ def empty(databases: TemplateDatabases) -> Iterator[str]:
     migrate.uninstall(dsn)
     yield dsn
     databases.drop(dsn)
+
+
+@pytest.fixture
+def first(any_databases: TemplateDatabases) -> Iterator[str]:
+    """A database in which version 1 was installed from the frozen copy, on each supported PostgreSQL."""
+    dsn = any_databases.create()
+    migrate.uninstall(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(generator().FROZEN.read_bytes())
+    yield dsn
+    any_databases.drop(dsn)
 
 
 # How each kind can be in flight: a program that stands still in it or before it, and how it goes on after the upgrade.
@@ -98,9 +114,9 @@ def signal_all(place: Desk) -> None:
         place.sql(release)
 
 
-def test_instances_of_every_kind_are_carried_across_an_upgrade(database: str) -> None:
+def test_instances_of_every_kind_are_carried_across_an_upgrade(first: str) -> None:
     """Parked under the old schema, finished by a new worker under the new one, with one effect of every step."""
-    with desk(database) as old:
+    with desk(first) as old:
         old.sql("create table fx (step text)")
         old.sql("create table turns (n int)")
         ids = {kind: old.start(program, kind) for kind, program in IN_FLIGHT.items()}
@@ -112,8 +128,8 @@ def test_instances_of_every_kind_are_carried_across_an_upgrade(database: str) ->
         old.events.wait_for("parked", ids["LOOP"], times=2)
         waiting = old.sql("select instance_id, node_id, iteration from df.runs where status = 'waiting' order by 1, 2")
     with known(*migrations(), NEXT):
-        assert migrate.install(database) == 1
-        with desk(database) as new:
+        assert migrate.install(first) == 1
+        with desk(first) as new:
             assert (
                 new.sql("select instance_id, node_id, iteration from df.runs where status = 'waiting' order by 1, 2")
                 == waiting
@@ -129,7 +145,7 @@ def test_instances_of_every_kind_are_carried_across_an_upgrade(database: str) ->
             assert steps == ["branch", "first", "second", "then"]
             assert new.sql("select count(*) from turns") == [(2,)]
             assert new.sql("select df.run(), sum(priority) from df.instances") == [("Triggered run for everything", 0)]
-    check(database)
+    check(first)
 
 
 def test_a_worker_goes_on_while_the_schema_is_upgraded_under_it(database: str) -> None:
@@ -153,7 +169,7 @@ def test_the_schema_goes_without_a_trace_and_comes_back_on_every_supported_versi
     migrate.uninstall(any_database)
     with psycopg.connect(any_database) as connection:
         left = connection.execute(
-            "select (select count(*) from pg_namespace where nspname = 'df'),"
+            "select (select count(*) from pg_namespace where nspname in ('df', 'df_internal')),"
             " (select count(*) from pg_operator where oprnamespace = 'public'::regnamespace)"
         ).fetchone()
     assert left == (0, 0)
@@ -168,14 +184,17 @@ def test_an_older_postgresql_is_refused_by_name(empty: str, monkeypatch: pytest.
     assert migrate.status(empty).installed is None
 
 
-@pytest.mark.parametrize("stop", range(1, NEWEST))
-def test_an_installation_that_stopped_between_two_migrations_goes_on_from_there(
+@pytest.mark.parametrize("stop", range(1, NEWEST + 2))
+def test_an_installation_that_stopped_between_two_versions_goes_on_from_there(
     empty: str, database: str, stop: int
 ) -> None:
-    with known(*migrations()[:stop]):
+    versions = (*migrations(), NEXT, AFTER_NEXT)
+    with known(*versions[:stop]):
         assert migrate.install(empty) == stop
-    assert migrate.status(empty).pending == NEWEST - stop
-    assert migrate.install(empty) == NEWEST - stop
+    with known(*versions):
+        assert migrate.status(empty).pending == len(versions) - stop
+        assert migrate.install(empty) == len(versions) - stop
+        migrate.install(database)
     assert catalogue(empty) == catalogue(database)
 
 
@@ -200,10 +219,10 @@ def test_people_keep_their_privileges_and_the_worker_gets_the_new_ones_by_granti
     before = town.start(ANN, "'SELECT 1' ~> 'SELECT 2'")
     with known(*migrations(), NEXT):
         assert migrate.install(make_conninfo(town.root, user=OWNER)) == 1
-        town.denied(ANN, "select df.worker_new(1)")
-        town.denied(WORKER, "select df.worker_new(1)")
+        town.denied(ANN, "select df_internal.worker_new(1)")
+        town.denied(WORKER, "select df_internal.worker_new(1)")
         town.sql(OWNER, "select df.grant_worker('town_worker')")
-        assert town.one(WORKER, "select df.worker_new(1)") == 1
+        assert town.one(WORKER, "select df_internal.worker_new(1)") == 1
         with town.work():
             assert town.ended(ANN, before).status == "completed"
             assert town.ended(ANN, town.start(ANN, "'SELECT 3'")).status == "completed"

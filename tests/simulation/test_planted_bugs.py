@@ -130,7 +130,7 @@ def an_early_start_is_committed_late(place: Desk) -> None:
 
 
 def a_start_whose_notification_is_lost(place: Desk, kind: type[Worker] = Worker) -> None:
-    plant(place, "df.enqueue", "perform pg_notify('pgweave', '');", "")
+    plant(place, "df_internal.enqueue", "perform pg_notify('pgweave', '');", "")
     worker = kind(place.dsn, SETTINGS)
     with ThreadPoolExecutor(1) as thread:
         running: Future[None] = thread.submit(worker.run)
@@ -163,7 +163,7 @@ def watermark(place: Desk) -> None:
     place.sql("create trigger raise_it after update of token on df.queue for each row execute function raise_it()")
     plant(
         place,
-        "df.worker_claim",
+        "df_internal.worker_claim",
         "where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now",
         "where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now"
         " and (select i.created_at from df.instances as i where i.id = q.instance_id) > (select at from public.watermark)",
@@ -172,40 +172,44 @@ def watermark(place: Desk) -> None:
 
 BUGS: dict[str, tuple[Callable[[Desk], None], Callable[[Desk], None], str]] = {
     "the fence is gone": (
-        lambda place: plant(place, "df.fence", "if not found then", "if false then"),
+        lambda place: plant(place, "df_internal.fence", "if not found then", "if false then"),
         a_worker_wakes_in_the_middle_of_a_loop,
         "more than once",
     ),
     "the token is not looked at": (
-        lambda place: plant(place, "df.fence", "and q.token = p_token", ""),
+        lambda place: plant(place, "df_internal.fence", "and q.token = p_token", ""),
         a_worker_wakes_in_the_middle_of_a_loop,
         "more than once",
     ),
     "parking ignores wake-ups": (
-        lambda place: plant(place, "df.worker_park", "and q.wakes = p_wakes", ""),
+        lambda place: plant(place, "df_internal.worker_park", "and q.wakes = p_wakes", ""),
         a_child_ends_while_its_parent_is_being_parked,
         "a wait is over and its parked instance is not due",
     ),
     "an end wakes nobody": (
         lambda place: plant(
-            place, "df.worker_finish", "set wakes = q.wakes + 1, ready_at", "set wakes = q.wakes, ready_at"
+            place, "df_internal.worker_finish", "set wakes = q.wakes + 1, ready_at", "set wakes = q.wakes, ready_at"
         ),
         a_child_ends_while_its_parent_is_being_parked,
         "a wait is over and its parked instance is not due",
     ),
     "a lease does not make due": (
-        lambda place: plant(place, "df.worker_claim", "ready_at = least(q.ready_at, v_now)", "ready_at = q.ready_at"),
+        lambda place: plant(
+            place, "df_internal.worker_claim", "ready_at = least(q.ready_at, v_now)", "ready_at = q.ready_at"
+        ),
         a_worker_dies_when_it_has_taken_a_signal,
         "nobody would take over",
     ),
     "losers go on waiting": (
-        lambda place: plant(place, "df.worker_decide", "perform df.cancel_waits(p_instance_id, p_abandoned);", ""),
+        lambda place: plant(
+            place, "df_internal.worker_decide", "perform df_internal.cancel_waits(p_instance_id, p_abandoned);", ""
+        ),
         a_race_is_won_by_a_sleep,
         "the loser of a race still waits",
     ),
     "timers end when somebody looks": (
         lambda place: plant(
-            place, "df.worker_settle", "select v_run.due_at <= df.clock() as done", "select true as done"
+            place, "df_internal.worker_settle", "select v_run.due_at <= df.clock() as done", "select true as done"
         ),
         a_timer_is_looked_at,
         "ended before it was due",

@@ -18,7 +18,9 @@ GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
 _ACL = "(select array_agg(x::text order by x::text) from unnest({}) as x)"
 
 QUERIES = {
-    "schema": f"select nspname, {_ACL.format('nspacl')}, obj_description(oid) from pg_namespace where nspname = 'df'",
+    "schema":
+        f"select nspname, {_ACL.format('nspacl')}, obj_description(oid) from pg_namespace"
+        " where nspname in ('df', 'df_internal')",
     "relations":
         f"select relname, relkind, relrowsecurity, relforcerowsecurity, reloptions, {_ACL.format('relacl')},"
         " case relkind when 'v' then pg_get_viewdef(oid) end, obj_description(oid, 'pg_class')"
@@ -40,11 +42,15 @@ QUERIES = {
     "policies": "select tablename, policyname, roles::text, cmd, qual, with_check from pg_policies where schemaname = 'df'",
     "functions":
         f"select oid::regprocedure::text, pg_get_functiondef(oid), prosecdef, provolatile, {_ACL.format('proacl')},"
-        " obj_description(oid, 'pg_proc') from pg_proc where pronamespace = 'df'::regnamespace",
+        " obj_description(oid, 'pg_proc') from pg_proc"
+        " where pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace)",
+    "types":
+        f"select oid::regtype::text, typtype, typbasetype::regtype::text, {_ACL.format('typacl')}, obj_description(oid, 'pg_type')"
+        " from pg_type where typnamespace = 'df_internal'::regnamespace and typtype <> 'b'",
     "operators":
         "select o.oid::regoperator::text, o.oprcode::text, obj_description(o.oid, 'pg_operator')"
         " from pg_operator as o join pg_proc as p on p.oid = o.oprcode where p.pronamespace = 'df'::regnamespace",
-    "settings": "select name, value, lowest, highest, standard, description from df.settings",
+    "settings": "select name, value, lowest, highest, default_value, description from df.settings",
     "migrations": "select number, name, checksum from df.migrations",
 }  # fmt: skip
 
@@ -58,7 +64,7 @@ def catalogue(dsn: str) -> Catalogue:
 
 
 def generator() -> Any:  # noqa: ANN401 - a script, not a module of the package
-    """`docs/generate.py`, which writes schema.sql and the reference page."""
+    """`docs/generate.py`, which writes install.sql and the reference page."""
     spec = importlib.util.spec_from_file_location("generate", GENERATOR)
     assert spec is not None
     assert spec.loader is not None

@@ -209,7 +209,7 @@ class Designer:
     def lay_out(self) -> None:
         """Let the formatter write the text."""
         with self.hears(lambda kind, _: kind == "drawing"):
-            self.page.get_by_role("button", name="Lay the text out").click()
+            self.page.get_by_role("button", name="Format the text").click()
 
     def save(self) -> None:
         """Save, and wait until it is said to be saved."""

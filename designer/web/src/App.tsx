@@ -1,24 +1,24 @@
-// The page: text, canvas and panel side by side, with what lies above them.
+// The page: top bar, then text, canvas and panel side by side.
 
 import { useEffect, useRef, useState, type KeyboardEvent as ReactKeyboardEvent, type PointerEvent, type RefObject } from "react";
-import { Boundary } from "./Boundary";
-import { Canvas } from "./Canvas";
-import { useDesigner, useDesignerState } from "./context";
-import { Dialogs } from "./Dialogs";
-import { nextFinding } from "./findings";
-import { Floating } from "./Floating";
-import { Inspector } from "./Inspector";
-import { Palette } from "./Palette";
-import { Problems } from "./Problems";
-import { RunPanel } from "./RunPanel";
-import { save } from "./saving";
-import { Search } from "./Search";
-import { TextPane } from "./TextPane";
-import { Banner, Notices, Tabs, TopBar } from "./TopBar";
+import { Boundary } from "./parts/Boundary";
+import { Canvas } from "./canvas/Canvas";
+import { useDesigner, useDesignerState } from "./state/context";
+import { Dialogs } from "./page/Dialogs";
+import { nextFinding } from "./state/findings";
+import { Floating } from "./parts/Floating";
+import { Inspector } from "./panels/Inspector";
+import { Palette } from "./canvas/Palette";
+import { Findings } from "./panels/Findings";
+import { RunPanel } from "./runs/RunPanel";
+import { save } from "./state/saving";
+import { Search } from "./canvas/Search";
+import { TextPane } from "./text/TextPane";
+import { Banner, Notices, Tabs, TopBar } from "./page/TopBar";
 
 const NARROWEST = 220;
-/** Narrower than this, in a notebook's cell, the text begins hidden: a button shows it. */
-const ROOMY = 1000;
+/** In a narrower window or notebook cell the text starts hidden; the button "Text" shows it. */
+const WIDE_ENOUGH = 1000;
 const PANES = [".pw-canvas", ".pw-text .cm-content", ".pw-panel"];
 
 export function App() {
@@ -26,7 +26,7 @@ export function App() {
   const theme = useDesignerState((state) => state.theme);
   const dragging = useDesignerState((state) => state.dragging !== null);
   const [textWidth, setTextWidth] = useState(() => Math.max(NARROWEST, Math.min(430, 0.3 * designer.root.host.clientWidth)));
-  const [textShown, setTextShown] = useState(designer.root.host.clientWidth >= ROOMY);
+  const [textShown, setTextShown] = useState(designer.root.host.clientWidth >= WIDE_ENOUGH);
   const app = useRef<HTMLDivElement>(null);
   useNoticeTimer();
 
@@ -61,7 +61,7 @@ export function App() {
         <Dialogs />
       </Boundary>
       <Notices />
-      <Ghost />
+      <DragPreview />
     </div>
   );
 }
@@ -82,7 +82,7 @@ function Panel() {
       </div>
       <div className="pw-panelbody">
         {panel === "step" && <Inspector />}
-        {panel === "problems" && <Problems />}
+        {panel === "problems" && <Findings />}
         {panel === "run" && <RunPanel />}
       </div>
     </aside>
@@ -109,7 +109,7 @@ function Divider({ width, onWidth }: { width: number; onWidth(width: number): vo
       className="pw-divider"
       role="separator"
       aria-orientation="vertical"
-      aria-label="Width of the text"
+      aria-label="Width of the text pane"
       aria-valuenow={width}
       tabIndex={0}
       onPointerDown={drag}
@@ -119,7 +119,7 @@ function Divider({ width, onWidth }: { width: number; onWidth(width: number): vo
 }
 
 /** What is being dragged, beside the pointer. */
-function Ghost() {
+function DragPreview() {
   const dragging = useDesignerState((state) => state.dragging);
   const designer = useDesigner();
   if (!dragging) return null;
@@ -133,7 +133,7 @@ function Ghost() {
 
 const NOTICE_MILLISECONDS = 7000;
 
-/** Takes information away after a while; warnings and errors stay until they are dismissed. */
+/** Hides information after a few seconds; warnings and errors stay until they are dismissed. */
 function useNoticeTimer(): void {
   const designer = useDesigner();
   const oldest = useDesignerState((state) => state.notices.find((one) => one.level === "info")?.id ?? null);
@@ -144,7 +144,7 @@ function useNoticeTimer(): void {
   }, [designer, oldest]);
 }
 
-/** Keys that work everywhere: on the studio's page even when nothing has the focus, in a notebook only in here. */
+/** Keys that work in every pane: in the studio on the whole page, in a notebook only when the focus is in the designer. */
 function useKeys(app: RefObject<HTMLDivElement | null>): void {
   const designer = useDesigner();
   const home = useDesignerState((state) => state.home);

@@ -1,33 +1,33 @@
-// The two doors: `mount` for the page of pgweave studio, the default export for anywidget.
+// The two entry points: `mount` for the page of pgweave studio, the default export for anywidget.
 
 import { EditorView } from "@codemirror/view";
 import flowStyle from "@xyflow/react/dist/base.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import canvasStyle from "./canvas.css";
+import canvasStyle from "./canvas/canvas.css";
 import colours from "./colours.css";
-import { DesignerContext } from "./context";
-import { Designer } from "./designer";
-import { textState } from "./editor";
+import { DesignerContext } from "./state/context";
+import { Designer } from "./state/designer";
+import { textState } from "./text/editor";
 import style from "./style.css";
-import { followTheme, prefersDark } from "./theme";
-import { custom, websocket, type Model } from "./transports";
-import type { Transport } from "./wire";
+import { followTheme, prefersDark } from "./parts/theme";
+import { custom, websocket, type Model } from "./connection/transports";
+import type { Transport } from "./connection/wire";
 
 export { websocket };
 
 /**
- * Puts a designer into `element` and returns what takes it out again.
+ * Puts a designer into `element`; returns what removes it.
  *
- * It lives in a shadow root: neither the notebook's style sheets nor ours reach into each other.
+ * It is in a shadow root, so that the notebook's style sheets and the designer's do not affect each other.
  */
 export function mount(element: HTMLElement, transport: Transport): () => void {
   const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
   sheet.replaceSync([flowStyle, colours, style, canvasStyle].join("\n"));
   root.adoptedStyleSheets = [sheet];
-  // JupyterLab's shortcuts keep away from what is typed here.
+  // JupyterLab ignores its shortcuts for keys pressed in here.
   element.dataset["lmSuppressShortcuts"] = "true";
 
   const designer = new Designer(transport, root, textState);
@@ -56,7 +56,7 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
 
 export default {
   render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-    // In an element of our own: JupyterLab takes styles away from the widget's.
+    // In an inner element: JupyterLab resets the styles of the widget's own.
     const place = el.appendChild(document.createElement("div"));
     place.style.height = "560px";
     const unmount = mount(place, custom(model));

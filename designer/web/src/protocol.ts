@@ -1,30 +1,6 @@
-// What the browser and Python say to each other. The other side is ../protocol.py, where every type is described;
-// a test compares names and fields. Offsets are UTF-16 units of the text with LF line ends, as CodeMirror counts.
-// Types named ..Result are the fields of a reply beside {type: "reply", re, ok: true}.
-
-export const REQUESTS = [
-  "hello",
-  "push",
-  "pull",
-  "edit",
-  "complete",
-  "hover",
-  "cron",
-  "fix",
-  "format",
-  "save",
-  "resolve",
-  "compare",
-  "start",
-  "watch",
-  "unwatch",
-  "signal",
-  "cancel",
-  "instances",
-  "past",
-  "node",
-] as const;
-export const EVENTS = ["reply", "updates", "drawing", "run", "disk", "notice"] as const;
+// The messages between the page and Python. ../../protocol.py describes every type; a test compares the two files, names,
+// fields and types. Offsets count UTF-16 units of the text with LF line ends, as CodeMirror does.
+// Types named ..Request are the fields of a request beside {type, id}, ..Result those of a reply beside {type, re, ok}.
 
 export interface Update {
   clientID: string;
@@ -123,9 +99,15 @@ export interface Drawing {
   findings: Finding[];
 }
 
+export interface VersionRequest {
+  version: number;
+}
+
+export interface InstanceRequest {
+  instance: string;
+}
+
 export interface HelloRequest {
-  type: "hello";
-  id: number;
 }
 
 export interface HelloResult {
@@ -142,19 +124,11 @@ export interface HelloResult {
 }
 
 export interface PushRequest {
-  type: "push";
-  id: number;
   version: number;
   updates: Update[];
 }
 
 export interface PushResult {
-  version: number;
-}
-
-export interface PullRequest {
-  type: "pull";
-  id: number;
   version: number;
 }
 
@@ -164,8 +138,6 @@ export interface PullResult {
 }
 
 export interface EditRequest {
-  type: "edit";
-  id: number;
   version: number;
   target: string;
   gesture: string;
@@ -189,8 +161,6 @@ export interface EditResult {
 }
 
 export interface CompleteRequest {
-  type: "complete";
-  id: number;
   version: number;
   offset: number;
   block?: string;
@@ -210,8 +180,6 @@ export interface CompleteResult {
 }
 
 export interface HoverRequest {
-  type: "hover";
-  id: number;
   version: number;
   offset: number;
 }
@@ -223,8 +191,6 @@ export interface HoverResult {
 }
 
 export interface CronRequest {
-  type: "cron";
-  id: number;
   expression: string;
   zone: string | null;
 }
@@ -235,16 +201,8 @@ export interface CronResult {
 }
 
 export interface FixRequest {
-  type: "fix";
-  id: number;
   version: number;
   finding: number;
-}
-
-export interface FormatRequest {
-  type: "format";
-  id: number;
-  version: number;
 }
 
 export interface ChangesResult {
@@ -253,8 +211,6 @@ export interface ChangesResult {
 }
 
 export interface SaveRequest {
-  type: "save";
-  id: number;
   version: number;
   name?: string;
 }
@@ -268,15 +224,11 @@ export interface SaveResult {
 }
 
 export interface ResolveRequest {
-  type: "resolve";
-  id: number;
   version: number;
   choice: "mine" | "theirs";
 }
 
 export interface CompareRequest {
-  type: "compare";
-  id: number;
   with: "saved" | "git" | "text";
   text?: string;
   dark?: boolean;
@@ -288,8 +240,6 @@ export interface CompareResult {
 }
 
 export interface StartRequest {
-  type: "start";
-  id: number;
   target: string;
   label: string | null;
   variables: Record<string, string>;
@@ -299,35 +249,13 @@ export interface StartResult {
   instance: string;
 }
 
-export interface WatchRequest {
-  type: "watch";
-  id: number;
-  instance: string;
-}
-
-export interface UnwatchRequest {
-  type: "unwatch";
-  id: number;
-  instance: string;
-}
-
 export interface SignalRequest {
-  type: "signal";
-  id: number;
   instance: string;
   name: string;
   payload: unknown;
 }
 
-export interface CancelRequest {
-  type: "cancel";
-  id: number;
-  instance: string;
-}
-
 export interface InstancesRequest {
-  type: "instances";
-  id: number;
   status: string | null;
   text: string | null;
   limit: number;
@@ -346,20 +274,12 @@ export interface InstancesResult {
   instances: InstanceRow[];
 }
 
-export interface PastRequest {
-  type: "past";
-  id: number;
-  instance: string;
-}
-
 export interface PastResult {
   drawing: Drawing;
   text: string;
 }
 
 export interface NodeRequest {
-  type: "node";
-  id: number;
   instance: string;
   block: string;
 }
@@ -448,28 +368,27 @@ export interface NoticeEvent {
   advice: string;
 }
 
-// What TypeScript alone needs: which result answers which request.
-
-export interface Answers {
+// The requests: fields of the request, fields of its reply.
+export interface Requests {
   hello: [HelloRequest, HelloResult];
   push: [PushRequest, PushResult];
-  pull: [PullRequest, PullResult];
+  pull: [VersionRequest, PullResult];
   edit: [EditRequest, EditResult];
   complete: [CompleteRequest, CompleteResult];
   hover: [HoverRequest, HoverResult];
   cron: [CronRequest, CronResult];
   fix: [FixRequest, ChangesResult];
-  format: [FormatRequest, ChangesResult];
+  format: [VersionRequest, ChangesResult];
   save: [SaveRequest, SaveResult];
   resolve: [ResolveRequest, SaveResult];
   compare: [CompareRequest, CompareResult];
   start: [StartRequest, StartResult];
-  watch: [WatchRequest, NoResult];
-  unwatch: [UnwatchRequest, NoResult];
+  watch: [InstanceRequest, NoResult];
+  unwatch: [InstanceRequest, NoResult];
   signal: [SignalRequest, NoResult];
-  cancel: [CancelRequest, NoResult];
+  cancel: [InstanceRequest, NoResult];
   instances: [InstancesRequest, InstancesResult];
-  past: [PastRequest, PastResult];
+  past: [InstanceRequest, PastResult];
   node: [NodeRequest, NodeResult];
 }
 

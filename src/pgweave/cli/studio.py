@@ -49,6 +49,7 @@ def studio(
         raise PgweaveError(
             "The designer's page needs starlette, uvicorn and websockets.", "Install: pip install 'pgweave[studio]'"
         ) from error
+    from pgweave.designer.browser import opener
     from pgweave.designer.opening import open_file
 
     session = open_file(file, dsn, setup=not no_setup)
@@ -59,13 +60,12 @@ def studio(
             f"{session.name} is open there. The address holds a secret: it lets whoever has it edit and run. Ctrl-C ends."
         )
         if not no_browser and _has_screen():
-            import webbrowser
-
-            webbrowser.open(url)
+            open_in_browser(url)
 
     before = signal.signal(signal.SIGTERM, _interrupt)  # so that it ends as with Ctrl-C, unsaved text and all
     try:
-        serve(session, port, opened)
+        with opener() as open_in_browser:
+            serve(session, port, opened)
     finally:
         signal.signal(signal.SIGTERM, before)
         _keep_unsaved(session)

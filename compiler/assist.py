@@ -149,7 +149,7 @@ class Assistant:
 
     def rename(self, offset: int, name: str) -> tuple[Edit, ...]:
         """Edits that give the name at a place another name, wherever it is bound and read. CannotRename when not."""
-        from pgweave.grammar.editing import edits
+        from pgweave.grammar.editing import edits  # lazy: start-up, only a rename edits
 
         found = self.use_at(offset)
         if found is None:

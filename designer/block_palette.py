@@ -17,7 +17,7 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
 
-NOWHERE = Span(0, 0)  # a step that stands in no text yet
+NOWHERE = Span(0, 0)  # a step that is not in a text yet
 
 
 def text(value: str) -> Text:
@@ -82,7 +82,7 @@ _OFFERS: dict[str, _Offer] = {
     "signal": _Offer(
         "Wait for a signal",
         "waits",
-        "Pause until somebody sends a signal, or time is up.",
+        "Pause until a signal arrives, or time is up.",
         "event approval message human external callback",
         signal(),
     ),

@@ -1,6 +1,6 @@
 """The designer's colours: `designer/web/src/colours.css`, made from the palette of the pictures.
 
-`python -m pgweave.designer.colours` writes the file anew; a test says when that is needed.
+`python -m pgweave.designer.colours` writes the file again; a test says when that is needed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A program's file: read it, notice that somebody else has changed it, write it without ever leaving half of it.
+"""A program's file: read it, notice when another program has changed it, write it whole or not at all.
 
 The designer works on text with line feeds. A file's byte order mark and its line ends, mixed ones line by line, are put
-back when it is written, so that what nobody changed stays as it was, byte for byte.
+back when it is written, so that unchanged lines stay as they were, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pgweave.designer.differences import opcodes
 from pgweave.runtime.errors import PgweaveError
-from pgweave.workflow import decode
+from pgweave.texts import decode
 
 _BOM = "\ufeff"
 _TICK_NS = 100_000_000  # two writes within one tick of the file system's clock may leave the same time
@@ -25,7 +25,7 @@ _TICK_NS = 100_000_000  # two writes within one tick of the file system's clock 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a file's text has that ours has not. ends: for each of its lines what ended it, where those differ."""
+    """What a file's text has beyond the document's. ends: for each of its lines what ended it, where those differ."""
 
     bom: bool = False
     newline: str = "\n"

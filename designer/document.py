@@ -1,4 +1,4 @@
-"""The text that everybody edits: its versions, and every change between them, in the shape of @codemirror/collab.
+"""The text that all views edit: its versions, and every change between them, in the shape of @codemirror/collab.
 
 Here is the authority. A view sends what it has changed since a version; if that is not the newest, it is refused, pulls
 what it is missing, rebases its own changes and sends them again, so that none is lost. Changes made in Python (by the
@@ -30,15 +30,15 @@ _UTF16 = "utf-16-le"  # two bytes a unit
 
 
 class Behind(PgweaveError):
-    """A change of a version that is not the newest any more."""
+    """A change to a version that is no longer the newest."""
 
 
 class BadUpdate(PgweaveError):
-    """A change that does not fit the text: a mistake of whoever sent it."""
+    """A change that does not fit the text: a bug of the sender."""
 
 
 class Document:
-    """One text. id: random, so that a view notices when it meets another authority. listeners: told of every update."""
+    """One text. id: random, so that a view notices that it talks to another document. listeners: told of every update."""
 
     def __init__(self, text: str) -> None:
         self.id = secrets.token_hex(8)
@@ -68,7 +68,7 @@ class Document:
         """Every update after `version`. BadUpdate for a version that never was."""
         with self.lock:
             if not 0 <= version <= self.version:
-                raise BadUpdate(f"There is no version {version}.", "Open the text anew.")
+                raise BadUpdate(f"There is no version {version}.", "Reload the page.")
             return self.updates[version:]
 
     def change(self, text: str, who: str) -> bool:

@@ -20,6 +20,7 @@ from pgweave.grammar import nodes
 from pgweave.grammar.editing.places import Place, root_place
 from pgweave.grammar.parser import parse
 from pgweave.grammar.reading.lexer import STRING, lex
+from pgweave.workflow import findings as findings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,9 +95,7 @@ def draw(parsed: Parsed, findings: Iterable[Diagnostic], *, first: int = 0) -> D
 
 def draw_source(source: Source) -> Drawing:
     """Draw a text with everything that is found in it."""
-    from pgweave.workflow import findings
-
-    return draw(parse(source), findings(source))
+    return draw(parse(source), findings_of(source))
 
 
 def walk(root: Block) -> Iterator[Block]:

@@ -1,6 +1,6 @@
 """A document and the file it is kept in: which of them has changed, and how they come together again.
 
-`base` is the text both had last. When somebody else has changed the file, their changes are merged with ours line by
+`base` is the text both had last. When another program has changed the file, its changes are merged with the document's line by
 line; when both have changed the same lines, nothing is written until a person has chosen.
 """
 
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
     from pgweave.designer.document import Document
 
-CHANGED = "The file was changed by somebody else: the text is now what it says."
-MERGED = "The file was changed by somebody else: its changes and yours were merged."
-CONFLICT = (
-    "The file was changed by somebody else, in the lines that you have changed too: saving will ask which to keep."
-)
-GONE = "The file is gone: saving writes it anew."
+CHANGED = "The file was changed by another program: the text is now that of the file."
+MERGED = "The file was changed by another program: its changes and yours were merged."
+CONFLICT = "The file was changed by another program, in lines that you have changed too: saving will ask which to keep."
+GONE = "The file is gone: saving creates it again."
 
 
 class Keeper:
@@ -43,7 +41,7 @@ class Keeper:
         return self.theirs is None and self.document.text == (self.base or "")
 
     def look(self) -> DiskEvent | None:
-        """Take up what somebody else has done to the file; None when that is nothing. PgweaveError: it cannot be read."""
+        """Take over what another program has changed in the file; None when that is nothing. PgweaveError: it cannot be read."""
         with self.document.lock:
             if not self.file.changed:
                 return None
@@ -67,11 +65,11 @@ class Keeper:
         return None if not changed else MERGED if unsaved else CHANGED
 
     def save(self) -> SaveResult:
-        """Write the text, merged with what somebody else has written meanwhile. PgweaveError when it cannot be written."""
+        """Write the text, merged with what another program has written meanwhile. PgweaveError when it cannot be written."""
         with self.document.lock:
             self.look()
             if self.theirs is not None:
-                self._take(self.theirs)  # ours may have changed so that they fit now
+                self._take(self.theirs)  # the document may have changed so that the two no longer conflict
             if self.theirs is not None:
                 return SaveResult(saved=False, name=self.file.name, conflict=True, theirs=self.theirs)
             self._write()

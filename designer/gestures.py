@@ -297,7 +297,7 @@ def _whole(module: Module, changes: Edits) -> Changed:
 
 
 def _new(place: Place, new: Node, changes: Edits) -> Changed:
-    """With the place where the new step has come to stand: the first equal one in what was written anew."""
+    """With the place where the new step has come to stand: the first equal one in the text that was written."""
     after = parsed_as(place.module, edits.apply(place.text, changes))
     written = list(_written(changes))
     found = [other for other in places(after) if same(other.node, new)]

@@ -1,7 +1,7 @@
 """Steps that go elsewhere: moved, copied, or into a call, with the text that a person wrote and the comments about them.
 
-An edit of grammar.edits prints new steps in its own way. So what is to be placed is a stand-in at first, a step of SQL
-that says something nobody writes; once all else is where it belongs, the old text takes the stand-in's place.
+An edit of grammar.edits prints new steps in its own way. So what is to be placed is first written as a placeholder, a step of SQL
+that no program contains; once everything else is in place, the old text replaces the placeholder.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from pgweave.grammar.span import Source, Span
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Module, Node
 
-STAND_IN = "pgweave: this step is on its way"
+PLACEHOLDER = "pgweave: this step is on its way"
 CUT = "pgweave: this step has gone"
 
 
 def duplicate(place: Place) -> Edits:
     """Do this step once more, just after it; the second has no name."""
-    text = edits.apply(place.text, edits.insert_after(place, block_palette.sql(STAND_IN)))
+    text = edits.apply(place.text, edits.insert_after(place, block_palette.sql(PLACEHOLDER)))
     return difference(place.text, _put_back(parsed_as(place.module, text), place, unnamed=True))
 
 
 def with_condition(place: Place, loop: nodes.Loop, condition: Node) -> Edits:
     """Give an endless loop a condition: `@> a` becomes `df.loop(a, c)`."""
     text = edits.apply(
-        place.text, edits.replace_step(place, replace(loop, body=block_palette.sql(STAND_IN), condition=condition))
+        place.text, edits.replace_step(place, replace(loop, body=block_palette.sql(PLACEHOLDER), condition=condition))
     )
     return difference(place.text, _put_back(parsed_as(place.module, text), place.child(0)))
 
@@ -52,7 +52,9 @@ def move(place: Place, to: Place, *, before: bool) -> Edits:
     cut = edits.replace_step(again(module, place), block_palette.sql(CUT))
     module = parsed_as(module, edits.apply(module.source.text, cut))
     insert = edits.insert_before if before else edits.insert_after
-    module = parsed_as(module, edits.apply(module.source.text, insert(again(module, to), block_palette.sql(STAND_IN))))
+    module = parsed_as(
+        module, edits.apply(module.source.text, insert(again(module, to), block_palette.sql(PLACEHOLDER)))
+    )
     module = parsed_as(module, edits.apply(module.source.text, edits.delete(_find(module, CUT))))
     return difference(place.text, _put_back(module, place, comments=True))
 
@@ -78,25 +80,25 @@ def _lines_above(place: Place) -> Span | None:
 
 
 def _put_back(module: Module, moved: Place, *, unnamed: bool = False, comments: bool = False) -> str:
-    """The text with a step, as it was written, in the place of its stand-in. comments: with those that were cut off."""
-    stand_in = _find(module, STAND_IN)
+    """The text with a step, as it was written, in the place of its placeholder. comments: with those that were cut off."""
+    placeholder = _find(module, PLACEHOLDER)
     node = replace(moved.node, binding=None) if unnamed else moved.node
     written = (moved.unnamed if unnamed else moved.outer).of(moved.text)
-    expected = _root_with(stand_in, node)
-    about = _comments_before(module, moved, stand_in) if comments else []
+    expected = _root_with(placeholder, node)
+    about = _comments_before(module, moved, placeholder) if comments else []
     if len(module.source.text) + len(written) > MAX_TEXT:
         raise EditError(f"The program would be longer than {MAX_TEXT:,} characters.")
     for text in (written, f"({written})"):
-        new = edits.apply(module.source.text, [*about, Edit(stand_in.outer, text)])
+        new = edits.apply(module.source.text, [*about, Edit(placeholder.outer, text)])
         parsed = parse(Source(module.source.name, new))
         there = parsed.module.definitions
         as_well = parsed.ok >= parse(module.source).ok and len(there) == len(module.definitions)
-        if as_well and same(there[stand_in.index].node, expected):
+        if as_well and same(there[placeholder.index].node, expected):
             return new
     raise EditError("This step cannot be taken elsewhere: it is computed, or it stands inside of quotes.")
 
 
-def _comments_before(module: Module, moved: Place, stand_in: Place) -> list[Edit]:
+def _comments_before(module: Module, moved: Place, placeholder: Place) -> list[Edit]:
     """Comments that went with the step and stand nowhere else now: on lines of their own before it, if it begins one."""
     outside = [span.of(moved.text) for span in parse(moved.module.source).comments if span not in moved.outer]
     there = Counter(span.of(module.source.text) for span in parse(module.source).comments)
@@ -106,7 +108,7 @@ def _comments_before(module: Module, moved: Place, stand_in: Place) -> list[Edit
             there[comment] -= 1
         else:
             lost.append(comment)
-    text, at = module.source.text, stand_in.outer.start
+    text, at = module.source.text, placeholder.outer.start
     line = text.rfind("\n", 0, at) + 1
     ahead = text[line:at]
     indent = ahead[: len(ahead) - len(ahead.lstrip())]

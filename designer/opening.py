@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pgweave.config import load
 from pgweave.designer.disk import File
@@ -12,13 +13,19 @@ from pgweave.designer.operator import Operator
 from pgweave.designer.session import Session
 from pgweave.runtime.errors import PgweaveError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 UNTITLED = "untitled.df"
 
 
-def open_file(path: Path | None, dsn: str | None = None, *, setup: bool = True) -> Session:
+def open_file(
+    path: Path | None, dsn: str | None = None, *, setup: bool = True, report: Callable[[str], None] = lambda _: None
+) -> Session:
     """Open a program. One that is not there is made when it is saved; without a path it is named then.
 
-    setup: whether its companion NAME.setup.sql runs before a start. PgweaveError when it cannot be read.
+    setup: whether its companion NAME.setup.sql runs before a start. report: told of that in a sentence. PgweaveError when the
+    program cannot be read.
     """
     if path is None:
         here = Path()
@@ -35,6 +42,6 @@ def open_file(path: Path | None, dsn: str | None = None, *, setup: bool = True) 
         name=str(path),
         home="studio",
         keeper=Keeper(document, file, base),
-        operator=Operator(dsn, path if setup else None),
+        operator=Operator(dsn, path if setup else None, report),
         config=load(start=path.absolute().parent),
     )

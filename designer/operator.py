@@ -1,4 +1,4 @@
-"""What the designer does with a database: start a workflow, watch instances, release their waits, look at old ones.
+"""What the designer does with a database: start a workflow, watch instances, send signals, list old instances.
 
 Nothing happens here until a person asks for it: no database is connected to, and no server started, by opening a page.
 States are told by block id, in the program as it was started; a view that watches keeps that drawing.
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from pgweave.companion import set_up
 from pgweave.designer.drawing import block_id, draw, path_of
 from pgweave.designer.page_results import rows
 from pgweave.designer.protocol import (
@@ -28,18 +29,21 @@ from pgweave.observe.signals import receiver
 from pgweave.observe.snapshot import take
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
+from pgweave.runtime.server import embedded
+from pgweave.texts import refuse_errors
+from pgweave.workflow import WorkflowSource, start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from pgweave.designer.session import Session, View
+    from pgweave.designer.views import View
     from pgweave.grammar.editing import places
-    from pgweave.observe import snapshot as snapshots
+    from pgweave.grammar.parser import Parsed
+    from pgweave.observe import run_state
     from pgweave.observe.snapshot import Snapshot
     from pgweave.runtime.client import Instance
-    from pgweave.workflow import Workflow
 
 MOST_INSTANCES = 1_000  # that are looked through for a list
 WAITS_SHOWN = 25  # instances of a list whose waits are said; each costs a look
@@ -54,7 +58,7 @@ class _Watched:
     were told.
     """
 
-    workflow: Workflow | None
+    workflow: WorkflowSource | None
     index: int
     elsewhere: bool = False
     views: list[View] = field(default_factory=list)
@@ -65,25 +69,31 @@ class _Watched:
 
 
 class Operator:
-    """Works with one database: `dsn`, else this session's. setup: run before a start, as `pgweave run` does."""
+    """Works with one database: `dsn`, else this session's.
 
-    def __init__(self, dsn: str | None = None, setup: Path | None = None) -> None:
+    setup: the program whose companion is run before a start, as `pgweave run` does. report: told of it in a sentence.
+    """
+
+    def __init__(
+        self, dsn: str | None = None, setup: Path | None = None, report: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._dsn = dsn
         self._setup = setup
+        self._report = report
         self._watched: dict[str, _Watched] = {}
         self._lock = Lock()
 
     # Starting
 
-    def start(self, session: Session, view: View, target: str, label: str | None, variables: dict[str, str]) -> str:
-        """Start a workflow of the text as it is now, and watch it. ProgramError when a check finds an error."""
-        from pgweave.workflow import Workflow, refuse_errors, start
+    def start(self, parsed: Parsed, view: View, target: str, label: str | None, variables: dict[str, str]) -> str:
+        """Start a workflow of a text, and watch it. ProgramError when a check finds an error.
 
-        parsed = session.draw().parsed
+        target: the id of a block of it, or "" where the text holds one workflow.
+        """
         module = parsed.module
-        refuse_errors(parsed.diagnostics, module.source)  # with one workflow missing, the numbers are others
+        refuse_errors(parsed.diagnostics, module.source)  # with one workflow missing, the numbers would be another's
         index = self._index(target, len(module.definitions))
-        workflow = Workflow(module.definitions[index], module)
+        workflow = WorkflowSource(module.definitions[index], module)
         refuse_errors(workflow.check(), module.source)
         dsn = session_database.current(self._dsn)
         self._set_up(dsn)
@@ -105,10 +115,8 @@ class Operator:
         return int(number)
 
     def _set_up(self, dsn: str) -> None:
-        if self._setup is not None:
-            from pgweave.cli.run import set_up
-
-            set_up(self._setup, dsn)
+        if self._setup is not None and (companion := set_up(self._setup, dsn)) is not None:
+            self._report(f"set-up: {companion}")
 
     # Watching
 
@@ -169,7 +177,7 @@ class Operator:
         for instance in tuple(self._watched):
             self.unwatch(view, instance)
 
-    # Steering
+    # Control
 
     def signal(self, instance: str, name: str, payload: object) -> None:
         """Send a signal to where it is waited for: a child of the instance, perhaps."""
@@ -184,10 +192,8 @@ class Operator:
     # Looking
 
     def instances(self, status: str | None, text: str | None, limit: int) -> list[InstanceRow]:
-        """The newest instances; none when there is no database yet. An embedded server that rests is started to see."""
+        """The newest instances; none when there is no database yet. An embedded server that is stopped is started for this."""
         if self._known() is None:
-            from pgweave.runtime.server import embedded
-
             if embedded.status().version is None:
                 return []
             session_database.current(self._dsn)
@@ -219,7 +225,7 @@ class Operator:
             path = path_of(block)[1]
             step = snapshot.by_path.get(path)
             if step is None:
-                raise PgweaveError("This step is not part of that run.", "Open the run anew.")
+                raise PgweaveError("This step is not part of that run.", "Open the run again.")
             run = step.run
             runs = [
                 one
@@ -251,8 +257,6 @@ class Operator:
     def _known(self) -> str | None:
         found = session_database.known(self._dsn)
         if found is None:
-            from pgweave.runtime.server import embedded
-
             server = embedded.find()
             return None if server is None else server.dsn
         return found
@@ -298,7 +302,7 @@ def _failure(snapshot: Snapshot, path: places.Path | None = None) -> str | None:
     return failure.text() if failure is not None and path in (None, failure.path) else None
 
 
-def _state(step: snapshots.StepState) -> StepState:
+def _state(step: run_state.StepState) -> StepState:
     state = StepState(
         status=step.state,
         duration_seconds=step.seconds,

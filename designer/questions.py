@@ -7,6 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim
+
+from pgweave.compiler.assist import Assistant
+from pgweave.compiler.compare import compare as compared
+from pgweave.compiler.compare import variables
+from pgweave.compiler.pictures import comparison
+from pgweave.compiler.pictures.draw import DrawError, render
+from pgweave.compiler.pictures.palette import SIGNS
+from pgweave.designer.disk import Layout
 from pgweave.designer.gestures import place_of_block
 from pgweave.designer.protocol import (
     CompareRequest,
@@ -33,10 +42,13 @@ from pgweave.designer.settings import set_sql
 from pgweave.designer.units import Units
 from pgweave.grammar import nodes
 from pgweave.grammar.editing.edits import EditError, apply, step_place
+from pgweave.grammar.meaning.cron_rules import problem
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
+from pgweave.revisions import git
 from pgweave.runtime.errors import PgweaveError
-from pgweave.workflow import ProgramError, refuse_errors
+from pgweave.runtime.worker.cron_times import next_tick, split
+from pgweave.texts import ProgramError, decode, refuse_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +57,8 @@ if TYPE_CHECKING:
     from pgweave.compiler import assist
     from pgweave.compiler.compare import Compared
     from pgweave.designer.operator import Operator
-    from pgweave.designer.session import Session, View
+    from pgweave.designer.session import Session
+    from pgweave.designer.views import View
     from pgweave.grammar.nodes import Module
 
 TIMES = 5  # of a schedule that are shown
@@ -63,8 +76,6 @@ def plainly(error: PgweaveError) -> tuple[str, str]:
 
 def complete(session: Session, view: View, request: CompleteRequest) -> CompleteResult:
     """What may stand at a place: of the text, or of a statement that is not in it yet."""
-    from pgweave.compiler.assist import Assistant
-
     module = session.current(request["version"]).module
     block, sql = request.get("block"), request.get("sql")
     if block is not None and sql is not None:
@@ -77,8 +88,6 @@ def complete(session: Session, view: View, request: CompleteRequest) -> Complete
 
 def _complete_sql(module: Module, block: str, sql: str, offset: int) -> CompleteResult:
     """The same within a statement that the step `block` is about to have."""
-    from pgweave.compiler.assist import Assistant
-
     units = Units(sql)
     at = units.from_wire(offset)
     try:
@@ -106,8 +115,6 @@ def _options(found: list[assist.Suggestion]) -> list[Suggestion]:
 
 def hover(session: Session, view: View, request: HoverRequest) -> HoverResult:
     """What this is."""
-    from pgweave.compiler.assist import Assistant
-
     source = session.current(request["version"]).module.source
     units = Units(source.text)
     found = Assistant(source).hover(units.from_wire(request["offset"]))
@@ -127,11 +134,6 @@ def cron(session: Session, view: View, request: CronRequest) -> CronResult:
 
 def schedule(expression: str, zone: str | None, now: datetime) -> CronResult:
     """The same after `now`. PgweaveError when the expression is none, or names no time."""
-    from cronsim import CronSim
-
-    from pgweave.grammar.meaning.cron_rules import problem
-    from pgweave.runtime.worker.cron_times import split
-
     try:
         own, fields = split(expression)
         shown = ZoneInfo(zone) if zone else own
@@ -152,8 +154,6 @@ def schedule(expression: str, zone: str | None, now: datetime) -> CronResult:
 
 
 def _ticks(expression: str, now: datetime) -> Iterator[datetime]:
-    from pgweave.runtime.worker.cron_times import next_tick
-
     while True:
         try:
             now = next_tick(expression, now)
@@ -164,10 +164,6 @@ def _ticks(expression: str, now: datetime) -> Iterator[datetime]:
 
 def compare(session: Session, view: View, request: CompareRequest) -> CompareResult:
     """What has changed, in words and as a picture."""
-    from pgweave.compiler.compare import compare as compared
-    from pgweave.compiler.compare import variables
-    from pgweave.compiler.pictures.palette import SIGNS
-
     old = _before(session, request)
     new = session.current(session.document.version).module.source
     before, after = parse(old), parse(new)
@@ -192,15 +188,11 @@ def _before(session: Session, request: CompareRequest) -> Source:
         case "git" if session.keeper is not None:
             return Source(session.name, committed(session.keeper.file.path))
         case _:
-            raise PgweaveError("This text is kept in no file.", "Compare it with another text instead.")
+            raise PgweaveError("This text has no file.", "Compare it with another text instead.")
 
 
 def committed(path: Path) -> str:
-    """A file as of the last commit. PgweaveError when git knows nothing of it."""
-    from pgweave.cli.revisions import git
-    from pgweave.designer.disk import Layout
-    from pgweave.workflow import decode
-
+    """A file as of the last commit. PgweaveError when git has none."""
     try:
         data = git("-C", str(path.parent), "show", f"HEAD:./{path.name}")
     except PgweaveError as error:
@@ -210,13 +202,10 @@ def committed(path: Path) -> str:
 
 def _picture(differing: list[Compared], *, dark: bool) -> str | None:
     """The first workflow that differs: a picture of one is what can be read."""
-    from pgweave.cli.diff import picture
-    from pgweave.compiler.pictures.draw import DrawError, render
-
     if not differing:
         return None
     try:
-        return render(picture(differing[0], "svg", dark=dark), "svg").decode()
+        return render(comparison.text(differing[0], "svg", dark=dark), "svg").decode()
     except DrawError:
         return None  # nothing that draws is installed; the words say it all
 
@@ -232,10 +221,10 @@ def _operator(session: Session) -> Operator:
 
 def start(session: Session, view: View, request: StartRequest) -> StartResult:
     """Start a workflow."""
-    variables = {str(name): str(value) for name, value in (request.get("variables") or {}).items()}
+    values = {str(name): str(value) for name, value in (request.get("variables") or {}).items()}
     label = request.get("label") or None
     return StartResult(
-        instance=_operator(session).start(session, view, str(request.get("target") or ""), label, variables)
+        instance=_operator(session).start(session.draw().parsed, view, str(request.get("target") or ""), label, values)
     )
 
 

@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from pgweave.designer.session import SLOW
+from pgweave.designer.answers import SLOW, handle
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from pgweave.designer.session import Message, Session
+    from pgweave.designer.session import Session
+    from pgweave.designer.views import Message
 
 LOOPBACK = "127.0.0.1"
 LOOK_SECONDS = 0.5  # between two looks at the file
@@ -125,7 +126,7 @@ class Studio:
         try:
             while True:
                 request = _read(await web.receive_text())
-                answer = asyncio.to_thread(self.session.handle, page, request)
+                answer = asyncio.to_thread(handle, self.session, page, request)
                 if isinstance(request, dict) and request.get("type") in SLOW:
                     task = asyncio.create_task(answer)
                     tasks.add(task)

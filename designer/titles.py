@@ -1,4 +1,4 @@
-"""What a step of SQL is called on the canvas: what it does, and to which table. A glance at its words, no more."""
+"""What a step of SQL is called on the canvas: what it does, and to which table. It looks at words only, it does not parse."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The CodeMirror mode of the language, made from the token table: `static/pgweave-mode.js`.
 
 The engine below does line by line what `grammar.highlight.tokenise` does; a test runs both on the same texts. A change of
-the table is followed by `python -m pgweave.notebooks.codemirror`, which writes the file anew.
+the table is followed by `python -m pgweave.notebooks.codemirror`, which writes the file again.
 """
 
 from __future__ import annotations

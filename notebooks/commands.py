@@ -1,4 +1,4 @@
-"""What `%pgweave COMMAND` does in a line: look at instances, steer them, ask about a program.
+"""What `%pgweave COMMAND` does in a line: look at instances, control them, ask about a program.
 
 Each command takes the words behind its name. A word that is a variable of the session stands for its value, so
 `%pgweave show run` and `%pgweave signal run approved {"by": "ann"}` do what they say.
@@ -9,21 +9,27 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
+from pgweave import dbcheck
+from pgweave.api import Run, Workflow
+from pgweave.grammar.diagnostics import CATALOGUE
 from pgweave.notebooks import sqlcell
-from pgweave.notebooks.shell import Shell, expanded, show, split
+from pgweave.notebooks.shell import Shell, expanded, split
 from pgweave.observe import display, session_database
-from pgweave.workflow import Workflow
+from pgweave.observe.live import show
+from pgweave.observe.text_tables import ago
+from pgweave.runtime.client import Client
+from pgweave.runtime.connect import connect
+from pgweave.workflow import findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.observe.runs import Run
-    from pgweave.runtime.client import Client
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ps": ("ps [NUMBER]", "The newest instances."),
@@ -54,14 +60,12 @@ def run(shell: Shell, line: str) -> object:
 
 @contextmanager
 def _client() -> Iterator[Client]:
-    from pgweave.runtime.client import Client
-
     with Client(session_database.current()) as client:
         yield client
 
 
 def _words(command: str, rest: str, at_least: int, at_most: int) -> list[str]:
-    """The words of a command. The last takes what is left, as it is written: JSON has quotes of its own."""
+    """The words of a command. The last one is the remaining text as written, since JSON has quotes of its own."""
     words = rest.split(maxsplit=at_most - 1)
     if not at_least <= len(words):
         raise UsageError(f"Write: %pgweave {COMMANDS[command][0]}")
@@ -76,10 +80,8 @@ def _id(shell: Shell, word: str) -> str:
 
 def _run(shell: Shell, word: str) -> Run:
     """A run that a variable holds, or that of an id."""
-    from pgweave.observe import runs
-
     value = expanded(shell, word)
-    return value if isinstance(value, runs.Run) else runs.open(str(value))
+    return value if isinstance(value, Run) else Run.open(str(value))
 
 
 def _number(command: str, words: list[str], at: int, default: int) -> int:
@@ -102,8 +104,6 @@ def _workflows(shell: Shell, name: str) -> tuple[str, Sequence[Workflow]]:
 
 
 def _ps(_: Shell, rest: str) -> None:
-    from pgweave.observe.text_tables import ago
-
     with _client() as client:
         instances = client.instances(_number("ps", rest.split(), 0, display.MAX_ROWS))
     if not instances:
@@ -170,8 +170,6 @@ def _sql(_: Shell, rest: str) -> object:
 
 
 def _check(shell: Shell, rest: str) -> None:
-    from pgweave.workflow import findings
-
     _, workflows = _workflows(shell, rest)
     # Workflows of one cell share a text; a list may hold those of several.
     for source in dict.fromkeys(workflow.module.source for workflow in workflows):
@@ -184,9 +182,6 @@ def _check(shell: Shell, rest: str) -> None:
 
 def database_findings(workflows: Sequence[Workflow], dsn: str) -> tuple[list[Diagnostic], tuple[str, ...]]:
     """What a database says about the steps of workflows that share a text, and what could not be looked at."""
-    from pgweave import dbcheck
-    from pgweave.runtime.connect import connect
-
     if not workflows:
         return [], ()
     with connect(dsn, application_name="pgweave check") as connection:
@@ -200,10 +195,6 @@ def _text(shell: Shell, rest: str) -> None:
 
 
 def _explain(_: Shell, rest: str) -> None:
-    from importlib import resources
-
-    from pgweave.grammar.diagnostics import CATALOGUE
-
     (code,) = _words("explain", rest.upper(), 1, 1)
     page = resources.files("pgweave.grammar").joinpath(f"codes/{code}.md")
     if code not in CATALOGUE or not page.is_file():
@@ -224,8 +215,6 @@ def _use(shell: Shell, rest: str) -> None:
 
 def use(shell: Shell, word: str) -> None:
     """Make a database that of the session, if it can be reached. word: its connection string, or a variable with it."""
-    from pgweave.runtime.connect import connect
-
     dsn = str(expanded(shell, word))
     connect(dsn).close()
     session_database.use(dsn)

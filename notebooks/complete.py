@@ -7,14 +7,14 @@ offset in the cell is then one in the program.
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
+from pgweave.api import Run, Workflow
 from pgweave.compiler.assist import Assistant
 from pgweave.grammar.span import Source
-from pgweave.workflow import Workflow
+from pgweave.notebooks.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def suggestions(cell: str, offset: int) -> tuple[str, list[SimpleCompletion]]:
 
 
 def match(shell: Shell, context: CompletionContext) -> SimpleMatcherResult:
-    """What may stand at the cursor; IPython's own matchers are silent when we know."""
+    """What may stand at the cursor; IPython's own matchers are suppressed where pgweave has suggestions."""
     before = context.full_text.split("\n")[context.cursor_line][: context.cursor_position]
     if context.cursor_line and program(context.full_text) is not None:
         place = offset_of(context.full_text, context.cursor_line, context.cursor_position)
@@ -73,8 +73,6 @@ def match(shell: Shell, context: CompletionContext) -> SimpleMatcherResult:
 
 def _of_a_line(shell: Shell, before: str) -> tuple[str, Sequence[str]]:
     """Options of the cell magic; commands of the line magic, and variables for them."""
-    from pgweave.notebooks.commands import COMMANDS
-
     if option := _OPTION.match(before):
         return option[1], _OPTIONS
     line = _LINE.search(before)
@@ -85,8 +83,7 @@ def _of_a_line(shell: Shell, before: str) -> tuple[str, Sequence[str]]:
     if line[1] in ("check", "text"):
         return line[2], _variables(shell, Workflow)
     if line[1] in ("show", "signal", "cancel", "wait", "result"):
-        runs = sys.modules.get("pgweave.observe.runs")  # not loaded: then nothing runs
-        return line[2], _variables(shell, runs.Run) if runs else ()
+        return line[2], _variables(shell, Run)
     return "", ()
 
 
@@ -96,7 +93,7 @@ def _variables(shell: Shell, kind: type) -> tuple[str, ...]:
 
 
 def hover(cell: str, offset: int) -> dict[str, Any] | None:
-    """The kernel's answer to an inspection; None when we have nothing to say about the place."""
+    """The kernel's answer to an inspection; None when there is nothing to say about the place."""
     text = program(cell)
     found = None if text is None else Assistant(Source("cell", text)).hover(offset)
     if found is None:
@@ -106,7 +103,7 @@ def hover(cell: str, offset: int) -> dict[str, Any] | None:
 
 
 def register(shell: Any) -> None:  # noqa: ANN401
-    """Answer for our cells, in this shell and in its kernel."""
+    """Complete and inspect `%%pgweave` cells, in this shell and in its kernel."""
     unregister(shell)
 
     @context_matcher(identifier="pgweave", priority=1000)  # type: ignore[untyped-decorator]
@@ -120,7 +117,7 @@ def register(shell: Any) -> None:  # noqa: ANN401
 
 
 def unregister(shell: Any) -> None:  # noqa: ANN401
-    """Answer no more."""
+    """Undo `register`."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != "pgweave"]
     kernel = getattr(shell, "kernel", None)
@@ -134,7 +131,7 @@ def _inspecting(original: Callable[..., Any]) -> Callable[..., Any]:
     def do_inspect(code: str, cursor_pos: int, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         if program(code) is None:
             return original(code, cursor_pos, *arguments, **options)
-        # Nothing to say is an answer, too: the words of a program are no names of Python.
+        # Never ask IPython about a program: its words are not Python's names.
         return hover(code, cursor_pos) or {"status": "ok", "found": False, "data": {}, "metadata": {}}
 
     do_inspect.original = original  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""`%%pgweave` and `%pgweave`: programs in cells, and a hand in what runs.
+"""`%%pgweave` and `%pgweave`: programs in cells, and commands for what runs.
 
 A cell holds a program. Out come its picture, its findings with carets that count the lines of the cell, and a variable
 with the Workflow. A mistake in a program is shown as a finding, never as a traceback.
@@ -14,18 +14,21 @@ from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from pgweave.api import Run, Workflow
+from pgweave.grammar import parser
 from pgweave.grammar.diagnostics import Severity
+from pgweave.grammar.span import Source
 from pgweave.notebooks import commands, complete, sqlcell
-from pgweave.notebooks.shell import Shell, show, split
+from pgweave.notebooks.shell import Shell, split
 from pgweave.notebooks.stopped import Stopped, explained
 from pgweave.observe import display, session_database
-from pgweave.workflow import Workflow
+from pgweave.observe.live import show
+from pgweave.observe.picture_bundles import of_workflow
+from pgweave.workflow import findings
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
-
-    from pgweave.grammar.span import Source
 
 VARIABLE = "workflow"
 """Where a cell's workflow goes that names no variable."""
@@ -85,7 +88,7 @@ class Magic:
             self.shell.push(self._variables(options.name, checked.workflows))
         if readable and not runs:  # else the run shows it
             for workflow in checked.workflows:
-                show(display.picture(workflow))
+                show(of_workflow(workflow))
         if readable or checked.findings:
             show(checked.bundle(self._sentence(options.name, checked, hints=not runs)))
         if not readable:
@@ -139,9 +142,7 @@ class Magic:
             raise Stopped(
                 f"This cell holds {len(checked.workflows)} workflows.", f"Start one: {options.name}[0].start()"
             )
-        from pgweave.observe import runs
-
-        run = runs.start(checked.workflows[0], label=options.label, variables=_variables(options.var))
+        run = Run.start(checked.workflows[0], label=options.label, variables=_variables(options.var))
         self.shell.push({"run": run})
         show(run)
 
@@ -154,10 +155,6 @@ class Checked:
     """
 
     def __init__(self, name: str, cell: str, database: Callable[[], str | None]) -> None:
-        from pgweave.grammar import parser
-        from pgweave.grammar.span import Source
-        from pgweave.workflow import findings
-
         self.source: Source = Source(name, "\n" + cell)
         parsed = parser.parse(self.source)
         self.unreadable = any(found.severity is Severity.ERROR for found in parsed.diagnostics)
@@ -203,7 +200,7 @@ class Checked:
 
 
 def _code(line: str) -> str:
-    """A line with what stands in backquotes as code."""
+    """A line whose `backquoted` parts are code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(line, quote=False))
 
 

@@ -1,4 +1,4 @@
-"""The few things we need of IPython, typed."""
+"""The parts of IPython that pgweave uses, typed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 
 
 class Shell(Protocol):
-    """IPython's InteractiveShell, as far as it concerns us."""
+    """IPython's InteractiveShell, as far as pgweave uses it."""
 
     user_ns: dict[str, Any]
 
@@ -18,13 +18,6 @@ class Shell(Protocol):
 
     def var_expand(self, cmd: str) -> str:
         """Replace `{expression}` and `$name` by values of the session."""
-
-
-def show(what: object) -> None:
-    """Display a bundle, or an object that shows itself."""
-    from IPython.display import display
-
-    display(what, raw=isinstance(what, dict) and not hasattr(what, "_repr_mimebundle_"))  # type: ignore[no-untyped-call]
 
 
 def expanded(shell: Shell, word: str) -> Any:  # noqa: ANN401 - whatever the variable holds

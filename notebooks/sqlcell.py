@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 from IPython.core.error import UsageError
+from psycopg.types.json import set_json_loads
 
-from pgweave.notebooks.shell import Shell, expanded, show, split
+from pgweave.grammar.diagnostics import Diagnostic, Rule, Severity
+from pgweave.grammar.span import Source, Span
+from pgweave.notebooks.shell import Shell, expanded, split
 from pgweave.notebooks.stopped import Stopped
 from pgweave.observe import display, session_database
-
-if TYPE_CHECKING:
-    from pgweave.grammar.diagnostics import Diagnostic
+from pgweave.observe.live import show
+from pgweave.runtime.connect import connect
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,11 +49,6 @@ def run_cell(shell: Shell, line: str, cell: str) -> object:
 
 def query(text: str, dsn: str | None = None) -> display.Result | None:
     """Run SQL; the rows of its last statement that has any, else what the last statement did is shown."""
-    import psycopg
-    from psycopg.types.json import set_json_loads
-
-    from pgweave.runtime.connect import connect
-
     if not text.strip():
         raise UsageError("There is no SQL. Write: %pgweave sql SELECT 1")
     with connect(session_database.current(dsn), application_name="pgweave notebook") as connection:
@@ -73,9 +72,9 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
     return result
 
 
-def _result(cursor: Any) -> display.Result:  # noqa: ANN401 - psycopg is imported when it is needed
+def _result(cursor: psycopg.Cursor[tuple[Any, ...]]) -> display.Result:
     columns: list[str] = []
-    for column in cursor.description:
+    for column in cursor.description or ():
         name, number = column.name, 1
         while name in columns:  # a dictionary holds each name once
             number += 1
@@ -85,21 +84,14 @@ def _result(cursor: Any) -> display.Result:  # noqa: ANN401 - psycopg is importe
     return display.Result(rows=rows, row_count=len(rows), columns=columns)
 
 
-def _show_refusal(error: Any, text: str) -> None:  # noqa: ANN401
-    from pgweave.grammar.span import Source
-
+def _show_refusal(error: psycopg.Error, text: str) -> None:
     source = Source("sql", text)
     show(display.findings([refusal(error, text)], source))
 
 
-def refusal(error: Any, text: str) -> Diagnostic:  # noqa: ANN401
+def refusal(error: psycopg.Error, text: str) -> Diagnostic:
     """What the server says about a text of SQL, at its place in it."""
-    import re
-
-    from pgweave.grammar.diagnostics import Diagnostic, Rule, Severity
-    from pgweave.grammar.span import Span
-
-    start = min(int(error.diag.statement_position) - 1, len(text))
+    start = min(int(error.diag.statement_position or 1) - 1, len(text))
     word = re.compile(r'[\w.$"]+|\S').match(text, start)
     said = str(error.diag.message_primary)
     return Diagnostic(

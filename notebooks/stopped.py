@@ -1,10 +1,17 @@
-"""How a magic ends a cell when it cannot do what was asked: in a sentence, and so that "run all" stops there."""
+"""How a magic ends a cell that has failed: with a sentence, and with an exception so that "run all" stops there."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from pgweave.compiler.pictures.draw import DrawError
+from pgweave.observe.display import findings
+from pgweave.observe.live import show
+from pgweave.runtime.errors import PgweaveError
+from pgweave.texts import ProgramError
+from pgweave.workflow import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,19 +25,13 @@ class Stopped(Exception):
         self.advice = advice
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows: the sentence, not the way through our code."""
+        """What IPython shows: the sentence, without a traceback."""
         return [f"pgweave: {self}", *([f"  {self.advice}"] if self.advice else [])]
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what goes wrong between us, a program and a database into words. Anything else is a bug and stays one."""
-    from pgweave.compiler.pictures.draw import DrawError
-    from pgweave.notebooks.shell import show
-    from pgweave.observe.display import findings
-    from pgweave.runtime.errors import PgweaveError
-    from pgweave.workflow import ProgramError, RunFailed
-
+    """Turn errors of programs and databases into words. Any other exception is a bug and passes through."""
     try:
         yield
     except ProgramError as error:

@@ -1,35 +1,32 @@
-"""What notebooks show: workflows as pictures, findings with their carets, results as tables.
+"""Findings with their carets, results as tables, sentences, code: as mime bundles for notebooks.
 
-In: objects of the compiler and values of results. Out: mime bundles, one form for each kind of front end:
-
-- A picture is an SVG image and an outline, and on purpose no HTML: GitHub, and JupyterLab with a notebook that it does
-  not trust, cut the tags out of HTML and would leave a heap of labels. They show the SVG, the outline. Mermaid comes
-  instead of SVG where there is no Graphviz, or on demand: JupyterLab would prefer it, and it draws less well.
-- Findings, tables and sentences are HTML that reads well without its style sheet, and plain text.
+In: findings and values of results. Out: HTML that reads well without its style sheet, and plain text. Pictures are in
+`picture_bundles`, which needs networkx.
 """
 
 from __future__ import annotations
 
 import html
+import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from pgweave.grammar.reading.highlight import tokenise
 from pgweave.grammar.render import render
 from pgweave.observe import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Iterable
 
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.span import Source
-    from pgweave.workflow import Workflow
 
 Bundle = dict[str, str]
-MERMAID = "text/vnd.mermaid"
 
 
 class Printer(Protocol):
-    """IPython's pretty printer. For a list or a dictionary it would not take the text of our bundle instead of its own."""
+    """IPython's pretty printer. It prints a list or a dictionary itself, and ignores the text of its mime bundle."""
 
     def text(self, obj: str) -> None:
         """Print."""
@@ -41,37 +38,6 @@ MAX_CELL = 2_000
 """Characters of one value that are shown."""
 LONG_CELL = 24
 """Characters of a value that stand on one line even in a table with many columns."""
-
-
-# Pictures
-
-
-def picture(
-    workflow: Workflow, state: Mapping[int | str, str] | None = None, include: Container[str] | None = None
-) -> Bundle:
-    """A workflow for whoever shows it. state: as for Workflow.render. include: forms that are asked for, if not the usual."""
-    from pgweave.compiler.pictures import folding, mermaid, outline
-    from pgweave.compiler.pictures.draw import DrawError
-
-    bundle = {"text/plain": f"{workflow.name}\n{outline.ascii(workflow.definition)}".rstrip()}
-    try:
-        bundle["image/svg+xml"] = svg(workflow, state)
-    except DrawError as problem:  # no Graphviz at all: Mermaid and the outline need none
-        bundle["text/plain"] += f"\n({problem})"
-    if "image/svg+xml" not in bundle or (include is not None and MERMAID in include):
-        bundle[MERMAID] = mermaid.mermaid(folding.readable(workflow.graph))
-    return bundle if include is None else {kind: text for kind, text in bundle.items() if kind in include}
-
-
-def svg(workflow: Workflow, state: Mapping[int | str, str] | None = None) -> str:
-    """The picture as an SVG element with a style sheet for dark surroundings. DrawError without any Graphviz."""
-    drawn = workflow.render("svg", state=state, depth="readable").decode()
-    drawn = drawn[drawn.index("<svg") :]
-    words = html.escape(workflow.name)
-    head, end, rest = drawn.partition(">")
-    return (
-        f'{head} class="pgweave-picture" role="img" aria-label="{words}"{end}\n<style>{theme.svg_style()}</style>{rest}'
-    )
 
 
 # Findings
@@ -123,7 +89,7 @@ def finding_html(finding: Diagnostic, source: Source) -> str:
 
 
 def page(inner: str) -> str:
-    """HTML of ours with its style sheet."""
+    """HTML with pgweave's style sheet."""
     return f'<div class="pgweave"><style>{theme.style()}</style>{inner}</div>'
 
 
@@ -134,8 +100,6 @@ def sentence(text: str) -> Bundle:
 
 def code(text: str) -> Bundle:
     """A program of the language, coloured."""
-    from pgweave.grammar.reading.highlight import tokenise
-
     pieces = []
     for _, kind, piece in tokenise(text):
         name = _CODE.get(kind)
@@ -247,8 +211,6 @@ _NUMBER = ' class="pgw-number"'
 
 def _cell(value: object) -> tuple[str, str]:
     """A value as text, and how its cell looks."""
-    from decimal import Decimal
-
     if value is None:
         return "NULL", ' class="pgw-null"'
     if isinstance(value, bool):
@@ -262,9 +224,6 @@ def _cell(value: object) -> tuple[str, str]:
 
 def _json(value: object) -> str:
     """JSON as PostgreSQL prints it, numbers with all their digits."""
-    import json
-    from decimal import Decimal
-
     if isinstance(value, dict):
         return (
             "{"

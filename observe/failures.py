@@ -6,80 +6,51 @@ server's position inside the step's SQL becomes a place inside the literal, thro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Diagnostic, Note, Rule, Severity
-from pgweave.grammar.render import render
 from pgweave.grammar.span import Span
+from pgweave.observe.run_state import Failure
 from pgweave.observe.text_tables import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pgweave.grammar.editing.places import Path
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.span import Source
-    from pgweave.observe.snapshot import Snapshot, StepState
+    from pgweave.observe.run_state import RunState, StepState
     from pgweave.runtime.client import Instance, NodeState
 
 _PREFIX = "SQL execution failed: error returned from database: "
 _TIMED_OUT = "Timed out after"  # both are words of the schema
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an instance failed.
-
-    path: of the step where it began, in the program of `source`. finding: what happened, with its place; notes lead
-    through the calls of the children in between. sql: what ran, with values in place. instance_id: where it ran.
-    """
-
-    path: Path
-    instance_id: str
-    finding: Diagnostic
-    source: Source
-    sql: str | None
-
-    @property
-    def title(self) -> str:
-        """What the server said, in one sentence."""
-        return self.finding.title
-
-    def text(self, *, colour: bool = False) -> str:
-        """As `pgweave run` shows it: with the lines of the program and a caret."""
-        return render(self.finding, self.source, colour=colour)
-
-    def explanation(self, *, colour: bool = False) -> str:
-        """The same with the SQL that ran."""
-        return self.text(colour=colour) + (f"\n\nThis ran:\n{self.sql}" if self.sql is not None else "")
-
-
-def find(snapshot: Snapshot) -> Failure | None:
+def find(state: RunState) -> Failure | None:
     """Why the instance failed; None if it did not, or if nothing in the rows says so."""
-    return _failure(snapshot, snapshot.instance) if snapshot.status == "failed" else None
+    return _failure(state, state.instance) if state.status == "failed" else None
 
 
-def _failure(snapshot: Snapshot, instance: Instance) -> Failure | None:
-    step = _culprit(snapshot, instance)
+def _failure(state: RunState, instance: Instance) -> Failure | None:
+    step = _culprit(state, instance)
     if step is None or step.run is None:
         return None
-    child = next((member for member in snapshot.family if member.id == step.run.awaited_id), None)
-    source = snapshot.workflow.module.source
+    child = next((member for member in state.family if member.id == step.run.awaited_id), None)
+    source = state.workflow.module.source
     # A child that failed after its parent had given up is not why the parent failed.
     told = child is not None and child.status == "failed" and not _message(step.run).startswith(_TIMED_OUT)
-    deeper = _failure(snapshot, child) if child is not None and told else None
+    deeper = _failure(state, child) if child is not None and told else None
     if deeper is None or child is None:
         return Failure(step.path, instance.id, _finding(step.run, step.node, child, source), source, step.run.ran)
     note = Note(_head(step.node, source), f"so the child {child.label or child.id} failed")
     return replace(deeper, finding=replace(deeper.finding, notes=(*deeper.finding.notes, note)))
 
 
-def _culprit(snapshot: Snapshot, instance: Instance) -> StepState | None:
+def _culprit(state: RunState, instance: Instance) -> StepState | None:
     """The step whose failure ended the instance: others may have failed and been caught, in a race or by an option."""
-    own = [step for step in snapshot.steps if step.instance is not None and step.instance.id == instance.id]
+    own = [step for step in state.steps if step.instance is not None and step.instance.id == instance.id]
     message = str((instance.error or {}).get("message", ""))
     leaves = [step for step in own if step.run is not None and step.run.run_status == "failed"]
     said = [step for step in leaves if _message(step.run) and message.endswith(_message(step.run))]

@@ -12,32 +12,34 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgweave.observe import display, sentences, theme
+from pgweave.compiler.pictures.draw import DrawError
+from pgweave.observe import display
+from pgweave.observe.picture_bundles import of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pgweave.notebooks.live_widget import LivePicture
     from pgweave.observe.display import Bundle
-    from pgweave.observe.sentences import Wait
+    from pgweave.observe.live_widget import LivePicture
+    from pgweave.observe.run_state import Wait
     from pgweave.observe.snapshot import Snapshot
 
 
-PATIENCE_SECONDS = 2.0  # by then a front end that knows widgets has drawn ours
+WIDGET_SECONDS = 2.0  # by then a front end that supports widgets has drawn the picture
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is known of a run beside its rows. name: of the variable that holds it. nobody: it waits for a worker in vain."""
+    """What is known of a run beside its rows. name: of the variable that holds it. no_worker: no worker runs for it."""
 
     name: str = "run"
-    nobody: bool = False
+    no_worker: bool = False
 
 
 class LiveView:
     """The two outputs of one display of a run.
 
-    said: asked whenever something is shown. on_visible: told when somebody comes to see the picture or leaves it.
+    said: asked whenever something is shown. on_visible: called when the picture comes into view or leaves it.
     """
 
     def __init__(self, snapshot: Snapshot, said: Callable[[], Said], on_visible: Callable[[], None]) -> None:
@@ -50,14 +52,14 @@ class LiveView:
         self._words = words(snapshot, said())
         self._widget = None if snapshot.ended else _widget(snapshot, self._seen)
         self.visible = True
-        bundle = picture(snapshot)
+        bundle = of_run(snapshot)
         if self._widget is not None:
             bundle |= self._widget.bundle()
         # The words first: a picture may be longer than the window.
         self._sentence: Any = show(self._words, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         self._picture: Any = show(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         if self._widget is not None:
-            timer = threading.Timer(PATIENCE_SECONDS, self._do_without)
+            timer = threading.Timer(WIDGET_SECONDS, self._do_without)
             timer.daemon = True
             timer.start()
 
@@ -70,7 +72,7 @@ class LiveView:
         with self._lock:
             self._snapshot = snapshot
             if self._widget is None or snapshot.ended:
-                self._picture.update(picture(snapshot), raw=True)
+                self._picture.update(of_run(snapshot), raw=True)
             if self._widget is not None:
                 self._widget.show(snapshot)
             if (found := words(snapshot, self._said())) != self._words:
@@ -80,31 +82,21 @@ class LiveView:
                 self._widget = None
 
     def _do_without(self) -> None:
-        """Nobody draws the widget (nbconvert, a front end without it): what is there is replaced as a whole from now on."""
+        """The widget is not drawn (nbconvert, a front end without widgets): from now on the picture is replaced as a whole."""
         with self._lock:
             if self._widget is not None and not self._widget.rendered:
                 self._widget = None
-                self._picture.update(picture(self._snapshot), raw=True)
+                self._picture.update(of_run(self._snapshot), raw=True)
 
 
 def _widget(snapshot: Snapshot, on_visible: Callable[[bool], None]) -> LivePicture | None:
     """The picture that changes by itself; None where anywidget or Graphviz is missing."""
-    from pgweave.compiler.pictures.draw import DrawError
-
     try:
-        from pgweave.notebooks.live_widget import LivePicture
+        from pgweave.observe.live_widget import LivePicture  # lazy: anywidget is optional
 
         return LivePicture.of(snapshot, on_visible)
     except (ImportError, DrawError):
         return None
-
-
-def picture(snapshot: Snapshot) -> Bundle:
-    """The picture in the colours of the moment, for front ends without widgets and for what is saved."""
-    bundle = display.picture(snapshot.workflow, snapshot.boxes)
-    if "image/svg+xml" in bundle:
-        bundle.pop("text/vnd.mermaid", None)  # knows no states
-    return {**bundle, "text/plain": "\n".join(sentences.lines(snapshot))}
 
 
 def words(snapshot: Snapshot, said: Said) -> Bundle:
@@ -128,8 +120,8 @@ def words(snapshot: Snapshot, said: Said) -> Bundle:
 
 def _advice(snapshot: Snapshot, said: Said) -> Iterator[tuple[str, str]]:
     """What a person can do about it: words and the call."""
-    if said.nobody:
-        yield "No worker is at work here. Start one in this session:", f"{said.name}.work()"
+    if said.no_worker:
+        yield "No worker is running on this database. Start one in this session:", f"{said.name}.work()"
     for wait in snapshot.waits:
         if wait.kind == "signal":
             yield "Release it:", release(wait, said.name)
@@ -142,8 +134,8 @@ def release(wait: Wait, name: str) -> str:
     return f"{name}.signal({wait.name!r}, {{...}})"
 
 
-def style() -> str:
-    """The CSS of the live picture."""
-    # Said to those who cannot see; the others read the sentence above the picture.
-    unseen = ".pgw-live{position:relative}.pgw-live>p{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
-    return "\n".join((theme.style(), theme.picture_style(), theme.state_style(), unseen))
+def show(what: object) -> None:
+    """Display a bundle, or an object that shows itself, in the current cell."""
+    from IPython.display import display as show_in_cell
+
+    show_in_cell(what, raw=isinstance(what, dict) and not hasattr(what, "_repr_mimebundle_"))  # type: ignore[no-untyped-call]

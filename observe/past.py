@@ -19,7 +19,6 @@ from pgweave.grammar.nodes import CallChild, Definition, Option, Text
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.formatter import format_source
 from pgweave.grammar.writing.printer import print_definition, quote
-from pgweave.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pgweave.compiler.rows import Row
     from pgweave.grammar.nodes import Node
     from pgweave.runtime.client import Instance, NodeState
+    from pgweave.workflow import W, WorkflowSource
 
 Json: TypeAlias = dict[str, Any]
 
@@ -44,13 +44,13 @@ def tree(rows: Sequence[Row]) -> Json:
     return _future(graph, graph.root)
 
 
-def runs(workflow: Workflow, states: Sequence[NodeState]) -> bool:
+def runs(workflow: WorkflowSource, states: Sequence[NodeState]) -> bool:
     """Whether these rows are what the workflow compiles to."""
     return not workflow.computed and bool(json.loads(lower.tree(workflow.definition)) == tree([s.row for s in states]))
 
 
-def program(instance: Instance, states: Sequence[NodeState]) -> Workflow:
-    """The workflow that an instance runs. states: its nodes in pre-order."""
+def program(instance: Instance, states: Sequence[NodeState], kind: type[W]) -> W:
+    """The workflow that an instance runs, as an object of class `kind`. states: its nodes in pre-order."""
     json_tree = tree([state.row for state in states])
     definition = Definition(
         node=_node(json_tree),
@@ -68,7 +68,7 @@ def program(instance: Instance, states: Sequence[NodeState]) -> Workflow:
     module = parser.parse(source).module
     assert len(module.definitions) == 1, text
     read = replace(module.definitions[0], name=instance.label or "workflow")
-    return Workflow(read, replace(module, definitions=(read,)))
+    return kind(read, replace(module, definitions=(read,)))
 
 
 def _future(graph: Graph, row: Row) -> Json:

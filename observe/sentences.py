@@ -6,12 +6,13 @@ the button and a terminal the command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
+from pgweave.observe import failures
+from pgweave.observe.run_state import MARKS, Wait
 from pgweave.observe.text_tables import plain, seconds, short
 
 if TYPE_CHECKING:
@@ -19,54 +20,31 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pgweave.grammar.editing.places import Path
-    from pgweave.observe.snapshot import Snapshot, StepState
+    from pgweave.observe.run_state import RunState, StepState, WaitKind
     from pgweave.runtime.client import Instance, NodeState
 
-Kind: TypeAlias = Literal["signal", "sleep", "schedule", "instance", "worker"]
 
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """One thing that an instance waits for.
-
-    path: of the step that waits. instance_id: whose step it is; a signal has to be sent there. name: of the signal, or
-    the id of the instance that is awaited. until: when it is over at the latest; None: never. what: in words.
-    """
-
-    path: Path
-    instance_id: str
-    kind: Kind
-    name: str | None
-    until: datetime | None
-    what: str
-
-    @property
-    def sentence(self) -> str:
-        """What is waited for, as a sentence."""
-        return f"Waits for {self.what}."
-
-
-def waits(snapshot: Snapshot) -> tuple[Wait, ...]:
+def waits(state: RunState) -> tuple[Wait, ...]:
     """Everything that is waited for, in the order of the program. A wait for a child that itself waits is not repeated."""
-    if snapshot.instance.ended:
+    if state.instance.ended:
         return ()
-    if snapshot.status == "pending":
-        return (Wait((), snapshot.instance.id, "worker", None, None, "a worker"),)
+    if state.status == "pending":
+        return (Wait((), state.instance.id, "worker", None, None, "a worker"),)
     found = [
         wait
-        for step in snapshot.steps
+        for step in state.steps
         if step.run is not None and step.state in {"running", "waiting"} and step.run.run_status == "waiting"
-        if (wait := _wait(snapshot, step, step.run)) is not None
+        if (wait := _wait(state, step, step.run)) is not None
     ]
     waiting = {wait.instance_id for wait in found}
     return tuple(wait for wait in found if not (wait.kind == "instance" and wait.name in waiting))
 
 
-def _wait(snapshot: Snapshot, step: StepState, run: NodeState) -> Wait | None:
+def _wait(state: RunState, step: StepState, run: NodeState) -> Wait | None:
     until, kind, name = run.due_at, run.node_type, None
-    end = _moment(until, snapshot.taken_at) if until is not None else ""
+    end = _moment(until, state.taken_at) if until is not None else ""
     latest = f", until {end} at the latest" if end else ""
-    found: Kind
+    found: WaitKind
     match kind:
         case "SIGNAL":
             found, name, what = "signal", run.signal_name, f"the signal {plain(run.signal_name or '')}{latest}"
@@ -78,7 +56,7 @@ def _wait(snapshot: Snapshot, step: StepState, run: NodeState) -> Wait | None:
             found, what = "schedule", f"the schedule {plain(cron)}, next at {end}"
         case "AWAIT_INSTANCE":
             found, name = "instance", run.awaited_id
-            what = f"{_called(snapshot.family, run.awaited_id)}{latest}"
+            what = f"{_called(state.family, run.awaited_id)}{latest}"
         case _:
             return None
     return Wait(step.path, run.instance_id, found, name, until, what)
@@ -101,35 +79,35 @@ def _moment(moment: datetime, now: datetime) -> str:
     return f"{there:%Y-%m-%d %H:%M} UTC" if there - here > timedelta(hours=1) else f"{there:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def sentence(snapshot: Snapshot) -> str:
+def sentence(state: RunState) -> str:
     """How things stand, in one sentence."""
-    instance = snapshot.instance
+    instance = state.instance
     message = short(str((instance.error or {}).get("message", "")), 200)
     match instance.status:
         case "completed":
-            return f"Completed in {seconds(snapshot.seconds)}."
+            return f"Completed in {seconds(state.seconds)}."
         case "failed":
-            failure = snapshot.failure
-            return f"Failed after {seconds(snapshot.seconds)}: {failure.title if failure else message}"
-        case "cancelled" if not snapshot.ended:
+            failure = failures.find(state)
+            return f"Failed after {seconds(state.seconds)}: {failure.title if failure else message}"
+        case "cancelled" if not state.ended:
             return "Cancelled: it ends before its next step."
         case "cancelled":
-            return f"Cancelled after {seconds(snapshot.seconds)}: {message.removeprefix('canceled: ')}"
+            return f"Cancelled after {seconds(state.seconds)}: {message.removeprefix('canceled: ')}"
         case _:
-            return _now(snapshot)
+            return _now(state)
 
 
-def _now(snapshot: Snapshot) -> str:
+def _now(state: RunState) -> str:
     """What is running comes first; only when nothing runs is it worth saying what is waited for."""
-    busy = [step for step in snapshot.steps if step.state == "running" and not nodes.children(step.node)]
+    busy = [step for step in state.steps if step.state == "running" and not nodes.children(step.node)]
     if busy:
         more = f", and {len(busy) - 1} more" if len(busy) > 1 else ""
         return f"Runs {title(busy[0])}{more}.{_turn(busy[0])}"
-    found = snapshot.waits
+    found = waits(state)
     if not found:
         return "Runs."
     more = f", and for {len(found) - 2} more" if len(found) > 2 else ""
-    step = snapshot.by_path[found[0].path]
+    step = state.by_path[found[0].path]
     return f"Waits for {', and for '.join(wait.what for wait in found[:2])}{more}.{_turn(step)}"
 
 
@@ -138,21 +116,18 @@ def _turn(step: StepState) -> str:
     return f" Turn {'.'.join(map(str, step.iteration))}." if any(turn > 1 for turn in step.iteration) else ""
 
 
-MARKS = {"pending": "○", "running": "▶", "waiting": "…", "completed": "✓", "failed": "✗", "skipped": "⊘"}
-
-
-def lines(snapshot: Snapshot) -> list[str]:
+def lines(state: RunState) -> list[str]:
     """The whole program with the state of each step, a line for each."""
-    title = f"{plain(snapshot.instance.label or snapshot.workflow.name)} {snapshot.instance.id}: {snapshot.status}"
-    return [title, *("  " * (indent + 1) + _line(step) for step, indent in outline(snapshot))]
+    title = f"{plain(state.instance.label or state.workflow.name)} {state.instance.id}: {state.status}"
+    return [title, *("  " * (indent + 1) + _line(step) for step, indent in outline(state))]
 
 
-def outline(snapshot: Snapshot) -> Iterator[tuple[StepState, int]]:
+def outline(state: RunState) -> Iterator[tuple[StepState, int]]:
     """Steps in the order in which people read them, with their depth; a sequence is no step of its own."""
     pending: list[tuple[Path, int]] = [((), 0)]
     while pending:
         path, indent = pending.pop()
-        step = snapshot.by_path[path]
+        step = state.by_path[path]
         if not isinstance(step.node, nodes.Then):
             yield step, indent
             indent += 1

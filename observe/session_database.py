@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pgweave.runtime import migrate, target
+from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()
 _used: list[str] = []  # what `use` was given
-_servers: dict[Path, Server] = {}  # by data directory; each stays ours until this process ends
+_servers: dict[Path, Server] = {}  # by data directory; each is kept until this process ends
 
 
 def use(dsn: str) -> None:
@@ -38,20 +39,18 @@ def known(dsn: str | None = None) -> str | None:
 def current(dsn: str | None = None) -> str:
     """DSN of a database to work with. The embedded server is started, and given its schema, when nothing else is named.
 
-    It stays until this process ends, and longer if somebody else uses it. PgweaveError when it cannot be had.
+    It stays until this process ends, and longer if another process uses it. PgweaveError when it cannot be started.
     """
     found = dsn or (_used[0] if _used else None) or target.named(None)
     return found if found is not None else _embedded()
 
 
-def is_ours(dsn: str) -> bool:
-    """Whether it is the embedded server of this session, so that nobody else is in charge of it."""
+def is_embedded(dsn: str) -> bool:
+    """Whether it is the embedded server that this session has started."""
     return any(server.dsn == dsn for server in _servers.values())
 
 
 def _embedded() -> str:
-    from pgweave.runtime.server import embedded
-
     where = embedded.default_data_dir()
     with _lock:
         if where not in _servers or not embedded.status(where).running:

@@ -6,21 +6,22 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
+from pgweave.observe.sentences import waits
 from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
-    from pgweave.observe.snapshot import Snapshot
+    from pgweave.observe.run_state import RunState
 
 
-def receiver(snapshot: Snapshot, name: str) -> str:
+def receiver(state: RunState, name: str) -> str:
     """The instance that waits for this signal, else the first whose program will. PgweaveError when there is none."""
-    if snapshot.instance.ended:
-        raise PgweaveError(f"{snapshot.instance.id} is {snapshot.status}: nothing waits any more.", "Start it again.")
-    for wait in snapshot.waits:
+    if state.instance.ended:
+        raise PgweaveError(f"{state.instance.id} is {state.status}: it waits for nothing.", "Start it again.")
+    for wait in waits(state):
         if wait.kind == "signal" and wait.name == name:
             return wait.instance_id
     names: set[str] = set()
-    for step in snapshot.steps:
+    for step in state.steps:
         if not isinstance(step.node, nodes.Signal):
             continue
         written = step.node.signal_name.value

@@ -10,14 +10,14 @@ from pgweave.observe.display import Result
 from pgweave.observe.sentences import outline, title
 
 if TYPE_CHECKING:
-    from pgweave.observe.snapshot import Snapshot, StepState
+    from pgweave.observe.run_state import RunState, StepState
 
 COLUMNS = ("step", "state", "seconds", "attempts", "turn", "sql", "result", "error", "instance")
 
 
-def table(snapshot: Snapshot) -> Result:
+def table(state: RunState) -> Result:
     """A row for each step but sequences; columns that say nothing are left out."""
-    rows = [dict(zip(COLUMNS, _row(step, indent), strict=True)) for step, indent in outline(snapshot)]
+    rows = [dict(zip(COLUMNS, _row(step, indent), strict=True)) for step, indent in outline(state)]
     used = [column for column in COLUMNS if any(row[column] is not None for row in rows)]
     return Result({"columns": used, "rows": rows, "row_count": len(rows)})
 

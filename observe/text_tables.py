@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from io import StringIO
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -128,6 +129,4 @@ def _cell(value: object) -> str:
 
 
 def _terminal_width() -> int:
-    from shutil import get_terminal_size
-
     return max(40, get_terminal_size().columns)

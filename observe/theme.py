@@ -41,7 +41,7 @@ def svg_style() -> str:
 
 @cache
 def style() -> str:
-    """For HTML of ours, below an element of class `pgweave`."""
+    """For pgweave's HTML, below an element of class `pgweave`."""
     light, dark = (
         ".pgweave{" + "".join(f"--pgw-{name}:{value};" for name, value in values.items()) + "}"
         for values in (_LIGHT, _DARK)
@@ -153,3 +153,10 @@ def _states(palette: Palette, within: str) -> list[str]:
         # Words on a bar have to be read, whatever its state; these two are too faint for that.
         rules.append(f"{bar}{{fill:{palette.line if state in ('pending', 'skipped') else line}}}")
     return rules
+
+
+def live_style() -> str:
+    """For the live picture of a run."""
+    # For screen readers only: others read the sentence above the picture.
+    unseen = ".pgw-live{position:relative}.pgw-live>p{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
+    return "\n".join((style(), picture_style(), state_style(), unseen))

@@ -7,8 +7,8 @@ same as plain text. Of a loop the database keeps the latest turn, so that is wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
 
 from pgweave.compiler.pictures.palette import DARK, LIGHT, Palette
 from pgweave.grammar import nodes
@@ -18,7 +18,7 @@ from pgweave.observe.text_tables import seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pgweave.observe.snapshot import Snapshot, StepState
+    from pgweave.observe.run_state import RunState, StepState
     from pgweave.runtime.client import NodeRun
 
 LABEL, CHART, AFTER, ROW, TOP = 270, 360, 120, 22, 34  # pixels: words, bars, what stands behind a bar, a row, the axis
@@ -63,23 +63,23 @@ class Timeline:
         self.name = name
 
     @classmethod
-    def of(cls, snapshot: Snapshot, runs: Sequence[NodeRun]) -> Timeline:
-        """The chart as things stand. runs: of the instance and of its children."""
-        began = snapshot.instance.created_at
+    def of(cls, state: RunState, runs: Sequence[NodeRun]) -> Timeline:
+        """The chart at this moment. runs: of the instance and of its children."""
+        began = state.instance.created_at
         by_node: dict[tuple[str, str], list[Bar]] = {}
-        end = snapshot.seconds
+        end = state.seconds
         for run in runs:
             start = (run.started_at - began).total_seconds()
-            stop = ((run.completed_at or snapshot.taken_at) - began).total_seconds()
-            state = {"cancelled": "skipped"}.get(run.status, run.status)
-            bar = Bar(max(0.0, start), max(start, stop, 0.0), state, run.attempts, tuple(run.iteration))
+            stop = ((run.completed_at or state.taken_at) - began).total_seconds()
+            shown = {"cancelled": "skipped"}.get(run.status, run.status)
+            bar = Bar(max(0.0, start), max(start, stop, 0.0), shown, run.attempts, tuple(run.iteration))
             by_node.setdefault((run.instance_id, run.node_id), []).append(bar)
-            end = max(end, bar.ended) if not snapshot.ended else end
-        name = snapshot.instance.label or snapshot.workflow.name
-        whole = Bar(0.0, snapshot.seconds, _STATES[snapshot.status], 1, ())
-        tracks = [Track(f"{name} {snapshot.instance.id}", 0, (whole,))]
-        for step, _ in outline(snapshot):
-            calls = (snapshot.by_path[step.path[:length]] for length in range(len(step.path)))
+            end = max(end, bar.ended) if not state.ended else end
+        name = state.instance.label or state.workflow.name
+        whole = Bar(0.0, state.seconds, _STATES[state.status], 1, ())
+        tracks = [Track(f"{name} {state.instance.id}", 0, (whole,))]
+        for step, _ in outline(state):
+            calls = (state.by_path[step.path[:length]] for length in range(len(step.path)))
             depth = 1 + sum(isinstance(call.node, nodes.CallChild) for call in calls)
             if bars := _bars(step, by_node):
                 tracks.append(Track(title(step), depth, tuple(bars)))
@@ -111,7 +111,7 @@ class Timeline:
         width = LABEL + CHART + AFTER
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="pgw-timeline" width="{width}" height="{height}"'
-            f' viewBox="0 0 {width} {height}" style="max-width:100%;height:auto" role="img" aria-label={quoteattr(f"Timeline of {self.name}")}'
+            f' viewBox="0 0 {width} {height}" style="max-width:100%;height:auto" role="img" aria-label="{escape(f"Timeline of {self.name}")}"'
             f' font-family="Helvetica,Arial,sans-serif" font-size="11"><style>{_style()}</style>'
             f'<rect class="pgw-ground" width="{width}" height="{height}"/>'
             + "".join(self._axis(height))
@@ -132,16 +132,16 @@ class Timeline:
         y = TOP + ROW * number
         words = _cut(track.words, CHARACTERS - 2 * track.indent)
         weight = ' font-weight="bold"' if number == 0 else ""
-        yield f'<text class="pgw-ink" x="{8 + 12 * track.indent}" y="{y + 14}"{weight}>{escape(words)}</text>'
+        yield f'<text class="pgw-ink" x="{8 + 12 * track.indent}" y="{y + 14}"{weight}>{escape(words, quote=False)}</text>'
         for bar in track.bars:
             x, width = LABEL + self._x(bar.began), max(2.0, self._x(bar.ended) - self._x(bar.began))
-            said = escape(f"{track.words}\n{bar.state}, {bar.note}, from {seconds(bar.began)} on")
+            said = escape(f"{track.words}\n{bar.state}, {bar.note}, from {seconds(bar.began)} on", quote=False)
             yield (
                 f'<rect class="pgw-bar pgw-{bar.state}" x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{ROW - 8}"'
                 f' rx="3"><title>{said}</title></rect>'
             )
         last = track.bars[-1]
-        yield f'<text class="pgw-faint" x="{LABEL + self._x(last.ended) + 6:.1f}" y="{y + 14}">{escape(last.note)}</text>'
+        yield f'<text class="pgw-faint" x="{LABEL + self._x(last.ended) + 6:.1f}" y="{y + 14}">{escape(last.note, quote=False)}</text>'
 
     def _x(self, at: float) -> float:
         return CHART * min(1.0, at / self.length) if self.length else 0.0

@@ -1,8 +1,8 @@
 """Watching instances from a notebook: one thread and one session for each database, asleep while nothing happens.
 
-In: a run, and whoever wants to hear of it. Out: a Snapshot whenever something has changed. A change is found by asking
-(`Observer.changed`, one small statement), ten times a second at first, then less and less often. What ends a rest sooner:
-a notification of the database (a start, a signal, an end), a step of our own worker, the due time of a sleep.
+In: a run and a callback. Out: a Snapshot whenever something has changed. A change is found by asking
+(`Observer.changed`, one small statement), ten times a second at first, then less and less often. A pause ends early on
+a notification of the database (a start, a signal, an end), a step of this process' worker, or the due time of a sleep.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgweave.observe.snapshot import Snapshot
-    from pgweave.workflow import Workflow
+    from pgweave.workflow import WorkflowSource
 
 log = logging.getLogger("pgweave.notebooks")
 
-SHORTEST_SECONDS = 0.1  # between two looks while things happen; more often than anybody can see
+SHORTEST_SECONDS = 0.1  # between two looks while things happen; the eye sees no more
 LONGEST_SECONDS = 2.0  # between two questions when nothing has happened for long
-HIDDEN_SECONDS = 10.0  # the same while nobody can see the picture
-WORKER_SECONDS = 10.0  # between two looks for who works: another worker may have gone
+HIDDEN_SECONDS = 10.0  # the same while no picture is in view
+WORKER_SECONDS = 10.0  # between two checks that a worker runs: another process' worker may have ended
 SLOWER = 1.4  # the factor by which the pause grows whenever nothing has happened
 SHARE = 10  # after a look comes a pause of at least so many times as long as the look took
 
 
 @dataclass(eq=False)
 class Subject:
-    """One run that is watched. show: hears every change, on the watching thread. works: see to it that somebody works."""
+    """One run that is watched. show: called with every change, on the watching thread. works: see to it that a worker runs."""
 
     instance_id: str
-    workflow: Workflow | None
+    workflow: WorkflowSource | None
     show: Callable[[Snapshot], None]
     works: bool = False
     visible: bool = True
     ended: bool = False
     observer: Observer | None = field(default=None, repr=False)
-    due_at: float = inf  # on our clock: when the next wait of it ends
+    due_at: float = inf  # by `monotonic()`: when its next wait ends
 
 
 _lock = threading.Lock()
@@ -77,16 +77,16 @@ class Watcher(threading.Thread):
         super().__init__(name="pgweave watch", daemon=True)
         self.dsn = dsn
         self.subjects: list[Subject] = []
-        self.questions = 0  # how often the database was asked, for tests and the curious
-        self._ear, self._mouth = socket.socketpair()
-        self._ear.setblocking(False)
-        self._mouth.setblocking(False)
-        self._sought_worker_at = 0.0
+        self.questions = 0  # how often the database was asked; tests read it
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._worker_checked_at = 0.0
 
     def wake(self) -> None:
         """Ask again at once; from any thread."""
-        with suppress(OSError):  # full: it will wake anyway; closed: it has ended
-            self._mouth.send(b"!")
+        with suppress(OSError):  # full: a wake-up is pending anyway; closed: it has ended
+            self._wake_sender.send(b"!")
 
     def run(self) -> None:
         """Watch until every run has ended."""
@@ -94,16 +94,16 @@ class Watcher(threading.Thread):
             try:
                 with Client(self.dsn) as client:
                     self._watch(client)
-            except Exception as error:  # the server is away: it may come back
+            except Exception as error:  # the server is unreachable: it may come back
                 log.warning("cannot watch: %s", error)
                 for subject in self.subjects:
                     subject.observer = None
-                self._rest([self._ear], LONGEST_SECONDS)
-        self._ear.close()
-        self._mouth.close()
+                self._pause([self._wake_receiver], LONGEST_SECONDS)
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
     def _is_done(self) -> bool:
-        with _lock:  # nobody adds a run to a watcher that is about to end
+        with _lock:  # no run is added to a watcher that is about to end
             if self.subjects:
                 return False
             del _watchers[self.dsn]
@@ -113,7 +113,7 @@ class Watcher(threading.Thread):
         said = client.listen()
         pause = SHORTEST_SECONDS
         while self.subjects:
-            self._seek_worker()
+            self._ensure_worker()
             began = monotonic()
             changed = sum(self._ask(client, subject) for subject in tuple(self.subjects)) > 0
             least = max(SHORTEST_SECONDS, (monotonic() - began) * SHARE)
@@ -122,30 +122,30 @@ class Watcher(threading.Thread):
             if not self.subjects:
                 return
             due = min((subject.due_at for subject in self.subjects), default=inf) - monotonic()
-            if self._rest([said, self._ear], max(least, min(pause, due if due > 0 else pause)), least):
+            if self._pause([said, self._wake_receiver], max(least, min(pause, due if due > 0 else pause)), least):
                 client.heard()
                 pause = SHORTEST_SECONDS
 
-    def _rest(self, ears: list[int | socket.socket], seconds: float, least: float = 0.0) -> bool:
-        """Sleep: for `least` in any case, then until somebody rings. Returns whether somebody did."""
+    def _pause(self, sockets: list[int | socket.socket], seconds: float, least: float = 0.0) -> bool:
+        """Sleep `seconds`, or at least `least` and then until a socket is readable. Returns whether one was."""
         began = monotonic()
-        rung, _, _ = select.select(ears, [], [], seconds)
-        if rung and (rest := least - (monotonic() - began)) > 0:
-            threading.Event().wait(rest)
+        woken, _, _ = select.select(sockets, [], [], seconds)
+        if woken and (left := least - (monotonic() - began)) > 0:
+            threading.Event().wait(left)
         with suppress(OSError):
-            while self._ear.recv(4096):
+            while self._wake_receiver.recv(4096):
                 pass
-        return bool(rung)
+        return bool(woken)
 
     def _ask(self, client: Client, subject: Subject) -> bool:
-        """Ask about one run, and tell of it if something has changed."""
+        """Ask about one run, and call back if something has changed."""
         subject.observer = observer = subject.observer or Observer(client, subject.instance_id, subject.workflow)
-        in_hand = {key for key in background.steps_in_hand(self.dsn) if key[0] in observer.ids}
+        running = {key for key in background.running_steps(self.dsn) if key[0] in observer.ids}
         self.questions += 1
-        if not observer.changed(in_hand):
+        if not observer.changed(running):
             return False
         try:
-            snapshot = observer.look(in_hand)
+            snapshot = observer.look(running)
         except InstanceNotFound:  # it was removed; its retention is over
             self._drop(subject)
             return True
@@ -161,18 +161,18 @@ class Watcher(threading.Thread):
 
     def _drop(self, subject: Subject) -> None:
         subject.ended = True
-        with suppress(ValueError):  # somebody has just lost interest in it
+        with suppress(ValueError):  # `forget` was faster
             self.subjects.remove(subject)
 
     def forget(self, subject: Subject) -> None:
-        """Watch a run no more; from any thread."""
+        """Stop watching a run; from any thread."""
         with suppress(ValueError):
             self.subjects.remove(subject)
         self.wake()
 
-    def _seek_worker(self) -> None:
-        if monotonic() - self._sought_worker_at < WORKER_SECONDS or not any(one.works for one in self.subjects):
+    def _ensure_worker(self) -> None:
+        if monotonic() - self._worker_checked_at < WORKER_SECONDS or not any(one.works for one in self.subjects):
             return
-        self._sought_worker_at = monotonic()
+        self._worker_checked_at = monotonic()
         background.ensure_worker(self.dsn)
         background.tell(self.dsn, self.wake)

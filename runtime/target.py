@@ -19,10 +19,10 @@ def named(dsn: str | None) -> str | None:
 
 
 def resolve(dsn: str | None) -> str:
-    """A connection string without starting anything. ConnectionFailed when none was given and no server of ours runs."""
+    """A connection string without starting anything. ConnectionFailed when none was given and no embedded server runs."""
     if (given := named(dsn)) is not None:
         return given
-    from pgweave.runtime.server import embedded
+    from pgweave.runtime.server import embedded  # lazy: start-up
 
     server = embedded.find()
     if server is None:
@@ -43,7 +43,7 @@ def prepared(dsn: str | None, progress: Callable[[str], None] | None = None, *, 
     if (given := named(dsn)) is not None:
         yield given
         return
-    from pgweave.runtime.server import embedded
+    from pgweave.runtime.server import embedded  # lazy: start-up
 
     with embedded.start(keep=False, progress=progress) as server:
         if migrate.install(server.dsn) and progress is not None:

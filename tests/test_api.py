@@ -17,7 +17,7 @@ from pgweave.workflow import RunFailed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pgweave.workflow import Emit, Format
+    from pgweave.form_names import Emit, Format
 
 ADDS = "'SELECT 1 AS one' |=> 'first' ~> 'SELECT $first + 1 AS two'"
 BROKEN = "'SELECT 1'\n~> ~> 'SELECT 2'"

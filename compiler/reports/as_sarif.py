@@ -1,6 +1,6 @@
 """For code scanning: SARIF 2.1.0 (OASIS, "Static Analysis Results Interchange Format").
 
-Columns count characters, as ours do, which the file says (`columnKind`). A fingerprint names a finding by what it is
+Columns count characters, as everywhere in pgweave, which the file says (`columnKind`). A fingerprint names a finding by what it is
 about and not by its line, so that a service recognises it after lines were added above it.
 """
 

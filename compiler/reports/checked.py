@@ -1,10 +1,9 @@
-"""What a report is made of, and the one place that knows all formats."""
+"""What a report is made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from pgweave.grammar.diagnostics import Severity
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.span import Source
 
 FORMATS = ("text", "json", "github", "sarif", "junit")
+"""Each has a module `as_FORMAT`; `report` loads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,6 @@ class Style:
     failing: frozenset[Severity] = frozenset({Severity.ERROR})
     colour: bool = False
     version: str = ""
-
-
-class Reporter(Protocol):
-    """What every module of this package has."""
-
-    def report(self, files: Sequence[Checked], style: Style) -> str:
-        """Write all findings of all files; ends in a line feed unless it is empty."""
-
-
-def write(files: Sequence[Checked], format: str, style: Style) -> str:  # noqa: A002 - as in --output-format
-    """Write a report. format: one of FORMATS; ValueError on another."""
-    if format not in FORMATS:
-        raise ValueError(f"unknown report {format!r}; there are {', '.join(FORMATS)}")
-    return cast("Reporter", import_module(f"pgweave.compiler.reports.as_{format}")).report(files, style)
 
 
 def summary(files: Sequence[Checked]) -> str:

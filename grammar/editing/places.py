@@ -1,6 +1,6 @@
 """Steps by place: which step, in which workflow, what stands around it and how it is written.
 
-Tools hold on to a step by its path (numbers of children from the root, in the order of nodes.children) or find it by
+Tools keep a step by its path (numbers of children from the root, in the order of nodes.children) or find it by
 where it stands in the text. edits.py changes programs at such places.
 """
 
@@ -14,7 +14,7 @@ from pgweave.grammar.nodes import children
 from pgweave.grammar.reading.extraction import Form, form_of
 from pgweave.grammar.reading.lexer import OP, PUNCT, STRING, lex
 from pgweave.grammar.span import Span
-from pgweave.grammar.writing.printer import is_primary
+from pgweave.grammar.writing.printer import is_primary, opaque_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +165,7 @@ def place_of(module: Module, node: Node) -> Place:
 
 
 def place_at(module: Module, start: int, end: int | None = None) -> Place | None:
-    """The smallest step that holds the character at `start`, or all of start..end; None if there is none."""
+    """The smallest step around the character at `start`, or all of start..end; None if there is none."""
     wanted = Span(start, start + 1 if end is None else end)
     found: Place | None = None
     for place in places(module):
@@ -181,7 +181,7 @@ def is_in_json(place: Place) -> bool:
 
 
 def without_parentheses(text: str, span: Span) -> Span:
-    """A stretch without the parentheses that hold all of it."""
+    """A span without the parentheses around all of it."""
     tokens = lex(text[span.start : span.end]).tokens
     first, last = 0, len(tokens) - 1
     while first < last and tokens[first].value == "(" and tokens[last].value == ")":
@@ -196,7 +196,7 @@ def without_parentheses(text: str, span: Span) -> Span:
 
 
 def without_names(text: str, span: Span) -> Span:
-    """A stretch without parentheses around all of it and without names: `a` of `((a |=> 'x')) |=> 'y'`."""
+    """A span without parentheses around all of it and without names: `a` of `((a |=> 'x')) |=> 'y'`."""
     while True:
         span = without_parentheses(text, span)
         tokens = lex(span.of(text)).tokens
@@ -222,16 +222,6 @@ def _depths(tokens: list[Token]) -> list[int]:
         depths.append(depth)
         depth += bracket in ("(", "[")
     return depths
-
-
-def opaque_span(text: str, node: nodes.Opaque) -> Span:
-    """Where an opaque expression stands; with a name behind it, its span is longer than that."""
-    if node.binding is None or node.binding.target is None:
-        return node.span
-    target = node.binding.target
-    starts = (target.start + token.start for token in lex(target.of(text)).tokens)
-    start = next(start for start in starts if text.startswith(node.text, start))
-    return Span(start, start + len(node.text))
 
 
 def literal(text: str, span: Span) -> Span:

@@ -1,7 +1,7 @@
 """Edits of workflows that stand in quotes: `DO 'BEGIN PERFORM df.start(''SELECT 1''); END'`.
 
-In such a body no place of the file reads as it stands there, so the body is taken out of its quotes, the edit is made
-in it, and what it changes is written back through the quotes. A body in dollar quotes reads as it stands.
+In such a body the text is not what is written in the file, so the body is taken out of its quotes, the edit is made
+in it, and what it changes is written back through the quotes. A body in dollar quotes is edited where it stands.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def through_quotes(
 
 
 def quoted_body(place: Place) -> Text | None:
-    """The outermost string that holds the workflow and does not read as it is written; None if there is none."""
+    """The outermost string around the workflow whose value is not what is written; None if there is none."""
     if form_of(place.module.source.name) is not Form.SQL:
         return None
     wanted = place.definition.span.start

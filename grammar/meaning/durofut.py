@@ -1,4 +1,4 @@
-"""Text that is itself a step: Durofut JSON, the form in which the df functions hand steps to each other.
+"""Text that is itself a step: Durofut JSON, the form in which the df functions pass steps to each other.
 
 `ensure` decides what a text in a step's place means: JSON with a `node_type` is that node, anything else is SQL.
 The rules and the wording of the errors are pg_durable's.
@@ -85,7 +85,7 @@ _OBJECT = re.compile('[ \\t\\n\\r]*+{[ \\t\\n\\r]*+(?P<name>")?')
 
 
 def _answer(text: str) -> tuple[str, str] | None:
-    """What a text is that df.start, df.status and their like have given, and what to do; None for a statement."""
+    """What a text is that df.start, df.status and the like have returned, and what to do; None for a statement."""
     start = text.lstrip(" \t\n\r")[:60]
     if text in _ANSWERS or _ANSWER.match(start):
         return (
@@ -98,7 +98,11 @@ def _answer(text: str) -> tuple[str, str] | None:
 
 
 def _durofut(text: Text) -> Json | None:
-    """The JSON object that the text is, if it is one. A `{name}` is a variable, but no statement begins with `{"`."""
+    """The JSON object that the text is, if it is one.
+
+    `{"node_type": ..}` is one. `{name}` is not: a statement may begin with a variable, but none begins with `{"`, so that
+    is an error where it is no JSON.
+    """
     opening = _OBJECT.match(text.value)
     if opening is None:
         return None
@@ -137,7 +141,7 @@ def _shape_problem(field: str, value: Json) -> str | None:
 
 
 class _Reader:
-    """Reads one Durofut object. Nodes whose place in the program cannot be told stand where the whole text stands."""
+    """Reads one Durofut object. span: of the whole text, for nodes whose own place is not known."""
 
     def __init__(self, span: Span) -> None:
         self.span = span
@@ -235,7 +239,7 @@ class _Reader:
         found = config.get("timeout_seconds")
         if found is None or found.value is None:
             return None
-        if isinstance(found.value, bool | Text | list):
+        if isinstance(found.value, bool | Text | list):  # what remains is a number
             raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
         value = to_integer(render_number(found.value), INTEGER_RANGE)
         if value is None:
@@ -249,6 +253,7 @@ class _Reader:
         return None if found is None or found.value is None else render_jsonb(found)
 
     def _node(self, kind: str, json: Json, depth: int) -> Node:
+        """The node of a checked object. Kinds with more than a text as `query` have JSON there: see _configured."""
         span = json.span
         match kind:
             case "SQL":
@@ -326,7 +331,6 @@ _POST = Text("POST", Span(0, 0))
 
 
 def _bound(node: Node, name: Text) -> Node:
-
     if NAME.fullmatch(name.value) is None:
         raise BadStep(bad_name(name.value), name.span, "PW020")
     return replace(node, binding=Binding(name.value, name.span))

@@ -1,7 +1,7 @@
 """Carrying out leaves: which are steps to run, and how a wait begins.
 
-In: a leaf that `advance` says has been reached. Out: for a wait, what the database has to know of it; everything else
-is executed, by the module that knows how (`steps`).
+In: a leaf that `advance` says has been reached. Out: for a wait, what the database has to know of it; for a step, its
+run (`sql_step`, `http.http_step`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def wait_row(todo: Todo, variables: Mapping[str, str], now: datetime | None) -> 
             case "SLEEP":
                 return row | {"seconds": _seconds(todo.row.query or "")}
             case "WAIT_SCHEDULE":
-                from pgweave.runtime.worker.cron_times import next_tick
+                from pgweave.runtime.worker.cron_times import next_tick  # lazy: start-up, cronsim
 
                 assert now is not None
                 return row | {"due_at": next_tick(str(todo.row.config()["cron_expr"]), now).isoformat()}

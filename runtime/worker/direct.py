@@ -1,22 +1,42 @@
-"""Whether a worker talks to PostgreSQL itself, and what that server can do.
+"""Whether a worker can work here: its schema, its rights, and whether it talks to PostgreSQL itself.
 
-A connection pooler in transaction mode gives every transaction another session: settings of a step session would be
-somebody else's, LISTEN would hear nothing. That works well enough to look as if it worked, so it is found out and refused.
+A connection pooler in transaction mode gives every transaction another session: settings of a step session would
+reach other sessions, LISTEN would hear nothing. Most of it would seem to work, so a pooler is detected and refused.
 """
 
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.connect import connect
-from pgweave.runtime.errors import ConnectionFailed
+from pgweave.runtime.errors import ConnectionFailed, WorkerRefused
+from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
+
+
+def require_worker(connection: Connection) -> None:
+    """The errors of `migrate.require`; WorkerRefused when this role may not work off workflows."""
+    import psycopg
+
+    may = False
+    with suppress(psycopg.errors.InsufficientPrivilege):  # not even USAGE on the schema
+        require(connection)
+        row = connection.execute(QUERIES["worker_rights"]).fetchone()
+        may = row is not None and bool(row[1])
+    if not may:
+        role = connection.info.user
+        raise WorkerRefused(
+            f"The role {role} may not work off workflows.",
+            f"Start a worker as a role that may (`pgweave worker`), or let the owner of schema df admit this one:"
+            f" pgweave db enrol --worker {role}",
+        )
 
 
 def require_direct(connection: Connection, dsn: str) -> None:

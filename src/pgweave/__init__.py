@@ -14,15 +14,30 @@ Names are loaded when they are first used, so that importing pgweave costs nothi
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pgweave.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from pgweave.observe.runs import Run
+    from pgweave.api import Run, Workflow, connect, load, load_all, parse
+    from pgweave.formatting import format  # noqa: A004
     from pgweave.runtime.client import Client
     from pgweave.runtime.errors import PgweaveError
-    from pgweave.workflow import ProgramError, Workflow, connect, format, load, load_all, parse  # noqa: A004
+    from pgweave.texts import ProgramError
 
-__version__ = "0.1.0"
+_HOMES = {
+    "Client": "pgweave.runtime.client",
+    "PgweaveError": "pgweave.runtime.errors",
+    "ProgramError": "pgweave.texts",
+    "Run": "pgweave.api",
+    "Workflow": "pgweave.api",
+    "connect": "pgweave.api",
+    "format": "pgweave.formatting",
+    "load": "pgweave.api",
+    "load_all": "pgweave.api",
+    "parse": "pgweave.api",
+}
 __all__ = [
     "Client",
     "PgweaveError",
@@ -36,30 +51,22 @@ __all__ = [
     "parse",
 ]
 
-_HOMES = {
-    "Client": "pgweave.runtime.client",
-    "PgweaveError": "pgweave.runtime.errors",
-    "Run": "pgweave.observe.runs",
-}
-
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'pgweave' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES.get(name, "pgweave.workflow")), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def load_ipython_extension(shell: object) -> None:
     """`%load_ext pgweave`: the magics, completion and hover of notebooks."""
-    from pgweave.notebooks.magics import load
+    from pgweave.notebooks.magics import load  # lazy: needs IPython
 
     load(shell)
 
 
 def unload_ipython_extension(shell: object) -> None:
     """`%unload_ext pgweave`."""
-    from pgweave.notebooks.magics import unload
+    from pgweave.notebooks.magics import unload  # lazy: needs IPython
 
     unload(shell)

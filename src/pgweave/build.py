@@ -26,12 +26,17 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from pgweave import buildcode
+from pgweave.api import Workflow
 from pgweave.grammar import nodes, parser
 from pgweave.grammar.nodes import Binding, Definition, Module, Text, Variable, same
 from pgweave.grammar.span import Source, Span
-from pgweave.grammar.writing.printer import is_primary, print_module, print_node, quote
+from pgweave.grammar.writing.formatter import print_module
+from pgweave.grammar.writing.printer import is_primary, print_node, quote
+from pgweave.observe.picture_bundles import of_workflow
 from pgweave.runtime.errors import PgweaveError
-from pgweave.workflow import ProgramError, Workflow, load_source
+from pgweave.texts import ProgramError
+from pgweave.workflow import load_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,9 +107,7 @@ class Step:
         return f"<Step {self}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from pgweave.observe.display import picture
-
-        return picture(workflow(self))
+        return of_workflow(workflow(self))
 
 
 AnyStep: TypeAlias = Step | str
@@ -141,7 +144,7 @@ def workflow(
         raise PgweaveError(
             f"The language cannot say this: {problem}.", "Write a join of more than three as (a & b) & (c & d)."
         ) from problem
-    (made,) = load_source(Source(name, text))
+    (made,) = load_source(Source(name, text), Workflow)
     assert same(made.definition.node, root), "the text does not say what was built"
     return made
 
@@ -256,9 +259,9 @@ def call_child(
 
 def code(flow: Workflow | Step) -> str:
     """The Python that builds a workflow or a step with these functions."""
-    from pgweave.buildcode import step_code, workflow_code
-
-    return step_code(flow.node) if isinstance(flow, Step) else workflow_code(flow)
+    if isinstance(flow, Step):
+        return buildcode.step_code(flow.node)
+    return buildcode.workflow_code(flow, reserved=frozenset(__all__))
 
 
 # How
@@ -277,7 +280,7 @@ def _two(kind: Any, first: str, one: AnyStep, second: str, other: AnyStep) -> St
 
 
 def _call(name: str, /, *arguments: object, **named: object) -> Step:
-    """A call, read from its text: what is wrong with its arguments is said by those who know."""
+    """A call, read from its text: so that the parser checks its arguments."""
     written = [
         *map(_written, arguments),
         *(f"{key} => {_written(value)}" for key, value in named.items() if value is not None),

@@ -1,7 +1,7 @@
 """AST -> Python: the program that builds a workflow with pgweave.build.
 
 One line where it fits, else one operand or argument a line. Parentheses stand wherever operators mix, though Python
-would not need them all: the precedences of the two languages differ, and nobody should have to know them.
+would not need them all: the precedences of the two languages differ, and readers should not have to know them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from pgweave import build
 from pgweave.grammar import nodes
 from pgweave.grammar.nodes import children
 from pgweave.grammar.writing.printer import options_text
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgweave.grammar.nodes import Node, Text
-    from pgweave.workflow import Workflow
+    from pgweave.workflow import WorkflowSource
 
 _WIDTH = 100
 _DEEPEST = 12
@@ -41,8 +40,11 @@ class _Piece:
     calls: frozenset[str] = frozenset()
 
 
-def workflow_code(workflow: Workflow) -> str:
-    """A program that binds the workflow to a variable. PgweaveError when SQL around it computes a part of it."""
+def workflow_code(workflow: WorkflowSource, *, reserved: frozenset[str]) -> str:
+    """A program that binds the workflow to a variable. PgweaveError when SQL around it computes a part of it.
+
+    reserved: names that the variable must not have, since the program imports them.
+    """
     definition = workflow.definition
     if definition.computed:
         names = " and ".join(definition.computed)
@@ -58,7 +60,7 @@ def workflow_code(workflow: Workflow) -> str:
         "name": _text(workflow.name) if definition.label is None and workflow.name != "workflow" else None,
     }
     made = _call("workflow", step, **named)
-    return writer.program(made, _variable(workflow.name))
+    return writer.program(made, _variable(workflow.name, reserved))
 
 
 def step_code(node: Node) -> str:
@@ -67,9 +69,9 @@ def step_code(node: Node) -> str:
     return writer.program(writer.write(node), "step")
 
 
-def _variable(name: str) -> str:
+def _variable(name: str, reserved: frozenset[str]) -> str:
     word = re.sub(r"\W+", "_", name).strip("_")
-    taken = keyword.iskeyword(word) or word in build.__all__ or re.fullmatch(r"step_\d+", word)
+    taken = keyword.iskeyword(word) or word in reserved or re.fullmatch(r"step_\d+", word)
     return word if word.isidentifier() and word.isascii() and not taken else "flow"
 
 

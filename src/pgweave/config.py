@@ -1,4 +1,4 @@
-"""`[tool.pgweave]` of pyproject.toml: what a team agreed on, so that nobody has to type it.
+"""`[tool.pgweave]` of pyproject.toml: a team's settings, so that they need not be typed.
 
     [tool.pgweave]
     select = ["PW1", "PW2"]           # codes or beginnings of codes; default: everything
@@ -10,7 +10,7 @@
     strict = true                     # warnings fail a check too
 
 The nearest pyproject.toml with such a table counts, from the working directory upwards. Words on the command line go
-before it. Read here, obeyed in `pgweave.cli`.
+before it. Read here, applied in `pgweave.cli`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
+from pgweave.compiler.reports.checked import FORMATS
+from pgweave.compiler.subject import Target
+from pgweave.grammar.diagnostics import CATALOGUE
 from pgweave.runtime.errors import PgweaveError
-from pgweave.workflow import Target
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -45,7 +47,7 @@ class Config:
 
         Why a text cannot be read is always wanted: a filter must not let it pass.
         """
-        from pgweave.compiler.passes import is_unreadable
+        from pgweave.compiler.passes import is_unreadable  # lazy: start-up, only `check` asks
 
         if is_unreadable(code):
             return True
@@ -76,7 +78,7 @@ def _table(file: Path) -> dict[str, object] | None:
     except OSError as error:
         raise PgweaveError(f"Cannot read {file}: {error.strerror}.", "Check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PgweaveError(f"{file} is not TOML: {error}.", "Mend it; pgweave reads its [tool.pgweave].") from error
+        raise PgweaveError(f"{file} is not TOML: {error}.", "Fix it; pgweave reads its [tool.pgweave].") from error
     table = document.get("tool", {}).get("pgweave")
     if table is not None and not isinstance(table, dict):
         raise PgweaveError(f"{file}: tool.pgweave is not a table.", "Write [tool.pgweave] and its keys below it.")
@@ -90,8 +92,6 @@ def _config(file: Path, table: dict[str, object]) -> Config:
     values = {_KEYS[key]: _value(file, key, value) for key, value in table.items() if _known(file, key)}
     config = Config(root=file.parent, **values)  # type: ignore[arg-type]
     _one_of(file, "target", config.target, TARGETS)
-    from pgweave.compiler.reports.checked import FORMATS
-
     _one_of(file, "output-format", config.output_format, FORMATS)
     codes_exist(file.name, (*config.select, *config.ignore))
     return config
@@ -127,8 +127,6 @@ def _one_of(file: Path, key: str, value: str, choices: tuple[str, ...]) -> None:
 
 def codes_exist(where: str, codes: tuple[str, ...]) -> None:
     """PgweaveError when one of `codes` is the beginning of no code: a misspelt filter must not pass in silence."""
-    from pgweave.grammar.diagnostics import CATALOGUE
-
     for code in codes:
         if not any(known.startswith(code) for known in CATALOGUE):
             near = get_close_matches(code, CATALOGUE, n=1)

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgweave import texts as files
 from pgweave.compiler import suppress
 from pgweave.compiler.facts import reads, sqltext
 from pgweave.compiler.facts.definition_facts import Facts
@@ -25,10 +28,13 @@ from pgweave.dbsetup import around
 from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.parser import parse
 from pgweave.grammar.template import Context
+from pgweave.runtime.connect import connect
+from pgweave.runtime.target import prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import psycopg
 
@@ -50,18 +56,18 @@ _DDL = frozenset(
     }
 )  # fmt: skip
 _MISSING = ("42P01", "42703", "42883", "42704", "3F000")
-"""Something is not there: of no weight once a step that may have made it could not be run here."""
+"""Something does not exist: not reported once a step that may create it was not run here."""
 
 _MAY_MAKE = frozenset({"create_extension_stmt", "do_stmt", "call_stmt"})
-"""What may make anything, and is not run here."""
+"""Statements that may create anything, and are not run here."""
 
 _THERE_ALREADY = ("42P07", "42710", "42723", "42P06", "42701")
 
 _BUSY = ("55P03", "57014")
-"""Lock and statement timeout: not the step's fault."""
+"""Lock and statement timeout: says nothing about the step."""
 
 _MISFITS = ("42883", "42804", "42846", "42725", "42P18")
-"""A type does not fit: worth another try, for a literal fits where a parameter of its type may not."""
+"""A type does not fit: tried again, since a literal may fit where a parameter of its type does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ class Outcome:
 def check(module: Module, connection: psycopg.Connection[Any], setup: Source | None = None) -> Outcome:
     """Have the database prepare every step of a program. connection: autocommit. setup: NAME.setup.sql, if there is one.
 
-    Trouble with the connection itself is psycopg's OperationalError, and the caller's business.
+    psycopg.OperationalError when the connection itself fails.
     """
     run = _Run(module, connection)
     with connection.transaction(force_rollback=True):
@@ -90,6 +96,21 @@ def check(module: Module, connection: psycopg.Connection[Any], setup: Source | N
                 run.definition(definition)
     found = sorted(suppress.allowed(run.findings, module), key=lambda one: (one.span, one.code))
     return Outcome(tuple(found), tuple(run.notes), run.prepared)
+
+
+@contextmanager
+def asking(dsn: str | None, progress: Callable[[str], None]) -> Iterator[Callable[[Source], Outcome]]:
+    """What a database says about one text after the other, each with the companion NAME.setup.sql of its file.
+
+    dsn: None for the embedded server, started for as long as the block lasts. progress: told what is being started.
+    """
+    with prepared(dsn, progress) as place, connect(place) as connection:
+
+        def ask(source: Source) -> Outcome:
+            companion = Path(source.name).with_suffix(".setup.sql")
+            return check(parse(source).module, connection, files.read(companion) if companion.is_file() else None)
+
+        yield ask
 
 
 @dataclass(slots=True)
@@ -126,7 +147,7 @@ class _Run:
             self.note(f"{setup.name}{where}: the set-up failed: {refusal.diag.message_primary}")
 
     def around(self, statement: Around) -> None:
-        """Run the DDL that stands before a workflow in an .sql file. What is there already, by an earlier run, is fine."""
+        """Run the DDL that stands before a workflow in an .sql file. What an earlier run has created already is no error."""
         read = sqltext.examine(statement.text)
         if read is None or read.tree is None:
             return
@@ -245,7 +266,7 @@ class _Run:
             )
 
     def means_something(self, error: psycopg.DatabaseError, statement: Statement, offset: int | None) -> bool:
-        """Whether a refusal is the step's own fault, and not that of what stands in for its values."""
+        """Whether a refusal comes from the step itself, and not from the parameters that replace its values."""
         state = error.sqlstate or ""
         if state == "42P18" or (state in _MISSING and not self.complete):
             return False

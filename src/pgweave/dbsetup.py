@@ -1,7 +1,7 @@
 """What stands around the workflows of an .sql file or of Markdown: the statements that make the tables they use.
 
-A module in, plain statements out, with their places. Statements with variables of psql are left out: nobody knows here
-what those hold. A program in a .df file has nothing around it; its set-up is a file of its own.
+A module in, plain statements out, with their places. Statements with variables of psql are left out: their values
+are not known here. A program in a .df file has nothing around it; its set-up is a file of its own.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Texts:
     def with_parameters(self, step: Step, statement: Statement, soften: Soften) -> Sent | None:
         """The text of a planned statement.
 
-        None where it cannot be had: a variable nobody declares, rows nobody knows, a place that takes literals only.
+        None where there is none: an undeclared variable, rows of unknown columns, a place that takes literals only.
         """
         if _takes_literals_only(statement):
             return None

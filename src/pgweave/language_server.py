@@ -1,8 +1,8 @@
 """`pgweave lsp`: the language server, over standard input and output.
 
 The thin half: it speaks the protocol and keeps documents; what there is to say about a place is `compiler.assist`, what
-is wrong with a text is `workflow.findings`, both asked anew after every change. Lines and columns of the protocol count
-UTF-16 units unless the editor wants it otherwise; ours count characters.
+is wrong with a text is `workflow.findings`, both computed again after every change. Lines and columns of the protocol count
+UTF-16 units unless the editor wants it otherwise; pgweave counts characters.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
-from pgweave import __version__
 from pgweave.compiler.assist import Assistant, CannotRename
 from pgweave.config import Config, load
+from pgweave.formatting import format as formatted
 from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.span import Source, Span
 from pgweave.runtime.errors import PgweaveError
-from pgweave.workflow import ProgramError, findings
-from pgweave.workflow import format as formatted
+from pgweave.texts import ProgramError
+from pgweave.version import __version__
+from pgweave.workflow import findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -284,7 +285,7 @@ def symbols(server: Server, params: types.DocumentSymbolParams) -> list[types.Do
 
 
 def code_actions(server: Server, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """List what could mend this."""
+    """List the fixes for this."""
     document = server.document(params.text_document.uri)
     start, end = document.offset(params.range.start), document.offset(params.range.end)
     return [

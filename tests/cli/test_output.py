@@ -14,7 +14,7 @@ import pytest
 import typer.main
 
 from pgweave.cli.app import build
-from pgweave.workflow import EMITS, STYLES
+from pgweave.form_names import EMITS, STYLES
 
 if TYPE_CHECKING:
     from cli.conftest import Command

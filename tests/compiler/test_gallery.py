@@ -21,7 +21,7 @@ from support.programs import definitions
 import pgweave
 from pgweave.compiler import graph
 from pgweave.compiler.pictures import draw, folding, mermaid, picture
-from pgweave.workflow import EMITS, STYLES
+from pgweave.form_names import EMITS, STYLES
 
 if TYPE_CHECKING:
     from pgweave.compiler.graph import Graph
@@ -57,9 +57,13 @@ def test_every_picture_can_be_drawn(program: Path, *, dark: bool) -> None:
 _EVERYTHING = """
 import sys, hashlib, pathlib, pgweave
 from pgweave.compiler import compare
-from pgweave.compiler.reports.checked import FORMATS, Checked, Style, write
-from pgweave.cli.diff import picture
-from pgweave.workflow import EMITS, STYLES, ProgramError, findings, load_all, read
+from pgweave.compiler.reports.checked import FORMATS, Checked, Style
+from pgweave.compiler.reports.report import write
+from pgweave.api import load_all
+from pgweave.compiler.pictures.comparison import text as picture
+from pgweave.form_names import EMITS, STYLES
+from pgweave.texts import ProgramError, read
+from pgweave.workflow import findings
 digest = hashlib.sha256()
 before = None
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.df")):

@@ -18,7 +18,7 @@ from pgweave.compiler import lower
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 from pgweave.grammar.writing.formatter import format_source
-from pgweave.workflow import read
+from pgweave.texts import read
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PROGRAMS = sorted(file for file in (GOLDEN / "practice").iterdir() if file.name != "setup.sql")

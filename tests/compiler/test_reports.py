@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgweave.compiler.reports.checked import FORMATS, Checked, Style, summary, write
+from pgweave.compiler.reports.checked import FORMATS, Checked, Style, summary
+from pgweave.compiler.reports.report import write
 from pgweave.grammar.diagnostics import CATALOGUE, Diagnostic, Edit, Fix, Note, Rule, Severity
 from pgweave.grammar.span import Source, Span
 

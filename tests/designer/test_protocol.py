@@ -10,7 +10,8 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 
 import pytest
 
-from pgweave.designer import gestures, protocol, session
+from pgweave.designer import answers as handlers
+from pgweave.designer import gestures, protocol
 
 TYPESCRIPT = Path(__file__).parents[2] / "designer" / "web" / "src" / "protocol.ts"
 PLAIN: dict[object, str] = {
@@ -77,7 +78,7 @@ def test_both_sides_list_the_same_requests_with_the_same_results() -> None:
 
 
 def test_every_request_is_answered_by_a_function_of_its_types() -> None:
-    signatures = {name: inspect.signature(answer) for name, answer in session.ANSWERS.items()}
+    signatures = {name: inspect.signature(answer) for name, answer in handlers.ANSWERS.items()}
     answers = {
         name: (signature.parameters["request"].annotation, signature.return_annotation)
         for name, signature in signatures.items()

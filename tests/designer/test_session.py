@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgweave.designer import session as session_module
+from pgweave.designer import answers
 from pgweave.designer.document import Document, applied
 from pgweave.designer.opening import open_file
 from pgweave.designer.operator import Operator
@@ -27,7 +27,7 @@ from pgweave.runtime.server import embedded
 from pgweave.runtime.target import prepared
 
 if TYPE_CHECKING:
-    from pgweave.designer.session import Message
+    from pgweave.designer.views import Message
 
 
 class View:
@@ -44,7 +44,7 @@ class View:
 
     def ask(self, kind: str, **arguments: object) -> dict[str, Any]:
         self.number += 1
-        answer = self.session.answer(self, {"type": kind, "id": self.number, **arguments})
+        answer = answers.answer(self.session, self, {"type": kind, "id": self.number, **arguments})
         assert answer["re"] == self.number
         return answer
 
@@ -74,7 +74,7 @@ def changed(text: str, answer: dict[str, Any]) -> str:
 
 def test_a_view_begins_with_everything_and_gets_the_drawing() -> None:
     view = View(session("'SELECT 1'"))
-    view.session.handle(view, {"type": "hello", "id": 1})
+    answers.handle(view.session, view, {"type": "hello", "id": 1})
     hello = view.event("reply")
     assert (hello["text"], hello["version"], hello["form"], hello["home"]) == ("'SELECT 1'", 0, "program", "studio")
     assert not hello["runnable"]
@@ -111,7 +111,7 @@ def test_a_gesture_on_a_text_that_cannot_be_read_is_refused() -> None:
     """One workflow is missing: the block 0: that the page still shows is not the one that is 0: now."""
     view = View(session("'SELECT 1' ~>;\n'SELECT 2';\n"))
     answer = view.ask("edit", version=0, target="0:", gesture="delete")
-    assert (answer["ok"], answer["message"]) == (False, "The text cannot be read as it is; mend it first.")
+    assert (answer["ok"], answer["message"]) == (False, "The text cannot be read as it is; fix it first.")
 
 
 def test_a_finding_is_mended_by_its_fix() -> None:
@@ -229,7 +229,7 @@ def test_what_cannot_be_opened_says_why(path: str, tmp_path: Path) -> None:
 def test_whatever_is_sent_gets_an_answer(request_: object) -> None:
     view = View(session("'SELECT 1'"))
     view.session.draw()
-    answer = view.session.answer(view, request_)
+    answer = answers.answer(view.session, view, request_)
     assert answer["type"] == "reply"
     assert answer["ok"] or (answer["message"] and "Traceback" not in answer["message"])
     assert view.session.document.text == "'SELECT 1'"
@@ -239,7 +239,7 @@ def test_trouble_with_the_database_is_said_in_its_words(monkeypatch: pytest.Monk
     def refuse(session: Session, view: View, request: object) -> dict[str, Any]:
         raise psycopg.errors.InsufficientPrivilege("permission denied for schema df\nLINE 1: ...")
 
-    monkeypatch.setitem(session_module.ANSWERS, "instances", refuse)
+    monkeypatch.setitem(answers.ANSWERS, "instances", refuse)
     answer = View(session()).ask("instances", status=None, text=None, limit=5)
     assert answer["message"] == "The database said: permission denied for schema df"
 

@@ -10,7 +10,7 @@ import pytest
 import pgweave
 from pgweave.designer.widget import Designer
 from pgweave.runtime.errors import PgweaveError
-from pgweave.workflow import ProgramError
+from pgweave.texts import ProgramError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def test_saving_over_somebody_else_s_change_is_refused_until_it_is_settled(tmp_p
     designer = pgweave.load(path).design()
     designer.text = "'SELECT 2'\n"
     path.write_text("'SELECT 3'\n")
-    with pytest.raises(PgweaveError, match="changed by somebody else"):
+    with pytest.raises(PgweaveError, match="changed by another program"):
         designer.save()
     assert path.read_text() == "'SELECT 3'\n"
 

@@ -17,7 +17,7 @@ import pgweave
 from pgweave.compiler.pictures import draw
 from pgweave.compiler.pictures.palette import DARK, LIGHT
 from pgweave.grammar.reading.highlight import tokenise
-from pgweave.observe import display, session_database, theme
+from pgweave.observe import display, picture_bundles, session_database, theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def test_every_light_colour_of_a_picture_has_a_dark_one() -> None:
     """A colour without one would glare on a dark page."""
     states: dict[int | str, str] = dict(enumerate(("running", "waiting", "completed", "failed", "skipped", "pending")))
     for state in (None, states):
-        picture = display.svg(pgweave.parse(PROGRAM), state)
+        picture = picture_bundles.svg(pgweave.parse(PROGRAM), state)
         drawn, rules = picture.partition("</style>")[2], theme.svg_style()
         used = {colour.lower() for colour in re.findall(r'(?:fill|stroke)="(#[0-9a-fA-F]{6})"', drawn)}
         assert LIGHT.ink in used
@@ -182,7 +182,7 @@ def test_without_graphviz_there_is_a_picture_all_the_same(monkeypatch: pytest.Mo
         raise draw.DrawError("No Graphviz was found.")
 
     monkeypatch.setattr(draw, "render", no_drawing)
-    bundle = display.picture(pgweave.parse("'SELECT 1'"))
+    bundle = picture_bundles.of_workflow(pgweave.parse("'SELECT 1'"))
     assert set(bundle) == {"text/vnd.mermaid", "text/plain"}
     assert "No Graphviz was found." in bundle["text/plain"]
 

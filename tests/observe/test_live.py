@@ -110,7 +110,7 @@ def test_a_run_in_a_kernel_from_its_start_over_an_interrupt_and_a_restart_to_its
         here.until(lambda one: one["msg_type"] == "error" and one["content"]["ename"] == "KeyboardInterrupt")
         here.until(lambda one: one["parent_header"].get("msg_id") == request and idle(one))
         here.run(
-            "from pgweave.notebooks import background\nassert background.ensure_worker(run.dsn) is background.Who.WE"
+            "from pgweave.observe import background\nassert background.ensure_worker(run.dsn) is background.Who.THIS_PROCESS"
         )
 
         here.run("kept = run.id\nprint(kept)")
@@ -121,7 +121,7 @@ def test_a_run_in_a_kernel_from_its_start_over_an_interrupt_and_a_restart_to_its
             assert client.workers() == [], "the worker went with the kernel"
             assert client.status(kept) == "running"
 
-        here.run(f"from pgweave.observe.runs import Run\nagain = Run.open({kept!r}).work()\nagain")
+        here.run(f"from pgweave import Run\nagain = Run.open({kept!r}).work()\nagain")
         here.run("again.signal('decision')")
         title = f"{kept}: completed"
         last = here.until(

@@ -15,11 +15,13 @@ from psycopg.conninfo import make_conninfo
 from support.work import PATIENCE_SECONDS, with_worker
 
 import pgweave
+from pgweave.api import Run
 from pgweave.observe import background, runs
-from pgweave.observe.runs import Run, StillGoing
+from pgweave.observe.runs import StillGoing
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import InstanceNotFound, PgweaveError
-from pgweave.workflow import ProgramError, RunFailed
+from pgweave.texts import ProgramError
+from pgweave.workflow import RunFailed
 
 if TYPE_CHECKING:
     from support.notebook import Notebook
@@ -28,7 +30,7 @@ APPROVAL = "'SELECT 7 AS id' |=> 'x' ~> (df.wait_for_signal('decision') |=> 'd')
 
 
 def run(text: str, name: str = "program") -> Run:
-    return runs.start(pgweave.parse(text, name))
+    return Run.start(pgweave.parse(text, name))
 
 
 def waiting(text: str, signal: str) -> Run:
@@ -49,13 +51,13 @@ def test_starting_returns_at_once_and_a_worker_of_ours_works_it_off(connected: N
         "rows": [{"answer": 42, "exact": Decimal("0.10")}], "row_count": 1, "rows_affected": 1,
     }  # fmt: skip
     assert found.status == "completed"
-    assert background.ensure_worker(found.dsn) is background.Who.WE
+    assert background.ensure_worker(found.dsn) is background.Who.THIS_PROCESS
 
 
 def test_nobody_is_hired_where_somebody_works(connected: Notebook, database: str) -> None:
     with with_worker(database) as place:
         place.until("exists (select from df.workers)")
-        assert background.ensure_worker(database) is background.Who.OTHERS
+        assert background.ensure_worker(database) is background.Who.ELSEWHERE
 
 
 def test_a_worker_that_was_last_heard_of_long_ago_is_none(connected: Notebook, database: str) -> None:
@@ -63,7 +65,7 @@ def test_a_worker_that_was_last_heard_of_long_ago_is_none(connected: Notebook, d
         connection.execute(
             "insert into df.workers (name, seen_at, concurrency, version) values ('dead', now() - interval '1 min', 1, '1')"
         )
-    assert background.ensure_worker(database) is background.Who.WE
+    assert background.ensure_worker(database) is background.Who.THIS_PROCESS
 
 
 def test_a_signal_releases_it(connected: Notebook) -> None:
@@ -91,7 +93,7 @@ def test_a_run_settles_where_it_waits_and_where_it_ends(connected: Notebook) -> 
 
 def test_what_does_not_settle_in_time_says_how_it_stands(connected: Notebook) -> None:
     found = run("'SELECT pg_sleep(60)'")
-    with pytest.raises(StillGoing, match=r"has not come to rest after 0\.2 s"):
+    with pytest.raises(StillGoing, match=r"is still running steps after 0\.2 s"):
         found.settle(0.2)
     found.cancel()
 
@@ -110,7 +112,7 @@ def test_a_signal_that_nobody_waits_for_is_refused_with_the_name_that_was_meant(
     with pytest.raises(PgweaveError, match="JSON cannot say this"):
         found.signal("decision", {1, 2})
     found.cancel()
-    with pytest.raises(PgweaveError, match="is cancelled: nothing waits any more"):
+    with pytest.raises(PgweaveError, match="is cancelled: it waits for nothing"):
         found.signal("decision")
 
 
@@ -191,9 +193,9 @@ def test_a_role_that_may_not_work_starts_no_worker(connected: Notebook, database
         owner.execute("create role plain_user login")
         try:
             owner.execute("select df.grant_usage('plain_user')")
-            found = runs.start(pgweave.parse("'SELECT 1'"), dsn=make_conninfo(database, user="plain_user"))
+            found = Run.start(pgweave.parse("'SELECT 1'"), dsn=make_conninfo(database, user="plain_user"))
             assert found._repr_mimebundle_()["text/plain"] == f"text {found.id}: Waits for a worker."
-            with pytest.raises(PgweaveError, match="may not work off workflows"):
+            with pytest.raises(PgweaveError, match="may not run a worker"):
                 found.work()
         finally:
             owner.execute("drop owned by plain_user; drop role plain_user")

@@ -16,7 +16,7 @@ from pgweave.observe.sentences import lines
 from pgweave.observe.snapshot import Observer, Snapshot, take
 from pgweave.observe.timeline import Timeline
 from pgweave.runtime.client import Instance, NodeState
-from pgweave.workflow import start
+from pgweave.workflow import WorkflowSource, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,6 +258,6 @@ def test_every_program_can_be_read_from_its_rows(definition: Definition) -> None
         )
         for ordinal, row in enumerate(rows.rows)
     ]  # fmt: skip
-    rebuilt = past.program(instance, states)
+    rebuilt = past.program(instance, states, WorkflowSource)
     assert lower.rows(rebuilt.definition) == rows
     assert past.runs(rebuilt, states)

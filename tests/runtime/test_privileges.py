@@ -17,7 +17,7 @@ from support.role_database import ANN, BOB, EVE, HOSTILE, OWNER, WORKER
 
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import InstanceNotFound
-from pgweave.runtime.worker.store import LEASE_LOST
+from pgweave.runtime.worker.classify import LEASE_LOST
 
 if TYPE_CHECKING:
     from support.role_database import RoleDatabase

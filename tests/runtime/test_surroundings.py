@@ -38,7 +38,7 @@ def test_a_slow_network_makes_things_late_and_nothing_else(quiet: Database, how:
 
 def test_a_server_that_vanishes_without_a_word_is_noticed() -> None:
     """Without keep-alives a read from a dead machine returns after two hours. What the connection string says counts."""
-    said = conninfo_to_dict(step_conninfo("host=db tcp_user_timeout=5000", "ann", None))
+    said = conninfo_to_dict(step_conninfo("host=db tcp_user_timeout=5000", "ann", None, own_role="worker"))
     assert {name: str(said[name]) for name in ("keepalives_idle", "keepalives_interval", "keepalives_count")} == {
         "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
     }  # fmt: skip

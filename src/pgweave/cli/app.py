@@ -1,7 +1,7 @@
 """`pgweave`: the commands, and the one place where errors become text and exit codes.
 
-0 clean or completed, 1 findings or a failed workflow, 2 usage, files, connections. Heavy imports stay inside the
-commands, so that `pgweave --help` starts about as fast as Python does.
+0 clean or completed, 1 findings or a failed workflow, 2 usage, files, connections. The modules of MODULES declare the
+commands; each imports the module with its body when it is called, so that `pgweave --help` starts about as fast as Python.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pgweave import __version__
-from pgweave.cli.options import TROUBLE, complain, say
+from pgweave.cli.options import TROUBLE, say
+from pgweave.runtime.errors import PgweaveError
+from pgweave.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     app.callback()(pgweave)
     needed = [module for module, commands in MODULES.items() if arguments and arguments[0] in commands]
     for module in needed or MODULES:
-        import_module(f"pgweave.cli.{module}").add_to(app)
+        import_module(f"pgweave.cli.{module}").add_to(app)  # lazy: start-up
     return app
 
 
@@ -72,11 +73,9 @@ def pgweave(
 
 
 def main() -> NoReturn:
-    """Run the command line and exit. What goes wrong outside of pgweave is said for people, without a traceback."""
-    from pgweave.runtime.errors import PgweaveError
-
+    """Run the command line and exit. Errors from outside of pgweave are printed as sentences, without a traceback."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # closed by the calling process
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -84,6 +83,8 @@ def main() -> NoReturn:
     try:
         build(sys.argv[1:])()
     except PgweaveError as error:
+        from pgweave.cli.complaints import complain  # lazy: start-up, only errors need the catalogue of findings
+
         sys.exit(complain(error))
     except OSError as error:  # files and connections explain themselves where they are opened; this is our output
         say(f"pgweave: Cannot write the output: {error.strerror or error}.")

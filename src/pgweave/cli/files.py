@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgweave.runtime.errors import PgweaveError
+from pgweave.texts import decode, read
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pgweave.config import Config
     from pgweave.grammar.span import Source
 
-# Nobody keeps workflows there. Hidden folders and virtual environments are left out too.
+# Folders of packages, not of workflows. Hidden folders and virtual environments are left out too.
 SKIPPED = frozenset({"node_modules", "__pycache__", "__pypackages__"})
 
 
@@ -26,9 +29,6 @@ def sources(
     stdin_name: what standard input, `-`, is called. force: `exclude` holds for files that were named, too.
     PgweaveError when one cannot be read, or a folder holds nothing to look at.
     """
-    from pgweave.runtime.errors import PgweaveError
-    from pgweave.workflow import decode, read
-
     found: dict[str, Source] = {}
     for path in paths:
         if path == "-":
@@ -97,6 +97,4 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _unreadable(error: OSError) -> None:
-    from pgweave.runtime.errors import PgweaveError
-
     raise PgweaveError(f"Cannot read {error.filename}: {error.strerror}.", "Check the path and its rights.") from error

@@ -1,19 +1,12 @@
-"""`fmt`: programs in canonical layout. A file is written whole or not at all, and never with another meaning."""
+"""`fmt`: programs in canonical layout."""
 
 from __future__ import annotations
 
-import sys
-from difflib import unified_diff
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pgweave.cli.options import FINDINGS, TROUBLE, ConfigFile, ForceExclude, StdinFilename, say
-from pgweave.cli.output import replace_file
-
-if TYPE_CHECKING:
-    from pgweave.grammar.span import Source
+from pgweave.cli.options import ConfigFile, ForceExclude, StdinFilename
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,75 +27,6 @@ def fmt(
     force_exclude: ForceExclude = False,
 ) -> None:
     """Lay programs out; comments, SQL and meaning stay. Exits with 1 when a program cannot be read."""
-    from pgweave.cli.files import sources
-    from pgweave.config import load
+    from pgweave.cli import laying_out  # lazy: start-up
 
-    found = sources(paths, load(config_file), stdin_name=stdin_filename, force=force_exclude)
-    run = _Run(writing=not check and not diff, diff=diff, stdin=stdin_filename or "<stdin>" if "-" in paths else None)
-    for source in found:
-        run.handle(source)
-    run.end()
-
-
-class _Run:
-    """One call of the command. stdin: what standard input is called, if it is one of the sources."""
-
-    def __init__(self, *, writing: bool, diff: bool, stdin: str | None) -> None:
-        self.writing = writing
-        self.diff = diff
-        self.stdin = stdin
-        self.changed = self.same = self.unread = self.bugs = 0
-
-    def handle(self, source: Source) -> None:
-        """Lay one source out."""
-        from pgweave.grammar.render import render
-        from pgweave.grammar.writing.formatter import LayoutBug, format_source
-
-        try:
-            formatted = format_source(source)
-        except LayoutBug as bug:
-            say(f"{source.name}: {bug}. It is as it was; please report it.")
-            self.bugs += 1
-            formatted = None
-        if formatted is not None and formatted.diagnostics:
-            for finding in formatted.diagnostics:
-                say(render(finding, source, colour=sys.stderr.isatty()) + "\n")
-            self.unread += 1
-        text = source.text if formatted is None else formatted.text
-        if text != source.text:
-            self.changed += 1
-        elif formatted is not None and not formatted.diagnostics:
-            self.same += 1
-        self._write(source, text)
-
-    def _write(self, source: Source, text: str) -> None:
-        piped = source.name == self.stdin
-        if self.diff:
-            typer.echo(_diff(source, text).encode(errors="surrogatepass"), nl=False)
-        elif self.writing and piped:
-            typer.echo(text.encode(), nl=False)
-        elif self.writing and text != source.text:
-            replace_file(Path(source.name), text.encode())
-        elif text != source.text and not self.writing:
-            say(f"{source.name} would be laid out")
-
-    def end(self) -> None:
-        """Say what happened, and exit."""
-        if self.stdin is None or self.changed + self.same + self.unread > 1:
-            verb = "laid out" if self.writing else "would be laid out"
-            counts = ((self.changed, verb), (self.same, "already laid out"), (self.unread, "not readable, left alone"))
-            say(", ".join(f"{count} file{'s' if count != 1 else ''} {what}" for count, what in counts if count) + ".")
-        if self.bugs:
-            raise typer.Exit(TROUBLE)
-        if self.unread or (self.changed and not self.writing):
-            raise typer.Exit(FINDINGS)
-
-
-def _diff(source: Source, text: str) -> str:
-    lines = unified_diff(
-        source.text.splitlines(keepends=True),
-        text.splitlines(keepends=True),
-        source.name,
-        f"{source.name} laid out",
-    )
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    laying_out.lay_out(paths, config_file, check=check, diff=diff, stdin_name=stdin_filename, force=force_exclude)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pgweave.runtime.errors import PgweaveError
+
 if TYPE_CHECKING:
     import typer
 
@@ -15,10 +17,8 @@ def add_to(app: typer.Typer) -> None:
 
 def lsp() -> None:
     """Serve an editor over standard input and output (Language Server Protocol)."""
-    from pgweave.runtime.errors import PgweaveError
-
     try:
-        from pgweave.language_server import serve
+        from pgweave.language_server import serve  # lazy: pygls is optional
     except ImportError as error:
         if (error.name or "").split(".")[0] not in {"pygls", "lsprotocol", "cattrs", "attrs"}:
             raise

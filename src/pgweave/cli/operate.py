@@ -1,19 +1,12 @@
-"""`ps`, `show`, `result`, `signal`, `cancel`, `wait`: what goes on in a database, and a hand in it."""
+"""`ps`, `show`, `result`, `signal`, `cancel`, `wait`: look at instances and control them."""
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pgweave.cli.options import FINDINGS, AsJson, Dsn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pgweave.runtime.client import Client, Instance, NodeState
+from pgweave.cli.options import AsJson, Dsn
 
 InstanceId = Annotated[str, typer.Argument(metavar="ID", help="An instance id, as `pgweave ps` lists them.")]
 
@@ -24,104 +17,29 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-@contextmanager
-def _client(dsn: str | None) -> Iterator[Client]:
-    """A session with the database; the embedded server is started for it if it does not run."""
-    from pgweave.runtime.client import Client
-    from pgweave.runtime.target import prepared
-
-    with prepared(dsn) as place, Client(place) as client:
-        yield client
-
-
-def described(instance: Instance) -> dict[str, Any]:
-    """An instance for scripts."""
-    return {
-        "instance_id": instance.id,
-        "label": instance.label,
-        "status": instance.status,
-        "created_at": instance.created_at.isoformat(),
-        "completed_at": instance.completed_at.isoformat() if instance.completed_at else None,
-        "parent_instance_id": instance.parent_instance_id,
-        "result": json.loads(instance.result) if instance.result else None,
-        "error": instance.error,
-    }
-
-
-def _described_node(node: NodeState) -> dict[str, Any]:
-    return {
-        "node_id": node.id,
-        "node_type": node.node_type,
-        "query": node.query,
-        "result_name": node.result_name,
-        "status": node.run_status or node.status,
-        "iteration": list(node.iteration or ()),
-        "result": json.loads(node.result) if node.result else None,
-        "error": node.run_error or node.error,
-        "ran": node.ran,
-        "attempts": node.attempts,
-        "started_at": node.started_at.isoformat() if node.started_at else None,
-        "finished_at": node.finished_at.isoformat() if node.finished_at else None,
-    }
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def ps(
     dsn: Dsn = None,
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
 ) -> None:
     """List instances."""
-    with _client(dsn) as client:
-        instances = client.instances(limit)
-    if as_json:
-        _print_json([described(instance) for instance in instances])
-        return
-    if not instances:
-        typer.echo("No instances.")
-        return
-    from pgweave.observe.text_tables import ago, plain
+    from pgweave.cli import instances  # lazy: start-up
 
-    for instance in instances:
-        parent = f"  child of {instance.parent_instance_id}" if instance.parent_instance_id else ""
-        typer.echo(
-            f"{instance.id}  {instance.status:<9}  {ago(instance.created_at):>8}  {plain(instance.label or '')}{parent}"
-        )
+    instances.ps(dsn, limit, as_json=as_json)
 
 
 def show(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) -> None:
     """Show an instance and its children, step by step."""
-    from pgweave.cli.progress import Watch
+    from pgweave.cli import instances  # lazy: start-up
 
-    with _client(dsn) as client:
-        instance = client.instance(instance_id)
-        nodes = client.nodes(instance_id)
-        if as_json:
-            _print_json({**described(instance), "nodes": [_described_node(node) for node in nodes]})
-            return
-        for line in Watch(client, [instance_id]).lines():
-            typer.echo(line.text())
-    if instance.error:
-        typer.echo(f"\n{instance.error.get('message')}")
+    instances.show(instance_id, dsn, as_json=as_json)
 
 
 def result(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) -> None:
     """Print the result of a completed instance. Exits with 1 if it has none."""
-    from pgweave.observe.text_tables import readable
+    from pgweave.cli import instances  # lazy: start-up
 
-    with _client(dsn) as client:
-        instance = client.instance(instance_id)
-    if as_json:
-        _print_json(described(instance))
-    elif instance.result is not None:
-        typer.echo(readable(instance.result))
-    else:
-        typer.echo(f"{instance_id} is {instance.status} and has no result.", err=True)
-    if instance.result is None:
-        raise typer.Exit(FINDINGS)
+    instances.result(instance_id, dsn, as_json=as_json)
 
 
 def signal(
@@ -132,13 +50,9 @@ def signal(
     as_json: AsJson = False,
 ) -> None:
     """Send a signal. It is kept until a wait of that name takes it."""
-    try:
-        value = json.loads(payload)
-    except ValueError as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint="JSON") from error
-    with _client(dsn) as client:
-        client.signal(instance_id, name, value)
-    _print_json({"instance_id": instance_id, "sent": name}) if as_json else typer.echo(f"sent {name} to {instance_id}")
+    from pgweave.cli import instances  # lazy: start-up
+
+    instances.signal(instance_id, name, payload, dsn, as_json=as_json)
 
 
 def cancel(
@@ -148,10 +62,9 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """End an instance before its next step."""
-    with _client(dsn) as client:
-        answer = client.cancel(instance_id, reason)
-        status = client.status(instance_id)
-    _print_json({"instance_id": instance_id, "status": status, "answer": answer}) if as_json else typer.echo(answer)
+    from pgweave.cli import instances  # lazy: start-up
+
+    instances.cancel(instance_id, reason, dsn, as_json=as_json)
 
 
 def wait(
@@ -161,16 +74,6 @@ def wait(
     as_json: AsJson = False,
 ) -> None:
     """Wait until an instance has ended. Exits with 1 unless it completed."""
-    from pgweave.runtime.errors import PgweaveError
+    from pgweave.cli import instances  # lazy: start-up
 
-    with _client(dsn) as client:
-        try:
-            client.wait(instance_id, timeout)
-        except TimeoutError as error:
-            raise PgweaveError(
-                f"{instance_id} has not ended after {timeout} s.", "Is a worker running? `pgweave worker`"
-            ) from error
-        instance = client.instance(instance_id)
-    _print_json(described(instance)) if as_json else typer.echo(instance.status)
-    if instance.status != "completed":
-        raise typer.Exit(FINDINGS)
+    instances.wait(instance_id, timeout, dsn, as_json=as_json)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeVar
 
 import typer
-
-if TYPE_CHECKING:
-    from pgweave.runtime.errors import PgweaveError
 
 Dsn = Annotated[
     str | None,
@@ -33,37 +29,17 @@ FINDINGS, TROUBLE = 1, 2  # exit codes
 
 
 def say(text: str) -> None:
-    """A line for people that is not the result: it goes to standard error."""
+    """Print a line for people, which is not the result, to standard error."""
     typer.echo(text, err=True)
 
 
-def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
-    """Refuse a value that is not one of `choices`, as a mistake in the command line."""
-    if value not in choices:
-        known = f"is not one of {', '.join(choices)}" if choices else "means nothing here"
-        raise typer.BadParameter(f"{value!r} {known}.", param_hint=option)
-    return value
+Choice = TypeVar("Choice", bound=str)
 
 
-def complain(error: PgweaveError) -> int:
-    """Print an error with what to do about it; return the exit code."""
-    from pgweave.workflow import ProgramError, RunFailed
-
-    if isinstance(error, ProgramError):
-        report(error)
-        return FINDINGS
-    say(f"pgweave: {error}")
-    if error.advice:
-        say(f"  {error.advice}")
-    return FINDINGS if isinstance(error, RunFailed) else TROUBLE
-
-
-def report(error: ProgramError) -> None:  # type: ignore[name-defined]  # noqa: F821 - imported lazily
-    """Print the findings of a program that cannot be used."""
-    from pgweave.grammar.render import render
-
-    for finding in error.findings:
-        say(render(finding, error.source, colour=sys.stderr.isatty()))
-        say("")
-    count = len(error.findings)
-    say(f"{count} error{'s' if count != 1 else ''}; nothing was done.")
+def choice(option: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+    """Return the one of `choices` that `value` is; any other value is a mistake in the command line."""
+    for known in choices:
+        if known == value:
+            return known
+    problem = f"is not one of {', '.join(choices)}" if choices else "means nothing here"
+    raise typer.BadParameter(f"{value!r} {problem}.", param_hint=option)

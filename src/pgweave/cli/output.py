@@ -6,11 +6,11 @@ from pathlib import Path
 
 import typer
 
+from pgweave.runtime.errors import PgweaveError
+
 
 def write(data: bytes, target: Path | None) -> None:
     """Write to standard output, or to `target`. PgweaveError when it cannot be written."""
-    from pgweave.runtime.errors import PgweaveError
-
     if target is None:
         typer.echo(data, nl=False)
         return
@@ -33,8 +33,6 @@ def is_stale(data: bytes, target: Path) -> bool:
     except FileNotFoundError:
         return True
     except OSError as error:
-        from pgweave.runtime.errors import PgweaveError
-
         raise PgweaveError(f"Cannot read {target}: {error.strerror}.", "Check the path and its rights.") from error
     return found.replace(b"\r\n", b"\n") != data.replace(b"\r\n", b"\n")
 
@@ -51,11 +49,9 @@ def placed(pattern: Path, file: str, name: str) -> Path:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` in the place of a file, at once: whoever reads it meanwhile gets the old text or the new one."""
+    """Put `data` in the place of a file, at once: a reader gets the old text or the new one."""
     import os
     from tempfile import NamedTemporaryFile
-
-    from pgweave.runtime.errors import PgweaveError
 
     target = path.resolve()  # a link stays a link
     temporary: str | None = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.rows import Graph
-from pgweave.observe.snapshot import state_of
+from pgweave.observe.run_state import MARKS, state_of
 from pgweave.observe.text_tables import plain, seconds, step
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from pgweave.compiler.rows import Row
     from pgweave.runtime.client import Client, Instance, NodeState, PresentState
 
-MARKS = {
-    "pending": "○", "running": "▶", "waiting": "…", "completed": "✓", "failed": "✗", "cancelled": "⊘", "skipped": "⊘",
-}  # fmt: skip
 STYLES = {
     "pending": "dim", "running": "bold cyan", "waiting": "yellow", "completed": "green", "failed": "bold red",
     "cancelled": "dim", "skipped": "dim",
@@ -107,7 +104,7 @@ class _View:
         ]
         if row.node_type != "THEN":
             own = self._step(instance, node, indent)
-            # Before its first step is written down, what holds others shows by the step that our worker has in hand.
+            # Until a step is recorded, only this process' worker knows that it runs: so do the blocks around it.
             begun = own.state == "pending" and any(line.state != "pending" for line in inner)
             yield replace(own, state="running") if begun else own
         yield from inner

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgweave.cli.options import Dsn, say
+from pgweave.runtime.errors import PgweaveError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,20 +40,18 @@ def studio(
     ] = False,
 ) -> None:
     """Design a program on a page in the browser, until Ctrl-C."""
-    from pgweave.runtime.errors import PgweaveError
-
     try:
-        from pgweave.designer.studio_server import serve
+        from pgweave.designer.studio_server import serve  # lazy: starlette and uvicorn are optional
     except ImportError as error:
         if (error.name or "").split(".")[0] not in LIBRARIES:
             raise
         raise PgweaveError(
             "The designer's page needs starlette, uvicorn and websockets.", "Install: pip install 'pgweave[studio]'"
         ) from error
-    from pgweave.designer.browser import opener
-    from pgweave.designer.opening import open_file
+    from pgweave.designer.browser import opener  # lazy: start-up
+    from pgweave.designer.opening import open_file  # lazy: start-up
 
-    session = open_file(file, dsn, setup=not no_setup)
+    session = open_file(file, dsn, setup=not no_setup, report=say)
 
     def opened(url: str) -> None:
         typer.echo(url)
@@ -81,7 +80,7 @@ def _has_screen() -> bool:
 
 
 def _keep_unsaved(session: Session) -> None:
-    """What was never saved is written beside the file: ending the page must not cost anybody's work."""
+    """What was never saved is written beside the file: closing the page must not lose work."""
     if session.saved:
         return
     beside = Path(f"{session.name if session.keeper is None else session.keeper.file.path}.unsaved")

@@ -1,28 +1,16 @@
-"""`summary`: Markdown for a pull request: what changed in which workflow, drawn, and what is to be said about it.
+"""`summary`: Markdown for a pull request: what changed in which workflow, drawn, with its findings.
 
 Made for `$GITHUB_STEP_SUMMARY`; every forge that draws Mermaid shows it.
 """
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from pgweave.cli.options import ConfigFile  # noqa: TC001 - typer reads the annotations
-from pgweave.cli.output import write
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pgweave.compiler.compare import Compared
-    from pgweave.compiler.reports.checked import Checked
-    from pgweave.config import Config
-    from pgweave.grammar.nodes import Module
-    from pgweave.grammar.span import Source
-
-MOST_CHANGES = 50  # of one workflow that are listed; the picture shows them all
+from pgweave.cli.options import ConfigFile
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,138 +28,6 @@ def summary(
     config_file: ConfigFile = None,
 ) -> None:
     """Write Markdown about workflows and what changed in them."""
-    from pgweave.cli.files import sources
-    from pgweave.compiler.reports.checked import Checked
-    from pgweave.config import load
-    from pgweave.workflow import findings
+    from pgweave.cli import pull_request  # lazy: start-up
 
-    config = load(config_file)
-    checked = []
-    pairs: list[tuple[str, Source | None, Source | None]] = []
-    for source in sources(paths, config):
-        before = _before(base, source.name)
-        if base is None or before is None or before.text != source.text:
-            pairs.append((source.name, before, source))
-        found = tuple(finding for finding in findings(source, config.target) if config.selects(finding.code))
-        checked.append(Checked(source, found))
-    pairs += [(name, before, None) for name, before in _deleted(base, paths, config)]
-    text = "\n".join(_document(checked, pairs, base)) + "\n"
-    write(text.encode(errors="replace"), output)
-
-
-def _before(base: str | None, name: str) -> Source | None:
-    """The text of a file in the base; None: there is no base, or no such file in it."""
-    from pgweave.cli.revisions import git, shown
-    from pgweave.runtime.errors import PgweaveError
-    from pgweave.workflow import decode
-
-    if base is None:
-        return None
-    git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")  # a wrong revision is no new file
-    try:
-        return decode(name, shown(base, name))
-    except PgweaveError:
-        return None
-
-
-def _deleted(base: str | None, paths: Sequence[str], config: Config) -> Iterator[tuple[str, Source]]:
-    from pathlib import PurePath
-
-    from pgweave.cli.revisions import changed
-
-    if base is not None:
-        for name in changed(base, paths, "D"):
-            before = _before(base, name)
-            if before is not None and any(PurePath(name).match(pattern) for pattern in config.include):
-                yield name, before
-
-
-def _document(
-    checked: Sequence[Checked], pairs: Sequence[tuple[str, Source | None, Source | None]], base: str | None
-) -> Iterator[str]:
-    from pgweave.compiler.reports.checked import summary as counted
-
-    yield "## Workflows"
-    yield ""
-    yield f"{len(checked)} file{'s' if len(checked) != 1 else ''} checked. {counted(checked)}"
-    yield ""
-    yield from _findings(checked)
-    if base is not None and not pairs:
-        yield f"No workflow differs from `{base}`."
-    for name, before, after in pairs:
-        yield from _file(name, before, after, compared=base is not None)
-
-
-def _findings(checked: Sequence[Checked]) -> Iterator[str]:
-    rows = [(file, finding) for file in checked for finding in file.findings]
-    if not rows:
-        return
-    yield "| | Where | Finding |"
-    yield "|---|---|---|"
-    for file, finding in rows:
-        where = file.source.location(finding.span.start)
-        said = finding.title + (f": {finding.label}" if finding.label else "")
-        yield f"| {finding.severity.value} {finding.code} | {_cell(file.source.name)}:{where.line} | {_cell(said)} |"
-    yield ""
-
-
-def _file(name: str, before: Source | None, after: Source | None, *, compared: bool) -> Iterator[str]:
-    from pgweave.compiler.compare import compare, variables
-
-    old, new = _module(before), _module(after)
-    if old is None or new is None:
-        yield f"### {_cell(name)}"
-        yield ""
-        yield "It cannot be read, so it is not drawn."
-        yield ""
-        return
-    for change in variables(old, new) if compared else ():
-        yield f"- {_cell(name)}: {change.what} {_cell(change.said)}"
-    for one in compare(old, new):
-        if one.what:
-            yield from _workflow(name, one, compared=compared)
-
-
-def _module(source: Source | None) -> Module | None:
-    """The workflows of a text; none when there is no text; None when it cannot be read."""
-    from pgweave.grammar.nodes import Module
-    from pgweave.grammar.parser import parse
-    from pgweave.grammar.span import Source
-
-    if source is None:
-        return Module(source=Source("", ""))
-    parsed = parse(source)
-    return parsed.module if parsed.ok else None
-
-
-def _workflow(file: str, one: Compared, *, compared: bool) -> Iterator[str]:
-    from pgweave.cli.diff import picture
-    from pgweave.compiler import graph
-    from pgweave.compiler.pictures import folding, mermaid
-    from pgweave.compiler.pictures.palette import SIGNS
-
-    yield f"### {_cell(one.name)}" + (f" ({one.what})" if compared else "")
-    yield ""
-    yield _cell(file)
-    yield ""
-    for change in one.changes[:MOST_CHANGES]:
-        yield f"- `{SIGNS[change.what]}` {change.what} {_cell(change.said)}"
-    if len(one.changes) > MOST_CHANGES:
-        yield f"- and {len(one.changes) - MOST_CHANGES} more"
-    definition = one.new or one.old
-    assert definition is not None
-    alone = not compared or one.old is None or one.new is None
-    drawn = mermaid.mermaid(folding.readable(graph.build(definition))) if alone else picture(one, "mmd")
-    yield ""
-    yield "```mermaid"
-    yield drawn.rstrip()
-    yield "```"
-    yield ""
-
-
-_SPECIAL = "\\`*_{}[]<>()#+!|~&$"
-
-
-def _cell(text: str) -> str:
-    """Text that Markdown shows as it is, in one line of a table too."""
-    return "".join(f"\\{character}" if character in _SPECIAL else character for character in " ".join(text.split()))
+    pull_request.summarise(paths, base, output, config_file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from pgweave.observe import live
+from pgweave.observe import theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LivePicture(anywidget.AnyWidget):
     """Traits: the picture and its CSS, the state of each of its boxes, how things stand.
 
-    From the front end: whether it has drawn it, and whether it is on anybody's screen.
+    From the front end: whether it has drawn it, and whether it is on a screen.
     """
 
     _esm = Path(__file__).with_name("static") / "live.js"
@@ -37,7 +37,7 @@ class LivePicture(anywidget.AnyWidget):
         drawn = snapshot.workflow.render("svg", state=snapshot.boxes, depth="readable").decode()
         widget = cls(
             svg=drawn[drawn.index("<svg") :],
-            style=live.style(),
+            style=theme.live_style(),
             states=_named(snapshot),
             sentence=snapshot.sentence,
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgweave.runtime.errors import PgweaveError
+from pgweave.texts import decode
+from pgweave.texts import read as read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +29,6 @@ def split(argument: str) -> tuple[str | None, str]:
 
 def read(argument: str) -> Source:
     """Read what an argument means. PgweaveError, with what to do, when it cannot be read."""
-    from pgweave.workflow import decode
-    from pgweave.workflow import read as read_file
-
     revision, path = split(argument)
     if revision is None:
         return _stdin() if argument == "-" else read_file(path)
@@ -70,8 +70,4 @@ def git(*arguments: str) -> bytes:
 
 
 def _stdin() -> Source:
-    import sys
-
-    from pgweave.workflow import decode
-
     return decode("<stdin>", sys.stdin.buffer.read())

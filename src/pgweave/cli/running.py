@@ -1,0 +1,131 @@
+"""The body of `pgweave run`: check a program, start it, run it with a worker of this process, print what it came to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from psycopg.conninfo import conninfo_to_dict
+
+from pgweave.cli.compiling import choose
+from pgweave.cli.instances import described
+from pgweave.cli.options import FINDINGS, say
+from pgweave.cli.progress import Watch, follow
+from pgweave.companion import set_up
+from pgweave.observe.snapshot import take
+from pgweave.observe.text_tables import readable
+from pgweave.runtime.client import Client
+from pgweave.runtime.server import embedded
+from pgweave.runtime.target import named, prepared
+from pgweave.runtime.worker.service import working
+from pgweave.texts import refuse_errors
+from pgweave.workflow import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from pgweave.runtime.client import Instance
+    from pgweave.workflow import WorkflowSource
+
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+
+
+def run(
+    file: str,
+    dsn: str | None,
+    label: str | None,
+    only: str | None,
+    var: list[str],
+    *,
+    setup: bool,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Run one workflow of a file. var: NAME=VALUE. setup: run the companion first. wait: until it has ended.
+
+    Exits with 1 when it does not complete.
+    """
+    workflow = choose(file, only)
+    refuse_errors(workflow.check(), workflow.module.source)
+    variables = dict(_variable(text) for text in var)
+    with _stoppable(), prepared(dsn, say, keep=True) as place, Client(place) as client:
+        if setup and (companion := set_up(Path(file), place)) is not None:
+            say(f"set-up: {companion}")
+        instance_id = start(client, workflow, label, variables)
+        say(f"started {label or workflow.name}: instance {instance_id}")
+        if not wait:
+            typer.echo(json.dumps({"instance_id": instance_id}) if as_json else instance_id)
+            return
+        with working(place) as worker:
+            follow(Watch(client, [instance_id], lambda: set(worker.running)))
+        instance = client.instance(instance_id)
+        _print_end(client, workflow, instance, as_json=as_json)
+        drawing = f"; draw the workflow: pgweave render {file} -o {Path(file).stem}.svg" if file != "-" else "."
+        say(f"\nThe data is in {_where(dsn, place)}{drawing}")
+    if instance.status != "completed":
+        raise typer.Exit(FINDINGS)
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE.", param_hint="--var")
+    return name, value
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that an embedded server that was started here is stopped either way."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("\nInterrupted. What was started is kept; `pgweave worker` goes on with it.")
+        sys.exit(INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print_end(client: Client, workflow: WorkflowSource, instance: Instance, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(described(instance), indent=2, ensure_ascii=False))
+    elif instance.result is not None:
+        say("")
+        typer.echo(readable(instance.result))
+    else:
+        say("\n" + _explained(client, workflow, instance))
+
+
+def _explained(client: Client, workflow: WorkflowSource, instance: Instance) -> str:
+    """Say why an instance of `workflow` did not complete."""
+    message = str((instance.error or {}).get("message", ""))
+    if instance.status == "cancelled":
+        return f"Instance {instance.id} was cancelled: {message}"
+    snapshot = take(client, instance.id, workflow)
+    failure = snapshot.failure
+    if (
+        failure is None or snapshot.workflow is not workflow
+    ):  # the database evaluated expressions: the rows have no place in the file
+        return f"Instance {failure.instance_id if failure else instance.id} failed: {message or 'it failed'}"
+    advice = failure.finding.help or f"See what ran: pgweave show {failure.instance_id}"
+    shown = replace(failure, finding=replace(failure.finding, help=advice))
+    return shown.text(colour=sys.stderr.isatty())
+
+
+def _where(dsn: str | None, place: str) -> str:
+    """The database in words, without a password."""
+    if named(dsn) is None:
+        return f"{embedded.default_data_dir()}, whose server keeps running (stop it: pgweave db stop)"
+    found = conninfo_to_dict(place)
+    return f"database {found.get('dbname', '')} on {found.get('host') or 'the default host'}"

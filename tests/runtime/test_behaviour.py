@@ -28,7 +28,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from support.checker import check
-from support.lockstep import Crew, Stage
+from support.lockstep import SimulatedWorker, Stage
 from support.work import with_worker
 
 from pgweave.runtime.worker.service import Settings
@@ -286,7 +286,7 @@ def test_91_waits_for_every_minute_fire_on_one_minute_after_the_other(database: 
 
         def work(until: datetime) -> None:
             connection.execute("select set_config('pgweave.fake_now', %s, false)", [until.isoformat()])
-            worker = Crew(stage, Settings())
+            worker = SimulatedWorker(stage, Settings())
             while worker.claim() or worker.ready():
                 for actor in worker.ready():
                     actor.step()

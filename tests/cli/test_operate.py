@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.work import desk
+from support.work import with_worker
 
 from pgweave.runtime.client import Client
 from pgweave.runtime.migrate import migrations
@@ -188,7 +188,7 @@ def test_a_schema_df_of_somebody_else_is_left_alone(pgweave: Command, bare: str)
 
 def test_a_loop_that_goes_on_is_not_shown_as_completed(pgweave: Command, database: str) -> None:
     """What is recorded of a loop and of a race is a note of ours, not their result."""
-    with desk(database) as place:
+    with with_worker(database) as place:
         instance = place.start(
             "('SELECT 2' | df.sleep(30)) ~> @> ('SELECT 1 AS n' ~> df.sleep(1) ~> df.wait_for_signal('go'))"
         )

@@ -13,7 +13,7 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
@@ -238,10 +238,6 @@ class SimulatedWorker:
             if not actor.ended:
                 actor.step(Fault.KILLED)
         self.actors = []
-
-
-# The name that tests of other folders still use.
-Crew: TypeAlias = SimulatedWorker
 
 
 @dataclass(frozen=True, slots=True)

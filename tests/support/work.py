@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -108,11 +108,6 @@ def with_worker(dsn: str, settings: Settings = QUICK) -> Iterator[Database]:
             yield place
     finally:
         place.client.close()
-
-
-# The names that tests of other folders still use.
-Desk: TypeAlias = Database
-desk = with_worker
 
 
 @contextmanager

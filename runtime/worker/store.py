@@ -132,9 +132,17 @@ class Store:
         """Lease up to `limit` instances that want a worker."""
         return [Lease(*row) for row in self._rows("claim", worker, limit, lease_seconds)]
 
-    def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
-        """Say that a worker is alive."""
-        self._call("beat", worker, concurrency, version, leases)
+    def beat(self, worker: str, concurrency: int, version: str, leases: int, lock_key: int | None) -> None:
+        """Say that a worker is alive. lock_key: the advisory lock that one of its sessions has."""
+        self._call("beat", worker, concurrency, version, leases, lock_key)
+
+    def end_vanished(self, worker: str) -> bool:
+        """End the leases of other workers whose session the server no longer has. True: look again soon."""
+        return bool(self._call("end_vanished", worker))
+
+    def silent(self, pids: Iterable[int]) -> set[int]:
+        """Which of these server processes have no statement in hand."""
+        return {pid for (pid,) in self._rows("silent", list(pids))}
 
     def gone(self, worker: str) -> None:
         """Say that a worker has stopped in good order."""

@@ -459,3 +459,24 @@ def test_a_silent_line_of_the_worker_holds_no_instance(
         ended = place.finish("'INSERT INTO fx VALUES (''once'')'")
         assert ended.status == "completed", ended.error
     assert not left
+
+
+@pytest.mark.parametrize("cut", [Cut.SWALLOWED, Cut.ANSWER_SWALLOWED])
+def test_a_silent_line_of_a_step_holds_no_instance(quiet: Database, monkeypatch: pytest.MonkeyPatch, cut: Cut) -> None:
+    """Whether the request was lost or its answer: the step has run once."""
+    monkeypatch.setattr(service, "SILENT_SECONDS", 0.5)
+    left = [cut]
+
+    def plan(message: bytes) -> Cut:
+        return left.pop() if b"exec_node" in message and left else Cut.NOT
+
+    with Proxy(quiet.dsn, plan) as proxy, with_worker(proxy.dsn) as place:
+        ended = place.finish("'INSERT INTO fx VALUES (''once'')'")
+        assert ended.status == "completed", ended.error
+    assert not left
+
+
+def test_a_step_that_takes_long_is_left_alone(place: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SILENT_SECONDS", 0.2)
+    ended = place.finish("'SELECT pg_sleep(2)'")
+    assert [run.attempts for run in place.client.runs(ended.id)] == [1]

@@ -71,7 +71,7 @@ def _ended_at(run: NodeState | None) -> float:
 
 def _finding(run: NodeState, origin: Node, child: Instance | None, source: Source) -> Diagnostic:
     error = run.run_error or {"message": run.error or "it failed"}
-    rule = Rule(str(error.get("sqlstate") or "failed"), "step-failed", Severity.ERROR, "", "", "")
+    rule = Rule(code=str(error.get("sqlstate") or "failed"), name="step-failed", severity=Severity.ERROR, title="")
     said = str(error["message"]).removeprefix(_PREFIX)
     late = said.startswith(_TIMED_OUT)
     if child is not None and (late or child.status == "cancelled"):

@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pgweave.compiler.facts import flow, sqltext, written
+from pgweave.compiler.facts import flow, sqltext, sqltree, written
 from pgweave.compiler.facts.outcomes import (
     AWAITED,
     HTTP,
@@ -45,6 +45,7 @@ class Facts:
         self.flow: Flow = flow.trace(definition)
         self.parser = parser and sqltext.available()
         self._statements: dict[str, Statement | None] = {}
+        self._rows: dict[str, Rows] = {}
         self._results: dict[Step, tuple[Result, ...]] = {}
         self._binders: dict[frozenset[Step | None], list[Step]] = {}
         self._bound: dict[frozenset[Step | None], tuple[Result, ...]] = {}
@@ -258,7 +259,8 @@ class Facts:
         if statement is None or statement.problem is not None or statement.count != 1:
             return None
         stars = [found for found in statement.placeholders if found.star]
-        return statement.columns({_written(statement, star): self._row_set(step, star.name) for star in stars})
+        sources = {_written(statement, star): self._row_set(step, star.name) for star in stars}
+        return sqltree.columns(statement, sources)
 
     def _row_set(self, step: Step, name: str) -> Columns:
         """Columns of `$name.*` in `step`, where all that may have bound the name agree."""
@@ -311,7 +313,11 @@ class Facts:
     def rows(self, result: Result) -> Rows:
         """How many rows a result has."""
         statement = self.statement(result.step)
-        return Rows.UNKNOWN if statement is None or statement.problem else statement.rows
+        if statement is None or statement.problem:
+            return Rows.UNKNOWN
+        if statement.text not in self._rows:
+            self._rows[statement.text] = sqltree.rows(statement)
+        return self._rows[statement.text]
 
     # Time
 

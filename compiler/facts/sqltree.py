@@ -31,17 +31,25 @@ class Rows(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Empty:
+    """Why a value may be missing. case: the variant of PW208 that says so. function: the aggregate, where it is one."""
+
+    case: str
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a result. type: as PostgreSQL calls it, where the text tells.
 
-    unnamed: its name is made up by PostgreSQL. empty_because: why it can be NULL, where the text shows that.
+    unnamed: its name is made up by PostgreSQL. empty: why it can be NULL, where the text shows that.
     encoded: made by a function whose name says so. location: in the masked text, in bytes.
     """
 
     name: str
     type: str | None = None
     unnamed: bool = False
-    empty_because: str | None = None
+    empty: Empty | None = None
     encoded: bool = False
     location: int = -1
 
@@ -192,22 +200,22 @@ def _paired(found: tuple[Column, ...], select: Message) -> list[tuple[Column, Me
 
 
 def _with_reason(column: Column, select: Message, target: Message | None) -> Column:
-    because = None if target is None else _empty_because(target.res_target.val, select)
-    return column if because is None else replace(column, empty_because=because)
+    why = None if target is None else _empty(target.res_target.val, select)
+    return column if why is None else replace(column, empty=why)
 
 
-def _empty_because(value: Message, select: Message) -> str | None:
+def _empty(value: Message, select: Message) -> Empty | None:
     kind = value.WhichOneof("node")
     if kind == "type_cast":
-        return _empty_because(value.type_cast.arg, select)
+        return _empty(value.type_cast.arg, select)
     if kind == "a_const" and value.a_const.isnull:
-        return "it is NULL by its own words, as here"
+        return Empty("null")
     if kind == "a_expr" and _kind(value.a_expr) == "AEXPR_NULLIF":
-        return "NULLIF(..) is NULL"
+        return Empty("nullif")
     if kind == "func_call" and select.HasField("where_clause") and not select.group_clause:
         name = called(value.func_call)
         if name in AGGREGATES - {"count"} and not value.func_call.HasField("over"):
-            return f"no row matches: {name}(..) of nothing is NULL"
+            return Empty("aggregate", name)
     return None
 
 

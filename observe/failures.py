@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
 from pgweave.grammar.diagnostics import Diagnostic, Note, Rule, Severity
 from pgweave.grammar.span import Span
 from pgweave.observe.run_state import Failure
@@ -88,7 +88,7 @@ def _in_words_of_the_parent(rule: Rule, origin: Node, child: Instance, source: S
         title, advice, option = f"The child {name} was cancelled", "", "on_failure"
     else:
         seconds = step_words.timeout(origin)
-        within = f"within {step_words.duration(seconds)}" if seconds is not None else "in time"
+        within = f"within {durations.exact(seconds)}" if seconds is not None else "in time"
         title, option = f"The child {name} did not end {within}", "on_timeout"
         advice = "" if child.ended else "It goes on by itself. "
     if isinstance(origin, nodes.CallChild):

@@ -17,6 +17,7 @@ from pgweave.compiler.facts.reads import Slot
 from pgweave.compiler.facts.sqltree import Empty, Rows
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding, note
+from pgweave.grammar.result_names import NAME, is_name
 from pgweave.grammar.template import Context
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def nested_path(subject: Subject) -> Iterator[Diagnostic]:
         yield finding("PW204", span, name=read.reference.name, path=rest, better=better, edits=edits)
 
 
-_PATH = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])+")
+_PATH = re.compile(rf"(?:\.{NAME}|\[[0-9]+\])+")
 
 
 def path_behind(reference: Reference) -> str | None:
@@ -147,7 +148,7 @@ def bare_multi_column(subject: Subject) -> Iterator[Diagnostic]:
 
 def _with_column(subject: Subject, reference: Reference, column: str) -> tuple[Edit, ...]:
     placeholder, text = reference.placeholder, reference.text
-    if placeholder is None or text is None or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", column):
+    if placeholder is None or text is None or not is_name(column):
         return ()
     end = placeholder.span.start + 1 + len(reference.name)
     return subject.rewrite(text, end, end, f".{column}")

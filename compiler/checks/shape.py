@@ -9,6 +9,7 @@ from pgweave.compiler.checks import grouping
 from pgweave.compiler.facts import reads, sqltree
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.result_names import RESULT, VARIABLE
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def stray_break(subject: Subject) -> Iterator[Diagnostic]:
 
 
 _SQL = re.compile(r"\s*(?:select|insert|update|delete|with)\s", re.IGNORECASE)
-_FILLED = re.compile(r"\$[A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_FILLED = re.compile(f"{RESULT}|{VARIABLE}")
 
 
 def break_value(subject: Subject) -> Iterator[Diagnostic]:

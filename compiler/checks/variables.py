@@ -10,6 +10,7 @@ from pgweave.compiler.facts import reads
 from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.result_names import NAME, RESULT, VARIABLE
 from pgweave.grammar.template import Context
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def variable_as_result(subject: Subject) -> Iterator[Diagnostic]:
         yield finding("PW213", read.reference.span, name=name, edits=edits)
 
 
-_REFERENCE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_REFERENCE = re.compile(rf"{RESULT}(?:\.{NAME})?|{VARIABLE}")
 
 
 def constant_only_slot(subject: Subject) -> Iterator[Diagnostic]:

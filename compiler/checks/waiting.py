@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.checks.results import column_span, path_behind, with_path
 from pgweave.compiler.facts.outcomes import SIGNAL
 from pgweave.compiler.facts.reads import Slot
-from pgweave.compiler.pictures import step_words
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
 from pgweave.grammar.diagnostics import finding
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
         looped = any(isinstance(outer.node, nodes.Loop) for outer in facts.around(step))
         if facts.looks_at(step) or facts.decides(step) or (looped and node.binding is None):
             continue
-        limit, span = step_words.duration(node.timeout_seconds), subject.call_name(node)
+        limit, span = durations.exact(node.timeout_seconds), subject.call_name(node)
         if node.binding:
             yield finding("PW401", span, limit=limit, name=node.binding.name)
         else:

@@ -37,6 +37,17 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Binding, Definition, Node
 
 
+_ANSWERS: dict[type, Columns] = {
+    nodes.Signal: SIGNAL,
+    nodes.Http: HTTP,
+    nodes.HttpMultipart: HTTP,
+    nodes.AwaitInstance: AWAITED,
+    nodes.Sleep: SLEPT,
+    nodes.WaitSchedule: SCHEDULED,
+}
+"""Columns of the object that a leaf answers with."""
+
+
 class Facts:
     """What is known about one definition. Later facts are computed when they are first asked for."""
 
@@ -237,21 +248,13 @@ class Facts:
             case nodes.Loop():
                 broken = (Result(Form.UNKNOWN, step, None),) if self._breaks(step) else ()
                 return (*self.results(step.children[0]), *broken) if node.condition is not None else broken
-            case nodes.Signal():
-                return (Result(Form.OBJECT, step, SIGNAL),)
-            case nodes.Http() | nodes.HttpMultipart():
-                return (Result(Form.OBJECT, step, HTTP),)
-            case nodes.AwaitInstance():
-                return (Result(Form.OBJECT, step, AWAITED),)
             case nodes.CallChild():
                 return (awaited(step, node),)
-            case nodes.Sleep():
-                return (Result(Form.OBJECT, step, SLEPT),)
-            case nodes.WaitSchedule():
-                return (Result(Form.OBJECT, step, SCHEDULED),)
             case nodes.Break():
                 return ()
-            case nodes.Opaque():
+            case _ if type(node) in _ANSWERS:
+                return (Result(Form.OBJECT, step, _ANSWERS[type(node)]),)
+            case _:
                 return (Result(Form.UNKNOWN, step, None),)
 
     def _columns(self, step: Step) -> Columns:

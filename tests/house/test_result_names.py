@@ -31,7 +31,7 @@ def test_every_pattern_of_a_name_in_sql_is_this_one() -> None:
 
 def test_the_designer_asks_for_the_same_names() -> None:
     sources = sorted((ROOT / "designer" / "web" / "src").rglob("*.ts*"))
-    written = [found for path in sources for found in re.findall(r"NAME = /\^(.*?)\$/", path.read_text("utf-8"))]
+    written = [found for path in sources for found in re.findall(r'RESULT_NAME = "(.*?)"', path.read_text("utf-8"))]
     assert written == [NAME]
 
 

@@ -23,7 +23,7 @@ from pgweave.grammar.result_names import is_name
 
 if TYPE_CHECKING:
     from pgweave.grammar.diagnostics import Fix
-    from pgweave.grammar.meaning.report import Report
+    from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.nodes import Node, Text
     from pgweave.grammar.span import Span
 

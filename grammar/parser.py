@@ -1,10 +1,14 @@
-"""Text -> AST. `parse` takes any text at all and gives a Module and what was wrong; it never raises.
+"""Text -> AST. `parse` takes any text at all and gives a Module and what is wrong with the text; it never raises.
 
-The file's suffix tells how to read it: a program, SQL with workflows in it, or Markdown with either in its fences.
+The file's suffix tells how to read it: as a program, as SQL with workflows in it, or as Markdown with either in fences.
 
-    lexer.py tokens -> terminals.py terminals -> df.lark (LALR, no recursion) -> syntax.py tree -> elaborate.py nodes
+    reading/lexer.py    tokens
+    reading/terminals.py   terminals of df.lark
+    df.lark             concrete tree (LALR: no recursion, so depth costs no stack)
+    meaning/elaborate.py   nodes
 
-A broken argument is cut out and the rest is read again, so one run finds mistakes in several statements and arguments.
+An argument with a syntax error is replaced by BROKEN and the statement is parsed again, so one run finds the mistakes of
+several statements and arguments.
 """
 
 from __future__ import annotations
@@ -17,10 +21,11 @@ from lark import Transformer, UnexpectedToken
 
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
 from pgweave.grammar.kinds import MAX_TEXT
-from pgweave.grammar.meaning.calls import Report
 from pgweave.grammar.meaning.elaborate import Elaborator
+from pgweave.grammar.meaning.report import Report
 from pgweave.grammar.nodes import Module, Text
 from pgweave.grammar.reading import lalr, syntax
+from pgweave.grammar.reading.brackets import match_brackets
 from pgweave.grammar.reading.expected import explain
 from pgweave.grammar.reading.extraction import Form, Found, calls, form_of, lex_text
 from pgweave.grammar.reading.lexer import ERROR, PUNCT, WORD, Lexed, Token, lex
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
 
     from lark import Lark
 
-_MAX_ERRORS = 25  # in one statement; a reader mends those first
+_MAX_ERRORS = 25  # in one statement; a person corrects those first, and each costs one more parse
 _MAX_FINDINGS = 500  # in one text; reading stops there
 
 
@@ -75,7 +80,7 @@ def parse_as(source: Source, form: Form) -> Parsed:
 
 
 class _Reader:
-    """Reads the stretches of one source, in whatever form, into one module."""
+    """Reads the parts of one source, in whatever form, into one module."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -83,7 +88,7 @@ class _Reader:
         self.comments: list[Span] = []
 
     def program(self, lexed: Lexed, end: int) -> None:
-        """Everything in it is ours."""
+        """All of it is statements of the language."""
         self.comments.extend(lexed.comments)
         self.report.diagnostics.extend(lexed.diagnostics)
         for tokens, statement_end in _statements(lexed, end):
@@ -94,7 +99,7 @@ class _Reader:
                 self.elaborator.target(expr, selected=selected)
 
     def sql(self, lexed: Lexed, text: Text) -> None:
-        """Only the df calls in it are ours."""
+        """Only the df calls in it are read."""
         self.comments.extend(lexed.comments)
         for found in calls(lexed, text):
             if len(self.report.diagnostics) >= _MAX_FINDINGS:
@@ -102,7 +107,7 @@ class _Reader:
             self._call(found)
 
     def markdown(self, text: str) -> None:
-        """Only its fences are ours."""
+        """Only its fences are read."""
         for block in blocks(text):
             self.report.within = block.text
             if block.language in PROGRAM_LANGUAGES:
@@ -112,7 +117,10 @@ class _Reader:
             self.report.within = None
 
     def _call(self, found: Found) -> None:
-        """One df call within SQL. Findings of its tokens are kept, those of the SQL around it are not."""
+        """One df call within SQL. Findings about its tokens are kept, those about the SQL around it are not.
+
+        Where the call may be mere text (`found.certain` is false), it counts only if nothing is wrong with it.
+        """
         report, outside = self.report, self.report.within
         before = len(report.diagnostics)
         report.within = found.within
@@ -126,7 +134,7 @@ class _Reader:
         report.within = outside
 
     def _expression(self, text: Text) -> list[syntax.Expr]:
-        """Read a text in quotes that holds an expression."""
+        """Read a text in quotes that is an expression."""
         lexed = lex_text(text)
         self.report.diagnostics.extend(lexed.diagnostics)
         if not lexed.tokens:
@@ -146,7 +154,7 @@ class _Reader:
 
 
 def _statements(lexed: Lexed, size: int) -> Iterator[tuple[list[Token], int]]:
-    """Tokens of each statement, and where it ends. A semicolon ends a statement even inside of brackets: nothing of ours holds one."""
+    """Tokens of each statement, and where it ends. A semicolon ends a statement even inside of brackets: no expression has one."""
     tokens: list[Token] = []
     for token in lexed.tokens:
         if token.kind == PUNCT and token.value == ";":
@@ -159,42 +167,15 @@ def _statements(lexed: Lexed, size: int) -> Iterator[tuple[list[Token], int]]:
         yield tokens, min(tokens[-1].end, size)
 
 
+# Words that begin a statement of SQL, which is no workflow; `set (` and `call.` would be names.
 _SQL_VERBS = frozenset(
-    [
-        "insert",
-        "update",
-        "delete",
-        "merge",
-        "create",
-        "drop",
-        "alter",
-        "truncate",
-        "grant",
-        "revoke",
-        "begin",
-        "commit",
-        "rollback",
-        "do",
-        "call",
-        "set",
-        "reset",
-        "copy",
-        "with",
-        "values",
-        "vacuum",
-        "analyze",
-        "explain",
-        "execute",
-        "prepare",
-        "listen",
-        "notify",
-        "lock",
-        "start",
-        "refresh",
-        "reindex",
+    {
+        "insert", "update", "delete", "merge", "create", "drop", "alter", "truncate", "grant", "revoke",
+        "begin", "commit", "rollback", "do", "call", "set", "reset", "copy", "with", "values", "vacuum",
+        "analyze", "explain", "execute", "prepare", "listen", "notify", "lock", "start", "refresh", "reindex",
         "comment",
-    ]
-)
+    }
+)  # fmt: skip
 
 
 class _Statement:
@@ -223,61 +204,52 @@ class _Statement:
 
     def partners(self) -> dict[int, int] | None:
         """Index of every bracket's partner, both ways. None after reporting one that has none."""
-        partners: dict[int, int] = {}
-        open_: list[int] = []
-        for at, token in enumerate(self.tokens):
-            if token.kind != PUNCT:
-                continue
-            if token.value in "([":
-                open_.append(at)
-            elif token.value in ")]":
-                if not open_:
-                    advice = "Remove it, or open it where it should begin."
-                    self.report.add("PW004", token.span, bracket=token.value, help=advice)
-                    return None
-                opener = self.tokens[open_[-1]]
-                if (opener.value == "(") != (token.value == ")"):
-                    note = Note(opener.span, f"this `{opener.value}` is still open")
-                    advice = f"Close the `{opener.value}` first."
-                    self.report.add("PW004", token.span, bracket=token.value, help=advice, notes=(note,))
-                    return None
-                partners[at] = open_.pop()
-                partners[partners[at]] = at
-        if open_ and self.tokens[-1].kind != ERROR:  # a string that is never closed has swallowed the rest
-            bracket = self.tokens[open_[-1]]
+        tokens = self.tokens
+        brackets = match_brackets(tokens)
+        if brackets.unopened is not None:
+            advice = "Remove it, or open it where it should begin."
+            self._bracket_error(tokens[brackets.unopened], advice)
+            return None
+        if brackets.crossed is not None:
+            opener, closer = (tokens[at] for at in brackets.crossed)
+            note = Note(opener.span, f"this `{opener.value}` is still open")
+            self._bracket_error(closer, f"Close the `{opener.value}` first.", note)
+            return None
+        if brackets.unclosed is None:
+            return brackets.partners
+        if tokens[-1].kind != ERROR:  # else a string that never closes has swallowed the end, and has been reported
+            bracket = tokens[brackets.unclosed]
             note = Note(Span(self.end, self.end), "the statement ends here")
-            closer = ")" if bracket.value == "(" else "]"
-            self.report.add("PW003", bracket.span, bracket=bracket.value, closer=closer, notes=(note,))
-        return None if open_ else partners
+            closing = ")" if bracket.value == "(" else "]"
+            self.report.add("PW003", bracket.span, bracket=bracket.value, closer=closing, notes=(note,))
+        return None
+
+    def _bracket_error(self, bracket: Token, advice: str, *notes: Note) -> None:
+        self.report.add("PW004", bracket.span, bracket=bracket.value, help=advice, notes=notes)
 
     def _parse(self, terminals: list[Token]) -> list[syntax.Expr]:
-        """Parse; after an error once more without the argument that held it, or from the next SELECT on."""
+        """Parse; after an error once more without the argument around it, or from the next SELECT on.
+
+        df.seq('a' 'b', df.sleep())     1 error at 'b'; then  df.seq(BROKEN, df.sleep())  is read, with its own error
+        'a' ~> SELECT df.start('b')     1 error at SELECT; then  SELECT df.start('b')  is read
+        """
         out: list[syntax.Expr] = []
-        rest: list[Token] | None = terminals
+        remaining: list[Token] | None = terminals
         for _ in range(_MAX_ERRORS):
-            if rest is None:
+            if remaining is None:
                 break
-            terminals, rest = rest, None
+            terminals, remaining = remaining, None
             try:
                 out.extend(_tree(terminals))
             except UnexpectedToken as error:
                 at = next((i for i, token in enumerate(terminals) if token is error.token), len(terminals))
                 if at and at < len(terminals) and terminals[at].type == "SELECT" and _depth(terminals, at) == 0:
                     self._unexpected(terminals, at, error)
-                    out.extend(self._whole(terminals[:at]))
-                    # Where a step is missing, a SELECT of anything else is SQL without its quotes.
-                    if "NUMBER" not in error.accepts or [token.value for token in terminals[at + 1 : at + 2]] == ["df"]:
-                        rest = terminals[at:]
-                    continue
-                rest = self._without_argument(terminals, at, error)
+                    out.extend(_tree_or_nothing(terminals[:at]))
+                    remaining = _from_select(terminals, at, error)
+                else:
+                    remaining = self._without_argument(terminals, at, error)
         return out
-
-    def _whole(self, terminals: list[Token]) -> list[syntax.Expr]:
-        """What stands before a SELECT that comes too early, if it is complete."""
-        try:
-            return _tree(terminals)
-        except UnexpectedToken:
-            return []
 
     def _unexpected(self, terminals: list[Token], at: int, error: UnexpectedToken) -> None:
         place = terminals[at].span if at < len(terminals) else Span(self.end, self.end)
@@ -287,6 +259,7 @@ class _Statement:
     def _without_argument(self, terminals: list[Token], at: int, error: UnexpectedToken) -> list[Token] | None:
         """Report the error and put BROKEN in the place of the argument around it; None when nothing is left to read."""
         start, end = _argument(terminals, at)
+        # An error next to a BROKEN is most often the same mistake once more.
         if not any(token.type == "BROKEN" for token in terminals[max(start, at - 1) : at + 1]):
             self._unexpected(terminals, at, error)
         while end - start == 1 and terminals[start].type == "BROKEN":  # cutting here has not helped
@@ -307,11 +280,24 @@ def read_expression(tokens: list[Token]) -> syntax.Expr:
     return expr
 
 
+def _tree_or_nothing(terminals: list[Token]) -> list[syntax.Expr]:
+    """What stands before a SELECT that comes too early, if it is complete."""
+    try:
+        return _tree(terminals)
+    except UnexpectedToken:
+        return []
+
+
+def _from_select(terminals: list[Token], at: int, error: UnexpectedToken) -> list[Token] | None:
+    """The statement that the SELECT at `at` begins; None if it is SQL without its quotes, where a step is missing."""
+    step_missing = "NUMBER" in error.accepts  # an operand is due, and of those a number is always one
+    selects_df = [token.value for token in terminals[at + 1 : at + 2]] == ["df"]
+    return terminals[at:] if selects_df or not step_missing else None
+
+
 def _broken(terminals: list[Token], start: int, end: int, statement_end: int) -> Token:
     at = terminals[start].start if start < len(terminals) else statement_end
-    token = Token(ERROR, "", at, terminals[end - 1].end if end > start else at)
-    token.type = "BROKEN"
-    return token
+    return Token(ERROR, "", at, terminals[end - 1].end if end > start else at)
 
 
 _OPENERS, _CLOSERS = frozenset({"LPAR", "LSQB"}), frozenset({"RPAR", "RSQB"})
@@ -322,7 +308,11 @@ def _depth(terminals: list[Token], at: int) -> int:
 
 
 def _argument(terminals: list[Token], at: int) -> tuple[int, int]:
-    """The argument (or parenthesised expression, or statement) around terminal `at`: from a bracket or comma to the next."""
+    """Where the argument around terminal `at` begins and ends: from the bracket or comma before to the one behind.
+
+    Outside of all brackets that is the statement, without its SELECT: `SELECT df.start('a' 'b'), 'c'`, at 'b', gives
+    'a' 'b'; at 'c' it gives 'c'.
+    """
     starts = [1 if terminals and terminals[0].type == "SELECT" else 0]
     for i, token in enumerate(terminals[:at]):
         if token.type in _OPENERS:
@@ -361,6 +351,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
         return children[0]
 
     def expression(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
+        # Most expressions are a single operand. A Quantified alone is an error that `group` finds.
         if len(children) == 1 and not isinstance(children[0], syntax.Quantified):
             return children[0]  # type: ignore[return-value]
         return syntax.group(children)
@@ -405,7 +396,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
     def typed_string(self, children: list[syntax.Expr]) -> syntax.Expr:
         name, token = children
         parts = [part.value for part in name.parts]  # type: ignore[attr-defined]
-        type_name = ".".join(parts[1:] if parts[0] == "pg_catalog" else parts)
+        type_name = ".".join(parts[1:] if parts[0] == "pg_catalog" else parts)  # as type_names.py gives it
         return syntax.Cast(name.start, syntax.Literal(token), type_name, token.end)  # type: ignore[arg-type]
 
     def subscript(self, children: list[syntax.Expr]) -> syntax.Expr:
@@ -414,7 +405,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
     member = subscript
 
     def name(self, children: list[Token]) -> syntax.Expr:
-        return syntax.Column(children[::2])
+        return syntax.Column(children[::2])  # without the dots
 
     def column(self, children: list[syntax.Expr]) -> syntax.Expr:
         return children[0]

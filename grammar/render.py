@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.span import Location, Source, Span
 
 _TAB = 4  # columns; a tab is drawn as that many spaces, whatever column it stands in
-_WIDEST = 160  # columns of one source line that are shown; the rest is cut around the carets
+_WIDEST = 160  # columns of one source line that are shown; a longer line is cut around the carets
 _BEFORE = 40  # columns kept to the left of the caret in a line that is cut
 _TALLEST = 6  # lines of one span that are shown in full
 _COLOURS = {"error": "31;1", "warning": "33;1", "info": "36;1", "help": "36;1"}
@@ -90,7 +90,7 @@ def _painted(text: str, what: str, *, colour: bool) -> str:
 
 
 def _excerpt(span: Span, text: str, source: Source, gutter: int, severity: str, *, colour: bool) -> list[str]:
-    """The lines of one span with carets under them; the text stands behind the last caret."""
+    """The lines of one span with carets under them, and `text` behind the last caret. Of many lines the first and last three."""
     first, last = source.location(span.start), source.location(max(span.start, span.end - 1))
     numbers = list(range(first.line, last.line + 1))
     cut = len(numbers) > _TALLEST
@@ -119,18 +119,23 @@ def _columns(number: int, first: Location, last: Location, line: str) -> tuple[i
 
 
 def _drawn(line: str, start: int, end: int) -> tuple[str, str]:
-    """The line as it is shown, and the carets under line[start:end]; wide characters take two columns, marks none."""
+    """The line as it is shown, and the carets under line[start:end]; wide characters take two columns, marks none.
+
+    A line wider than _WIDEST is cut on both sides of the carets: `...SELECT x FROM t WHERE y = 1...`.
+    """
     before, inside, after = (_visible(part) for part in (line[:start], line[start:end], line[end:]))
-    width = max(1, _width(inside) + max(0, end - max(len(line), start)))
+    width = max(
+        1, _width(inside) + max(0, end - max(len(line), start))
+    )  # a span may end behind the line's last character
     if _width(before) + width + _width(after) > _WIDEST:
         if _width(before) > _BEFORE:
             before = "..." + _clip(before[::-1], _BEFORE)[::-1]
         room = max(10, _WIDEST - _width(before))
-        rest = inside + after
+        uncut = inside + after
         inside = _clip(inside, room)
         after = _clip(after, room - _width(inside))
         width = min(width, max(1, _width(inside)))
-        after += "..." if inside + after != rest else ""
+        after += "..." if inside + after != uncut else ""
     return before + inside + after, " " * _width(before) + "^" * width
 
 

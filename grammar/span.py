@@ -17,7 +17,7 @@ from functools import cached_property
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A half-open stretch of a text: `start` inclusive, `end` exclusive, both in characters."""
+    """A half-open range of a text: `start` inclusive, `end` exclusive, both in characters."""
 
     start: int
     end: int
@@ -34,7 +34,7 @@ class Span:
         return self.end - self.start
 
     def of(self, text: str) -> str:
-        """Cut this stretch out of `text`."""
+        """Cut this range out of `text`."""
         return text[self.start : self.end]
 
 

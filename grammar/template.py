@@ -92,7 +92,7 @@ _SQL_LANGUAGES = frozenset({"sql", "plpgsql"})
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A stretch of SQL in one context; CODE pieces are single tokens. word: the keyword or punctuation, folded."""
+    """A piece of SQL in one context; CODE pieces are single tokens. word: the keyword or punctuation, folded."""
 
     context: Context
     start: int
@@ -114,7 +114,13 @@ def scan_raw(text: str) -> tuple[Placeholder, ...]:
 
 
 def statement_count(text: str) -> int:
-    """How many statements psql would send. Semicolons in quotes, comments, parentheses and BEGIN ATOMIC bodies are none."""
+    """How many statements psql would send. Semicolons in quotes, comments, parentheses and BEGIN ATOMIC bodies end none.
+
+    SELECT 1; SELECT ';'; -- ;                                     2
+    CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)        1
+    CREATE FUNCTION f() .. BEGIN ATOMIC SELECT 1; END; SELECT f()  2
+    """
+    # filled: this statement has something in it; atomic: BEGIN and CASE of a routine's body that still need their END.
     count, filled, depth, atomic = 0, False, 0, 0
     words: list[str] = []
     for piece in _pieces(text, Span(0, len(text))):
@@ -205,7 +211,10 @@ def _bodies_are_code(text: str, pieces: list[_Piece]) -> bool:
 
 
 def _string_placeholders(text: str, piece: _Piece) -> Iterator[Placeholder]:
-    """Placeholders in quotes or a comment; in E'..' a backslash takes the next character with it."""
+    r"""Placeholders in quotes or a comment; in E'..' a backslash takes the next character with it.
+
+    E'$a \$b' has one, `$a`: the text between the escapes is scanned piece by piece.
+    """
     if piece.context is not Context.ESCAPE_STRING:
         yield from _placeholders(text, Span(piece.start, piece.end), piece.context)
         return

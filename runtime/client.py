@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pgweave.compiler.rows import Row
 from pgweave.runtime.connect import connect
-from pgweave.runtime.errors import InstanceNotFound, StartRefused
+from pgweave.runtime.errors import InstanceEnded, InstanceNotFound, StartRefused
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 
@@ -177,31 +177,29 @@ class Client:
 
     def instance(self, instance_id: str) -> Instance:
         """Everything about one instance. InstanceNotFound for an id this role cannot see."""
-        row = self._connection.execute(QUERIES["instance"], [instance_id]).fetchone()
-        if row is None:
-            raise InstanceNotFound(f"There is no instance {instance_id}.", "List the instances with `pgweave ps`.")
-        return Instance(*row)
+        for row in self._rows("instance", instance_id):
+            return Instance(*row)
+        raise InstanceNotFound(f"There is no instance {instance_id}.", "List the instances with `pgweave ps`.")
 
     def instances(self, limit: int = 100) -> list[Instance]:
         """The newest instances first."""
-        return [Instance(*row) for row in self._connection.execute(QUERIES["instances"], [limit])]
+        return [Instance(*row) for row in self._rows("instances", limit)]
 
     def family(self, instance_id: str) -> list[Instance]:
         """An instance and everything its steps started, parents before children."""
-        return [Instance(*row) for row in self._connection.execute(QUERIES["family"], [instance_id])]
+        return [Instance(*row) for row in self._rows("family", instance_id)]
 
     def nodes(self, *instance_ids: str) -> list[NodeState]:
         """The nodes of some instances, each in pre-order."""
-        return [NodeState(*row) for row in self._connection.execute(QUERIES["nodes"], [list(instance_ids)])]
+        return [NodeState(*row) for row in self._rows("nodes", list(instance_ids))]
 
     def runs(self, instance_id: str) -> list[NodeRun]:
         """What the steps of an instance and of its children did, and when, in the order in which they began."""
-        rows = self._connection.execute(QUERIES["runs"], [instance_id])
-        return [NodeRun(*row) for row in rows]
+        return [NodeRun(*row) for row in self._rows("runs", instance_id)]
 
     def states(self, *instance_ids: str) -> list[PresentState]:
         """What the nodes of some instances are now: of a loop, in its present turn."""
-        rows = self._connection.execute(QUERIES["states"], [list(instance_ids)])
+        rows = self._rows("states", list(instance_ids))
         return [PresentState(instance_id, node_id, tuple(turn), state) for instance_id, node_id, turn, state in rows]
 
     def pulse(self, *instance_ids: str) -> str:
@@ -222,19 +220,16 @@ class Client:
 
     def workers(self) -> list[WorkerState]:
         """Which workers there are, those heard of last first. Only the owner of the schema sees them."""
-        return [WorkerState(*row) for row in self._connection.execute(QUERIES["workers"])]
+        return [WorkerState(*row) for row in self._rows("workers")]
 
     def worker_rights(self) -> tuple[bool, bool]:
         """Whether this role sees the workers, and whether it may be one."""
-        row = self._connection.execute(QUERIES["worker_rights"]).fetchone()
-        assert row is not None
-        return bool(row[0]), bool(row[1])
+        ((sees, may),) = self._rows("worker_rights")
+        return bool(sees), bool(may)
 
     def now(self) -> datetime:
         """The database's time."""
-        row = self._connection.execute(QUERIES["clock"]).fetchone()
-        assert row is not None
-        return cast("datetime", row[0])
+        return cast("datetime", self._one("clock"))
 
     def result(self, instance_id: str) -> object:
         """The result of a completed instance as Python values, numbers exact; None for any other."""
@@ -256,13 +251,27 @@ class Client:
             sleep(pause)
             pause = min(pause * 1.5, 0.1)
 
-    def signal(self, instance_id: str, name: str, payload: object = None) -> None:
-        """Send a signal; it is kept until a wait takes it. payload: anything JSON can say."""
+    def signal(self, instance_id: str, name: str, payload: object = None) -> list[str]:
+        """Send a signal; it is kept until a wait takes it. payload: anything JSON can say.
+
+        Returns the names that the instance waited for at that moment. Where `name` is not among them a wait may still
+        come, or the name is misspelt. InstanceEnded when the instance has ended.
+        """
+        status = self.status(instance_id)
+        if status in TERMINAL:
+            raise InstanceEnded(
+                f"Instance {instance_id} is {status}; a signal does not reach it any more.", "Start the workflow again."
+            )
+        waiting = [node.signal_name for node in self.nodes(instance_id) if node.run_status == "waiting"]
         self._steer("signal", instance_id, name, json.dumps({} if payload is None else payload))
+        return sorted({found for found in waiting if found is not None})
 
     def cancel(self, instance_id: str, reason: str = "Cancelled by user") -> str:
-        """End an instance before its next step. Returns the database's answer."""
-        return str(self._steer("cancel", instance_id, reason))
+        """End an instance before its next step. Returns what has come of it, in words."""
+        answer = str(self._steer("cancel", instance_id, reason))
+        # The answer was given before the commit, which waits for an end that is just being written.
+        status = self.status(instance_id)
+        return f"Instance {instance_id} is already {status}" if status in TERMINAL - {"cancelled"} else answer
 
     def _steer(self, query: str, instance_id: str, *arguments: object) -> object:
         import psycopg
@@ -275,8 +284,11 @@ class Client:
             ) from error
 
     def _one(self, query: str, *arguments: object) -> object:
-        row = self._connection.execute(QUERIES[query], arguments).fetchone()
-        return None if row is None else row[0]
+        return next((row[0] for row in self._rows(query, *arguments)), None)
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        # Binary: times then do not depend on the DateStyle of the database or the role.
+        return self._connection.execute(QUERIES[query], arguments, binary=True).fetchall()
 
     def close(self) -> None:
         """End the session."""

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what every session of ours begins with.
+"""Connections to PostgreSQL, and the settings that every session of pgweave begins with.
 
 Three kinds of session: people's own (client), a worker's own, and those on which a worker runs the SQL of a role,
 logged in as that role. The last kind runs foreign code, so its settings are fixed in the start-up packet, which
@@ -7,6 +7,7 @@ outranks settings of roles and databases and is what DISCARD ALL returns to.
 
 from __future__ import annotations
 
+import os
 import select
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 ACQUIRE_SECONDS = 5.0  # that a connection of a pool is waited for
-RECONNECT_SECONDS = 4.0  # the pauses of a pool grow; then they begin anew, or a long outage would have an echo
+# The pauses between the attempts of a pool grow. After so long they start small again: else, after a long outage, work
+# would wait for a connection although the server is back.
+RECONNECT_SECONDS = 4.0
 
 # A server that has vanished without a word (its machine died, a cable) is noticed within a minute. Without these it would
 # be after two hours, and a worker would stand still for as long. A connection string can say otherwise.
@@ -32,6 +35,17 @@ KEEPALIVE: Mapping[str, int] = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
+}
+
+# What a worker's own statements rely on, whatever the database, the role or the connection string say. No lock_timeout:
+# an administrator may want one. statement_timeout: the server ends what would keep an instance from going on.
+OWN_SETTINGS: Mapping[str, str] = {
+    "search_path": "pg_catalog, pg_temp",
+    "default_transaction_isolation": "read committed",
+    "standard_conforming_strings": "on",
+    "row_security": "on",
+    "statement_timeout": "30s",
+    "synchronous_commit": "on",
 }
 
 # Why each: reliability of results (encodings, time zone, exact floats), no traps set by ALTER ROLE, no values in logs.
@@ -88,10 +102,11 @@ def watchful(dsn: str) -> str:
 
 
 def step_conninfo(
-    dsn: str, role: str, database: str | None, step_seconds: float = 0.0, check_seconds: float = 0.0
+    dsn: str, role: str, database: str | None, *, own_role: str, step_seconds: float = 0.0, check_seconds: float = 0.0
 ) -> str:
     """Connection string for a session logged in as `role`, in `database` or the one the DSN names.
 
+    own_role: whose password it is that the DSN (or PGPASSWORD, or a service file) has.
     step_seconds: how long the server lets one statement run; 0 for ever. check_seconds: how often it looks, while a
     statement runs, whether we are still there; 0 never.
     """
@@ -104,7 +119,23 @@ def step_conninfo(
     overrides: dict[str, str] = {"user": role, "options": options, "application_name": "pgweave step"}
     if database is not None:
         overrides["dbname"] = database
+    if role != own_role:
+        # Never sent for another role. Empty, and not left out: so libpq does not take PGPASSWORD, but looks for the role
+        # in the password file.
+        overrides["password"] = ""
     return make_conninfo(watchful(dsn), connect_timeout=CONNECT_SECONDS, client_encoding="utf8", **overrides)
+
+
+def own_conninfo(dsn: str) -> str:
+    """Connection string for the sessions that a worker uses for itself."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    given = conninfo_to_dict(dsn).get("options") or os.environ.get("PGOPTIONS") or ""
+    options = " ".join([str(given), *_options(OWN_SETTINGS)]).strip()  # of two that set the same the last one counts
+    return make_conninfo(
+        watchful(dsn), connect_timeout=CONNECT_SECONDS, client_encoding="utf8", options=options,
+        application_name="pgweave worker",
+    )  # fmt: skip
 
 
 @contextmanager
@@ -144,5 +175,5 @@ def _options(settings: Mapping[str, str]) -> Iterator[str]:
 
 
 def first_line(message: str) -> str:
-    """The part of a libpq message that says it all; the rest repeats it per address."""
+    """The first line of a libpq message; the others repeat it for each address."""
     return message.strip().split("\n", maxsplit=1)[0]

@@ -38,7 +38,7 @@ class SchemaTooOld(PgweaveError):
 
 
 class SchemaForeign(PgweaveError):
-    """There is a schema df, and it is not ours."""
+    """There is a schema df that pgweave did not make."""
 
 
 class StartRefused(PgweaveError):
@@ -50,17 +50,25 @@ class InstanceNotFound(PgweaveError):
 
 
 class LeaseLost(PgweaveError):
-    """Another worker has taken the instance over; what we were about to write is refused."""
+    """Another worker has taken the instance over; the database refuses what this one was about to write."""
+
+
+class InstanceEnded(PgweaveError):
+    """The instance has ended; nothing reaches it any more."""
+
+
+class WorkerRefused(PgweaveError):
+    """A worker cannot work here: its role may not, or the database refuses it for a reason that does not pass."""
 
 
 class InstanceCancelled(PgweaveError):
-    """Somebody has asked for the end of the instance; no further step may begin."""
+    """The instance is to be cancelled; no further step may begin."""
 
 
-class PutOff(PgweaveError):
-    """The work cannot be done now; it will be taken up again a little later.
+class Deferred(PgweaveError):
+    """The work cannot be done now; the instance goes back to the queue and is claimed again a little later.
 
-    suspect: it may be what has ended several sessions.
+    suspect: this instance may be what has ended several sessions, so it is to be worked on alone.
     """
 
     def __init__(self, message: str, *, suspect: bool = False) -> None:
@@ -69,4 +77,4 @@ class PutOff(PgweaveError):
 
 
 class StepInterrupted(PgweaveError):
-    """Nobody wants the step any more: its race is lost, or its instance is to be cancelled."""
+    """The step is not wanted any more: its race is lost, or its instance is to be cancelled."""

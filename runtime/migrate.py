@@ -209,9 +209,15 @@ def _is_ours(connection: Connection) -> bool:
             f"In {_name(connection)} the schema df belongs to an extension (pg_durable).",
             "Use another database, or compile with `pgweave compile --emit sql --style start` and start it there.",
         )
+    if schemas == ["df_internal"]:
+        raise SchemaForeign(
+            f"In {_name(connection)} there is a schema df_internal and no schema df.",
+            "If it is left from a df schema that was dropped by hand: drop schema df_internal cascade. If it is something"
+            " else, rename it, or use another database.",
+        )
     if schemas and not ours:
         raise SchemaForeign(
-            f"In {_name(connection)} there is a schema {schemas[0]} that pgweave did not make.",
+            f"In {_name(connection)} there is a schema df that pgweave did not make.",
             "Rename that schema, or use another database.",
         )
     return bool(ours)

@@ -1,4 +1,4 @@
-"""QUERIES: the statements of `sql/queries.sql` by name. Nothing else in Python holds SQL."""
+"""QUERIES: the statements of `sql/queries.sql` by name. No SQL is written in Python."""
 
 from __future__ import annotations
 

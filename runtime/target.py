@@ -19,7 +19,7 @@ def named(dsn: str | None) -> str | None:
 
 
 def resolve(dsn: str | None) -> str:
-    """A connection string without starting anything. ConnectionFailed when none was given and no server of ours runs."""
+    """A connection string without starting anything. ConnectionFailed when none was given and no embedded server runs."""
     if (given := named(dsn)) is not None:
         return given
     from pgweave.runtime.server import embedded  # lazy: start-up

@@ -59,7 +59,10 @@ class Arguments:
         return [Edit(Span(last.end, last.end), f",{self._space_before(last)}{written}")]
 
     def without(self, name: str) -> list[Edit]:
-        """Leave a parameter to its default. One with others by position behind it must say so."""
+        """Leave a parameter to its default.
+
+        Of df.http('u', 'GET', 'b') without its method, 'POST' is written: 'b' is the third argument by its position.
+        """
         found = self.find(name)
         if found is None:
             return []
@@ -73,7 +76,7 @@ class Arguments:
         return [Edit(self.extent(at), "")]
 
     def extent(self, at: int) -> Span:
-        """What goes when an argument goes: with the comma before it, or behind it if it is the first."""
+        """What is deleted with an argument: the comma before it, or the one behind it if it is the first."""
         span = self.given[at].span
         if at:
             return Span(self.given[at - 1].span.end, span.end)

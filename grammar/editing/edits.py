@@ -4,7 +4,7 @@
     edits = insert_after(place, new_node)                what to do with it: a few diagnostics.Edit
     text = apply(module.source.text, edits)              the new program
 
-Every function says what the tree will be afterwards, and before it gives out its edits it reads the new text and
+Every function says what the tree will be afterwards, and before it returns its edits it reads the new text and
 compares: an edit that would come out as anything else (because the step is part of Durofut JSON, or is computed) is an
 EditError, whose message is one sentence for people. New steps are given as nodes and are printed; what stands in the text already stays as it is written.
 """
@@ -76,6 +76,7 @@ def insert_before(place: Place, new: Node) -> Edits:
     while _is_chain(place) and place.node.binding is None:
         place = place.child(0)
     parent = place.parent
+    # The chain a ~> b ~> c is (a ~> b) ~> c. Before `c`, the new step goes to the end of what comes before it.
     if parent is not None and _is_chain(parent) and place.path[-1] == 1:
         assert isinstance(parent.node, nodes.Then)
         start = nodes.Then(first=parent.node.first, second=new, span=parent.node.span)
@@ -94,7 +95,7 @@ def duplicate(place: Place) -> Edits:
 
 @through_quotes
 def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
-    """Repeat this step: for ever, or while `condition`, tested after each turn, holds."""
+    """Repeat this step: for ever, or while `condition`, tested after each turn, is true."""
     expected = nodes.Loop(body=place.node, condition=condition, span=place.node.span)
     if condition is None:
         return _grow(place, expected, "@> ", "", "@>", left=False)
@@ -103,7 +104,7 @@ def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
 
 @through_quotes
 def wrap_in_if(place: Place, condition: Node, else_branch: Node) -> Edits:
-    """Do this step only if `condition` holds, and `else_branch` if it does not."""
+    """Do this step only if `condition` is true, and `else_branch` if it is not."""
     expected = nodes.If(condition=condition, then_branch=place.node, else_branch=else_branch, span=place.node.span)
     before, after = f"{_operand(place, condition)} ?> ", f" !> {_operand(place, else_branch)}"
     return _grow(place, expected, before, after, "?>", left=False)
@@ -225,24 +226,30 @@ def set_option(place: Place, name: str, value: object) -> Edits:
     if not isinstance(node, nodes.CallChild):
         raise EditError("Only df.call_child has options.")
     old = node.option(name)
-    options = tuple(option for option in node.options or () if option.name != name or option is old)
-    new = Option(name, value, node.span, node.span)
-    if value is None:
-        options = tuple(option for option in options if option is not old)
-    elif old is None:
-        options = (*options, new)
-    else:
-        options = tuple(new if option is old else option for option in options)
+    options = _with_option(node, name, None if value is None else Option(name, value, node.span, node.span))
     expected = replace(node, options=options or None)
-    if old is not None and value is not None and isinstance(value, int) and old.value_span.of(place.text).isdecimal():
+    if old is not None and isinstance(value, int) and old.value_span.of(place.text).isdecimal():
         try:
             return proved(place, expected, [Edit(old.value_span, str(value))])
         except EditError:
-            pass  # not a number that stands there as it is: write all of them anew
+            pass  # the number is not a literal of its own, as in '{"a": 1' || '0}': write all options again
     arguments = _arguments(place)
     if not options:
         return proved(place, expected, arguments.without("options"))
     return proved(place, expected, arguments.with_value("options", _quote(place, options_text(options))))
+
+
+def _with_option(node: nodes.CallChild, name: str, new: Option | None) -> tuple[Option, ...]:
+    """The options with `new` where the one of that name was, or at the end; without that one if `new` is None.
+
+    Of equal names the last counts, as in jsonb, and only that one is kept.
+    """
+    old = node.option(name)
+    kept = [option for option in node.options or () if option.name != name or option is old]
+    if old is None:
+        return tuple(kept if new is None else [*kept, new])
+    replaced = (new if option is old else option for option in kept)
+    return tuple(option for option in replaced if option is not None)
 
 
 # Which field of the node an argument becomes. Steps, names and options are changed by other functions.
@@ -263,7 +270,7 @@ _FIELDS = {
 
 
 def _as_field(place: Place, kind: Type, parameter: str, value: str | int | None) -> object:
-    """A value as the node holds it."""
+    """A value in the form that the node has it in."""
     if isinstance(value, str) and kind is Type.JSONB:
         try:
             return render_jsonb(parse_json(Text(value, place.node.span)))
@@ -312,13 +319,13 @@ def _may_stand_bare(surroundings: str, symbol: str) -> bool:
     return surroundings == "" or (surroundings == symbol and symbol in ("~>", "&", "|"))
 
 
-_REST_OF_LINE = re.compile(r"[ \t]*(?:--[^\n\r]*|/\*[^\n\r*]*\*/[ \t]*)?(?=\r?\n|\Z)")
+_COMMENT_TO_LINE_END = re.compile(r"[ \t]*(?:--[^\n\r]*|/\*[^\n\r*]*\*/[ \t]*)?(?=\r?\n|\Z)")
 
 
 def _behind_comment(text: str, end: int) -> int:
     """Behind the comment that ends the line, if nothing but that follows there."""
-    rest = _REST_OF_LINE.match(text, end)
-    return end if rest is None else rest.end()
+    comment = _COMMENT_TO_LINE_END.match(text, end)
+    return end if comment is None else comment.end()
 
 
 def _grow(
@@ -331,8 +338,10 @@ def _grow(
     shape = place.shape
     fits = shape == "primary" or (left and shape in LEFT[symbol]) or (symbol == "@>" and shape == "@>")
     opening, closing = ("", "") if fits else ("(", ")")
+    # `a |=> 'x' ~> b` groups as wanted: a name may also be given bare to the first step of a chain.
     bare = _may_stand_bare(place.surroundings, symbol) or (symbol == "|=>" and place.surroundings == "~>")
     span = place.bare
+    # Parentheses that are there already are used as the outer or the inner pair, whichever is needed.
     if place.node.parens is not None and bare:
         span, opening, closing = place.outer, "", ""
     elif place.node.parens is None and not bare:
@@ -356,7 +365,11 @@ def _kept(place: Place, keep: int) -> Node:
 
 
 def _strip(place: Place, kept: Place) -> list[Edit]:
-    """Cut away what stands around `kept`, a step below `place`; a name stays if it is needed."""
+    """Cut away what stands around `kept`, a step below `place`; a name stays if it is needed.
+
+    Of df.loop('a' ~> 'b', 'c') |=> 'x' with the body kept, two edits remove `df.loop(` and `, 'c')`. The name stays,
+    and because `'a' ~> 'b'` then is the operand of `|=>`, the edits write parentheses in their places.
+    """
     binding = place.node.binding
     region, surroundings = place.outer, place.surroundings
     if binding is not None and kept.node.binding is None:
@@ -388,7 +401,11 @@ def _delete_operand(place: Place, parent: Place) -> Edits:
 
 
 def _with_line(place: Place, cut: Span, operator: Span) -> Span:
-    """What goes with an operator and the step behind it: the line if it is theirs, but nothing said about other steps."""
+    """What is deleted with an operator and the step behind it: their line, but no comment about other steps.
+
+    'a' -- first
+    ~> 'b' -- second         all of this line is deleted, the comment with it
+    """
     text = place.text
     above = text[cut.start : operator.start]
     line = operator.start - (len(above) - len(above.rstrip(" \t")))

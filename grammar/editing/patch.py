@@ -43,6 +43,7 @@ def proved(place: Place, expected: Node, edits: Iterable[Edit]) -> Edits:
     smallest = _smallest(place.text, edits)
     module = place.module
     definition = replace(place.definition, node=_in_tree(place, expected, smallest))
+    # The tree that is expected is made of nodes, the tree that there is by parsing: an edit that both agree on is right.
     definitions = (*module.definitions[: place.index], definition, *module.definitions[place.index + 1 :])
     return _proved(place, definitions, smallest)
 
@@ -88,6 +89,10 @@ def _smallest(text: str, edits: Iterable[Edit]) -> Edits:
 
 
 def _cut(text: str, edit: Edit) -> Edit:
+    """The edit without what its old and new text have in common at the start and at the end.
+
+    Where `'SELECT 1'` becomes `'SELECT 12'`, only the `2` is inserted, so that an editor keeps its cursor and its marks.
+    """
     old, new = edit.span.of(text), edit.text
     most = min(len(old), len(new))
     start = next((i for i in range(most) if old[i] != new[i]), most)
@@ -100,7 +105,7 @@ def _in_tree(place: Place, node: Node, edits: Sequence[Edit]) -> Node:
     """The root of the workflow with `node` at `place`."""
     while (parent := place.parent) is not None:
         above = with_child(parent.node, place.path[-1], node)
-        if isinstance(above, nodes.Opaque):
+        if isinstance(above, nodes.Opaque):  # its text contains that of the step
             above = replace(above, text=reworded(parent, edits))
         place, node = parent, above
     return node

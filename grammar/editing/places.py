@@ -1,6 +1,6 @@
 """Steps by place: which step, in which workflow, what stands around it and how it is written.
 
-Tools hold on to a step by its path (numbers of children from the root, in the order of nodes.children) or find it by
+Tools keep a step by its path (numbers of children from the root, in the order of nodes.children) or find it by
 where it stands in the text. edits.py changes programs at such places.
 """
 
@@ -14,7 +14,7 @@ from pgweave.grammar.nodes import children
 from pgweave.grammar.reading.extraction import Form, form_of
 from pgweave.grammar.reading.lexer import OP, PUNCT, STRING, lex
 from pgweave.grammar.span import Span
-from pgweave.grammar.writing.printer import is_primary
+from pgweave.grammar.writing.printer import is_primary, opaque_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,10 +113,11 @@ class Place:
             return Span(start, start + 2) if self.text.startswith("@>", start) else None
         if not isinstance(self.node, nodes.Then | nodes.If | nodes.Join | nodes.Race) or len(self.children) > 3:
             return None
+        # By their places, for the children of an if are in another order: its branches, then its condition.
         first, second = sorted(below.outer for below in self.children)[:2]
         between = lex(self.text[first.end : second.start]).tokens
         if len(between) != 1 or between[0].kind != OP:
-            return None
+            return None  # a call (a comma is between its arguments), or JSON
         return Span(first.end + between[0].start, first.end + between[0].end)
 
     @property
@@ -165,8 +166,8 @@ def place_of(module: Module, node: Node) -> Place:
 
 
 def place_at(module: Module, start: int, end: int | None = None) -> Place | None:
-    """The smallest step that holds the character at `start`, or all of start..end; None if there is none."""
-    wanted = Span(start, start + 1 if end is None else end)
+    """The smallest step around the character at `start`, or all of start..end; None if there is none."""
+    wanted = Span(start, start + 1 if end is None else end)  # one character, so that no place is at the end of a step
     found: Place | None = None
     for place in places(module):
         span = place.node.outer if is_in_json(place) else place.outer
@@ -181,7 +182,7 @@ def is_in_json(place: Place) -> bool:
 
 
 def without_parentheses(text: str, span: Span) -> Span:
-    """A stretch without the parentheses that hold all of it."""
+    """A span without the parentheses around all of it."""
     tokens = lex(text[span.start : span.end]).tokens
     first, last = 0, len(tokens) - 1
     while first < last and tokens[first].value == "(" and tokens[last].value == ")":
@@ -196,11 +197,12 @@ def without_parentheses(text: str, span: Span) -> Span:
 
 
 def without_names(text: str, span: Span) -> Span:
-    """A stretch without parentheses around all of it and without names: `a` of `((a |=> 'x')) |=> 'y'`."""
+    """A span without parentheses around all of it and without names: `a` of `((a |=> 'x')) |=> 'y'`."""
     while True:
         span = without_parentheses(text, span)
         tokens = lex(span.of(text)).tokens
         depths = _depths(tokens)
+        # The last operator that is in no brackets: for `|=>`, what stands before it is the step that is named.
         names = [at for at, token in enumerate(tokens) if depths[at] == 0 and token.kind == OP and token.value != "::"]
         if names and tokens[names[-1]].value == "|=>":
             end = tokens[names[-1] - 1].end
@@ -224,16 +226,6 @@ def _depths(tokens: list[Token]) -> list[int]:
     return depths
 
 
-def opaque_span(text: str, node: nodes.Opaque) -> Span:
-    """Where an opaque expression stands; with a name behind it, its span is longer than that."""
-    if node.binding is None or node.binding.target is None:
-        return node.span
-    target = node.binding.target
-    starts = (target.start + token.start for token in lex(target.of(text)).tokens)
-    start = next(start for start in starts if text.startswith(node.text, start))
-    return Span(start, start + len(node.text))
-
-
 def literal(text: str, span: Span) -> Span:
     """The string around a step that is written as Durofut JSON; the span itself for any other step."""
     if not text.startswith("{", span.start):
@@ -252,7 +244,8 @@ def literal(text: str, span: Span) -> Span:
             return span
         if inside.value.lstrip().startswith("{"):
             return Span(start + inside.start, start + inside.end)
-        start, end = start + inside.anchors[0][1], start + inside.end  # the body of a function
+        # This string is the body of a function: look at the strings in it.
+        start, end = start + inside.anchors[0][1], start + inside.end
 
 
 def with_child(node: Node, number: int, child: Node) -> Node:

@@ -65,7 +65,7 @@ def problem(expression: str) -> BadCron | None:
 
 def _bad_zone(name: str, at: int) -> BadCron | None:
     """What is wrong with the name of a time zone, which begins at `at`. Names are those of the IANA database."""
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # lazy: start-up; few schedules name a zone
     from zoneinfo import ZoneInfo, available_timezones
 
     try:

@@ -1,4 +1,4 @@
-"""Text that is itself a step: Durofut JSON, the form in which the df functions hand steps to each other.
+"""Text that is itself a step: Durofut JSON, the form in which the df functions pass steps to each other.
 
 `ensure` decides what a text in a step's place means: JSON with a `node_type` is that node, anything else is SQL.
 The rules and the wording of the errors are pg_durable's.
@@ -42,6 +42,7 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
     json = _durofut(text)
     if json is None:
         return nodes.Sql(query=text, span=span)
+    # What `?>` gives in the database, see half_built: only `!>` may take it.
     if json.get("_partial_if") is not None:
         raise BadStep("This if is only half built", span, "PW104")
     kind = json.get("node_type")
@@ -85,7 +86,7 @@ _OBJECT = re.compile('[ \\t\\n\\r]*+{[ \\t\\n\\r]*+(?P<name>")?')
 
 
 def _answer(text: str) -> tuple[str, str] | None:
-    """What a text is that df.start, df.status and their like have given, and what to do; None for a statement."""
+    """What a text is that df.start, df.status and the like have returned, and what to do; None for a statement."""
     start = text.lstrip(" \t\n\r")[:60]
     if text in _ANSWERS or _ANSWER.match(start):
         return (
@@ -98,7 +99,11 @@ def _answer(text: str) -> tuple[str, str] | None:
 
 
 def _durofut(text: Text) -> Json | None:
-    """The JSON object that the text is, if it is one. A `{name}` is a variable, but no statement begins with `{"`."""
+    """The JSON object that the text is, if it is one.
+
+    `{"node_type": ..}` is one. `{name}` is not: a statement may begin with a variable, but none begins with `{"`, so that
+    is an error where it is no JSON.
+    """
     opening = _OBJECT.match(text.value)
     if opening is None:
         return None
@@ -137,7 +142,7 @@ def _shape_problem(field: str, value: Json) -> str | None:
 
 
 class _Reader:
-    """Reads one Durofut object. Nodes whose place in the program cannot be told stand where the whole text stands."""
+    """Reads one Durofut object. span: of the whole text, for nodes whose own place is not known."""
 
     def __init__(self, span: Span) -> None:
         self.span = span
@@ -162,7 +167,7 @@ class _Reader:
 
     def _check_shape(self, json: Json) -> None:
         """The shape of one node, its children unopened; in the order and the words of df_internal.node_problem."""
-        problems: list[tuple[int, str, Span]] = []
+        problems: list[tuple[int, str, Span]] = []  # with the order in which the database looks for them
         seen: set[str] = set()
         for member in json.members or ():
             field, value = member.name.value, member.value
@@ -235,7 +240,7 @@ class _Reader:
         found = config.get("timeout_seconds")
         if found is None or found.value is None:
             return None
-        if isinstance(found.value, bool | Text | list):
+        if isinstance(found.value, bool | Text | list):  # what remains is a number
             raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
         value = to_integer(render_number(found.value), INTEGER_RANGE)
         if value is None:
@@ -249,6 +254,7 @@ class _Reader:
         return None if found is None or found.value is None else render_jsonb(found)
 
     def _node(self, kind: str, json: Json, depth: int) -> Node:
+        """The node of a checked object. Kinds with more than a text as `query` have JSON there: see _configured."""
         span = json.span
         match kind:
             case "SQL":
@@ -326,7 +332,6 @@ _POST = Text("POST", Span(0, 0))
 
 
 def _bound(node: Node, name: Text) -> Node:
-
     if NAME.fullmatch(name.value) is None:
         raise BadStep(bad_name(name.value), name.span, "PW020")
     return replace(node, binding=Binding(name.value, name.span))

@@ -15,7 +15,8 @@ from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Fix, Note, Severity, finding, rated
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.meaning import fold
-from pgweave.grammar.meaning.calls import Report, as_step, bind, bind_name, build, dangling
+from pgweave.grammar.meaning.call_arguments import bind
+from pgweave.grammar.meaning.calls import build
 from pgweave.grammar.meaning.durofut import BadStep, half_built
 from pgweave.grammar.meaning.static_values import (
     BooleanValue,
@@ -29,6 +30,7 @@ from pgweave.grammar.meaning.static_values import (
     describe,
     steps_in,
 )
+from pgweave.grammar.meaning.steps import as_step, bind_name, dangling
 from pgweave.grammar.nodes import Definition, Text, Variable
 from pgweave.grammar.reading import syntax
 from pgweave.grammar.reading.lexer import DSL_OPERATORS, KNOWN_OPERATORS, QUOTED, WORD
@@ -37,6 +39,7 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pgweave.grammar.meaning.report import Report
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.reading.lexer import Token
 
@@ -56,7 +59,7 @@ _WITHOUT_TABLE = frozenset(
 )  # fmt: skip
 _SQL_TEXT = re.compile(r"\s*(?:select|insert|update|delete|with|call|values|merge)\b", re.IGNORECASE)
 _DSL_CHARACTERS = frozenset("".join(DSL_OPERATORS))
-# Operators of PostgreSQL that have no meaning between two bare texts, and what people mean who write them there.
+# Operators of PostgreSQL that have no meaning between two bare literals, and the operators that are meant by them.
 _SLIPS = {"&&": "&", "->": "~>", "->>": "~>", ">>": "~>", "|>": "~>", "=>>": "~>"}
 _NONE_FOR_TEXT = frozenset(
     {"&&", "->", "->>", ">>", "<<", "#>", "#>>", "#", "?", "?|", "?&", "@>", "<@", "@?", "&<", "&>"}
@@ -67,7 +70,7 @@ _FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one progra
 class Elaborator:
     """Reads the statements of one program. definitions and variables grow as it goes.
 
-    read: parses a text that holds an expression, for df.explain; gives nothing after reporting what is wrong with it.
+    read: parses a text that is an expression, for df.explain; returns nothing after reporting what is wrong with it.
     """
 
     def __init__(self, report: Report, read: Callable[[Text], Sequence[syntax.Expr]] = lambda _: ()) -> None:
@@ -132,8 +135,9 @@ class Elaborator:
             return
         first = bound.pop(call.params[0].name)
         if name == "explain" and isinstance(first, TextValue):
+            # df.explain has three kinds of argument: the id of an instance, an expression in quotes, or a step.
             if _INSTANCE_ID.fullmatch(first.text.value.strip()):
-                return  # shows an instance that exists; there is nothing to read
+                return
             if not first.text.value.lstrip().startswith("{") and _EXPRESSION.search(first.text.value):
                 first = self._expression(first.text)
         node = as_step(first, self.report, "Invalid durable function: " if name == "start" else "")
@@ -154,7 +158,7 @@ class Elaborator:
             )
 
     def _expression(self, text: Text) -> Value:
-        """What df.explain('..') makes of a text that holds an expression of df."""
+        """What df.explain('..') makes of a text that is an expression of df."""
         exprs = self._read(text)
         return self.evaluate(exprs[0]) if len(exprs) == 1 else BrokenValue(span=text.span)
 
@@ -231,7 +235,7 @@ class Elaborator:
         values = self._values = {}
         for expr in syntax.post_order(root):
             value = self._evaluate(expr)
-            for child in expr.children:  # read once, by their parent
+            for child in expr.children:  # only their parent reads them; kept, they would be the most of the memory
                 del values[child]
             values[expr] = value
         return values[root]
@@ -242,7 +246,7 @@ class Elaborator:
                 return self._literal(expr.token)
             case syntax.Parens():
                 value = self._values[expr.inner]
-                value.parens = expr.span
+                value.parens = expr.span  # in ((x)) the outer pair comes last and is the one that counts
                 return value
             case syntax.Binary():
                 return self._binary(expr)
@@ -305,7 +309,7 @@ class Elaborator:
         return self._budget >= 0
 
     def _column(self, expr: syntax.Column) -> Value:
-        """A name. In a program no table is in sight, so what stands in double quotes was meant as text."""
+        """A name. A program has no tables, so what is written in double quotes was meant as text."""
         name = expr.parts[0]
         if len(expr.parts) == 1 and name.kind == QUOTED and (not self._embedded or _SQL_TEXT.match(name.value)):
             shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."
@@ -429,7 +433,10 @@ class Elaborator:
         return StepValue(span=span, node=node)
 
     def _taken(self, expr: syntax.Binary, left: PartialIf, whole: bool) -> Value:
-        """An operator has a half-built if as its left side. What to say is known when its `!>` comes, or does not."""
+        """An operator has a half-built if as its left side: in `c ?> a ~> b !> d`, which groups as `((c ?> a) ~> b) !> d`.
+
+        It is reported when the `!>` comes, with parentheses as the fix, or when it is clear that none does.
+        """
         if not whole:
             return BrokenValue(span=expr.span)
         if left.parens is not None:
@@ -441,7 +448,7 @@ class Elaborator:
         if isinstance(left, PartialIf):
             return self._taken(expr, left, not isinstance(right, BrokenValue))
         node = as_step(left, self.report)
-        if isinstance(right, NullValue):  # |=> is strict: PostgreSQL does not even look at the left side
+        if isinstance(right, NullValue):  # |=> is strict: its result is NULL, whatever stands on the left
             self.report.add("PW021", right.outer, what="The name of a result")
         if node is None or isinstance(right, BrokenValue | NullValue):
             return BrokenValue(span=expr.span)
@@ -497,7 +504,7 @@ class Elaborator:
             return StepValue(span=expr.span, node=node)
         if isinstance(left, PartialIf | BrokenValue):
             return BrokenValue(span=expr.span)
-        if isinstance(left, OpaqueValue):  # may well be a half-built if
+        if isinstance(left, OpaqueValue):  # may be a half-built if, when the database has computed it
             if else_branch is None:
                 return BrokenValue(span=expr.span)
             return OpaqueValue(span=expr.span, operands=(*left.operands, else_branch))
@@ -553,7 +560,7 @@ class Elaborator:
     def _no_step(self, expr: syntax.CallExpr, name: str) -> Value:
         where = expr.name.span
         if name in NON_STEP_CALLS:
-            if name == "getvar":  # the one that gives plain text, at the moment of the start
+            if name == "getvar":  # gives plain text, when the workflow is started: SQL like any other
                 return self._opaque(expr)
             self.report.add("PW504", where, call=f"df.{name}")
             return BrokenValue(span=expr.span)

@@ -26,6 +26,7 @@ from pgweave.grammar.meaning.static_values import (
     Value,
 )
 from pgweave.grammar.nodes import Text
+from pgweave.grammar.reading.keywords import NEEDS_QUOTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ def number(text: str, span: Span) -> NumberValue:
 
 
 def _integer_literal(value: int, span: Span) -> NumberValue:
-    """An integer literal is of the smallest type from integer on that holds it; beyond bigint it is a numeric."""
+    """An integer literal is of the smallest type from integer on that has room for it; beyond bigint it is a numeric."""
     if len(hex(value)) > 4 * _MAX_DIGITS:
         raise FoldError("value overflows numeric format", span)
     if value not in BIGINT_RANGE:
@@ -70,7 +71,7 @@ def _integer_literal(value: int, span: Span) -> NumberValue:
 
 
 def computed(value: str, span: Span) -> TextValue:
-    """Text that stands nowhere as it is; every character maps to the start of its expression."""
+    """Text that is written nowhere as it is; every character maps to the start of its expression."""
     if len(value) > MAX_TEXT:
         raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
     return TextValue(span=span, pieces=[Text(value, span)])
@@ -96,7 +97,7 @@ def _plain(value: int | Decimal) -> str:
 
 
 def concatenate(left: Value, right: Value, span: Span) -> Value | None:
-    """`left || right`, for text. NULL wins; two jsonb values or arrays are left to the database."""
+    """`left || right`, for text. NULL gives NULL; jsonb and arrays have a `||` of their own, left to the database."""
     if isinstance(left, NullValue) or isinstance(right, NullValue):
         return NullValue(span=span)
     if not (isinstance(left, TextValue) or isinstance(right, TextValue)):
@@ -106,7 +107,8 @@ def concatenate(left: Value, right: Value, span: Span) -> Value | None:
     first, second = _pieces(left), _pieces(right)
     if first is None or second is None:
         return None
-    first.extend(second)  # the left operand has no other reader
+    # In place, so that a chain of n pieces does not copy its list n times: the left operand has no other reader.
+    first.extend(second)
     return TextValue(span=span, pieces=first)
 
 
@@ -118,7 +120,12 @@ def _pieces(value: Value) -> list[Text] | None:
 
 
 def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | None:
-    """`+ - * / %` on numbers. Division of numerics has scale rules of its own and is left to the database."""
+    """`+ - * / %` on numbers. Division of numerics has scale rules of its own and is left to the database.
+
+    7 / 2         3, integer        -7 / 2       -3: rounds towards zero
+    -7 % 2        -1: the sign of the left operand, not Python's
+    2147483647 + 1    FoldError: integer out of range, for both operands are integer
+    """
     a, b = _operand(left, right), _operand(right, left)
     if a is None or b is None:
         return None
@@ -130,7 +137,7 @@ def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | No
         quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if symbol in "/%" else 0
         result = {"+": a + b, "-": a - b, "*": a * b, "/": quotient, "%": a - quotient * b}[symbol]
         bits = max(side.bits for side in (left, right) if isinstance(side, NumberValue))
-        name, allowed = _OF_BITS[bits]
+        name, allowed = _OF_BITS[bits]  # the result has the larger of the operands' types, and must fit into it
         if result not in allowed or a not in allowed or b not in allowed:
             raise FoldError(f"{name} out of range", span)
         return NumberValue(span=span, number=result, bits=bits)
@@ -139,6 +146,7 @@ def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | No
     a, b = Decimal(a), Decimal(b)
     if max(len(a.as_tuple().digits), len(b.as_tuple().digits), abs(a.adjusted()), abs(b.adjusted())) > _MAX_DIGITS:
         return None
+    # Exact, as numeric is: a product has as many digits as both factors, a sum of 1e1000 and 1e-1000 twice that many.
     with localcontext() as context:
         context.prec = 6 * _MAX_DIGITS
         return NumberValue(span=span, number={"+": a + b, "-": a - b, "*": a * b}[symbol])
@@ -224,7 +232,7 @@ def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
     bits = _INTEGER_TYPES[type_name]
     allowed = _OF_BITS[bits][1]
     if isinstance(value, BooleanValue):
-        return NumberValue(span=span, number=int(value.value)) if bits == 32 else None
+        return NumberValue(span=span, number=int(value.value)) if bits == 32 else None  # there is no cast to int8
     if isinstance(value, TextValue):
         result = to_integer(value.text.value, allowed)
         if result is None:
@@ -234,7 +242,7 @@ def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
         return None
     if abs(Decimal(value.number)) >= 2**64:
         raise FoldError(f"{type_name} out of range", span)
-    rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))
+    rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))  # away from zero at .5, as numeric does
     if rounded not in allowed:
         raise FoldError(f"{type_name} out of range", span)
     return NumberValue(span=span, number=rounded, bits=bits)
@@ -340,6 +348,10 @@ _SPECIFIER = re.compile(r"%(?:%|(?:(?P<position>[0-9]+)\$)?(?P<minus>-)?(?P<widt
 
 
 def _format(arguments: Sequence[Value], span: Span) -> Value | None:
+    """`format('%s of %2$I', 'a', 'b c')` gives `a of "b c"`, in pieces that know where each is written.
+
+    `%s` takes the argument behind the last one taken, also if that was taken by position: `%2$s %s` takes 2 and 3.
+    """
     if not arguments:
         return None
     template, values = arguments[0], arguments[1:]
@@ -359,6 +371,7 @@ def _format(arguments: Sequence[Value], span: Span) -> Value | None:
         where = text.span_of(found.start(), found.end())
         if found["type"] is None:
             raise FoldError("unrecognized format() type specifier; write %s, %I, %L or %%", where)
+        # More digits than 8 are no position that a call could have, and int() of a thousand of them takes long.
         following = int(found["position"]) if found["position"] and len(found["position"]) < 9 else following + 1
         if not 1 <= following <= len(values):
             raise FoldError("too few arguments for format()", where)
@@ -399,8 +412,6 @@ def quote_text(text: str) -> str:
 
 def quote_identifier(name: str) -> str:
     """As quote_ident writes it: quotes only where they are needed."""
-    from pgweave.grammar.reading.keywords import NEEDS_QUOTES
-
     if re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in NEEDS_QUOTES:
         return name
     return '"' + name.replace('"', '""') + '"'

@@ -78,7 +78,16 @@ def parse_json(text: Text) -> Json:
 
 
 class _Reader:
-    """One loop over the tokens; containers that are not closed yet stand in `open`, each with its pending name."""
+    """One loop over the tokens; containers that are not closed yet are in `open`, each with its pending name.
+
+    {"a": [1, 2]}       open               expect
+    {                   {}                 name or }
+    "a" :               {}                 colon, then value
+    [                   {} []              value or ]
+    1                   {} [1]             comma
+    , 2 ]               {"a": [1, 2]}      comma
+    }                                      done
+    """
 
     def __init__(self, text: Text) -> None:
         self.text = text
@@ -135,7 +144,7 @@ class _Reader:
     def _enter(self, bracket: str, start: int, end: int) -> None:
         if len(self.open) >= MAX_JSON_DEPTH:
             raise BadJson(f"JSON nested deeper than {MAX_JSON_DEPTH} levels", start, end)
-        # Until it closes, the span holds the offset in the JSON text where it began.
+        # Until it closes, the span is that of its bracket in the JSON text; _close needs its start.
         self.open.append(Json([], Span(start, end), is_object=bracket == "{"))
         self.names.append(None)
         self.expect = "name or }" if bracket == "{" else "value or ]"
@@ -168,12 +177,18 @@ class _Reader:
         if kind == "word":
             return Json(_CONSTANTS[found[kind]], span)
         number = Decimal(found[kind])
-        if abs(number.adjusted()) > 131_000 or len(found[kind]) > 131_000:
+        if (
+            abs(number.adjusted()) > 131_000 or len(found[kind]) > 131_000
+        ):  # numeric has 131,072 digits before the point
             raise BadJson("this number is too large", start, end)
         return Json(number, span)
 
     def _string(self, start: int, end: int) -> Text:
-        """Decode value[start:end], quotes included, with anchors that lead through JSON and SQL escapes."""
+        r"""Decode value[start:end], quotes included, with anchors that lead through JSON and SQL escapes.
+
+        In the SQL literal '["it''s \u00e9!"]' the value is `it's é!`, with one anchor for its start, one behind the quote
+        that SQL doubles, one for the escape of JSON and one behind it.
+        """
         pieces: list[str] = []
         anchors: list[tuple[int, int]] = []
         length, high = 0, None
@@ -182,7 +197,7 @@ class _Reader:
             if found["bad"] is not None:
                 raise BadJson("this escape means nothing in JSON", place, min(place + 2, end))
             code = found["code"]
-            if high is not None:
+            if high is not None:  # the first half of a pair: nothing but the second may follow
                 if code is None or not 0xDC00 <= int(code, 16) <= 0xDFFF:
                     raise BadJson("half of a surrogate pair", high[1], place)
                 piece = chr(0x10000 + ((high[0] - 0xD800) << 10) + (int(code, 16) - 0xDC00))
@@ -250,7 +265,7 @@ def _escaped(found: re.Match[str]) -> str:
 def render_jsonb(json: Json) -> Text:
     """The text PostgreSQL gives for the jsonb value: names by length then bytes, the last of equals, spaces after `:` and `,`.
 
-    Strings keep their way back to the source.
+    {"bb":1, "a":2, "a":3} gives {"a": 3, "bb": 1}. Strings keep the anchors that lead to their source.
     """
     pieces: list[str] = []
     anchors: list[tuple[int, int]] = []

@@ -32,7 +32,7 @@ class _Value:
 class TextValue(_Value):
     """A string. unknown: a bare literal, which PostgreSQL still takes for whatever type is needed.
 
-    Kept in pieces until somebody asks for the text: a chain of `||` would otherwise copy it at every link.
+    Kept in pieces until the text is asked for: a chain of `||` would otherwise copy it at every operator.
     """
 
     pieces: list[Text]
@@ -114,7 +114,7 @@ class OpaqueValue(_Value):
 
 @dataclass(slots=True, kw_only=True)
 class BrokenValue(_Value):
-    """Already reported; whatever holds it is broken too, silently."""
+    """Has been reported; the expression around it is broken too, and that is not reported again."""
 
 
 Value: TypeAlias = (
@@ -137,6 +137,7 @@ def join_texts(pieces: list[Text], span: Span) -> Text:
     length = 0
     for piece in pieces:
         if piece.value:
+            # A computed piece has no anchors: all of it is said to stand where its expression begins.
             anchors.extend((length + at, source) for at, source in piece.anchors or ((0, piece.span.start),))
         length += len(piece.value)
     return Text("".join(piece.value for piece in pieces), span, tuple(anchors))

@@ -1,11 +1,17 @@
-"""What was expected, in words: from Lark's set of acceptable terminals to a sentence a person can act on."""
+"""The words of a syntax error: from the terminals that Lark would have accepted to a sentence that a person can act on.
+
+'SELECT 1' 'SELECT 2'     accepts {OPERATOR, COMMA, $END ..}     expected an operator, "," or the end of the statement
+df.sleep(60) ~>           accepts {NUMBER, STRING, LPAR ..}      expected a step, "(" or a df function
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
-from pgweave.grammar.reading.lexer import DSL_OPERATORS, STRING, WORD
+from pgweave.grammar.reading.lalr import VOCABULARY
+from pgweave.grammar.reading.lexer import STRING, WORD
+from pgweave.grammar.reading.terminals import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,9 +28,12 @@ _MARKS = {
     "$END": "the end of the statement",
 }
 _CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
+# Operators that take values, never steps: those on a level of their own. `||` and `->` may well stand between steps.
+_VALUE_OPERATORS = frozenset(
+    name for name in VOCABULARY.infix | VOCABULARY.prefix if VOCABULARY.levels[name] != VOCABULARY.levels["OPERATOR"]
+)
 
-
-# What people bring along from elsewhere, as the word that is not expected or the one before it.
+# What people know from other languages: the word that is not expected here, or the one before it.
 _IF = "An if is written `condition ?> step !> other step`, or df.if(condition, step, other)."
 _PLPGSQL = "PL/pgSQL belongs into an .sql file, within DO or a function: there only the df.start calls are read."
 _HABITS = {
@@ -45,7 +54,7 @@ class Expected(NamedTuple):
 
 
 def explain(text: str, terminals: Sequence[Token], at: int, accepts: Collection[str]) -> Expected:
-    """The words of PW001 for an unexpected terminal at index `at` (or the end)."""
+    """The words of PW001 for an unexpected terminal. at: its index; the number of terminals if the end came too early."""
     found = terminals[at] if at < len(terminals) else None
     before = terminals[at - 1] if at else None
     operand = "NUMBER" in accepts  # a string may also follow a name: jsonb '{}'
@@ -63,7 +72,7 @@ def _shown(text: str, token: Token) -> str:
 
 def _operand(terminals: Sequence[Token], at: int) -> str:
     before = terminals[at - 1] if at else None
-    if before is not None and before.type in ("INFIX", "SIGN", "PREFIX") and before.value not in DSL_OPERATORS:
+    if before is not None and before.type in _VALUE_OPERATORS:
         return "a value"
     if before is not None and before.value == "|=>":
         return "a name in quotes"
@@ -71,14 +80,21 @@ def _operand(terminals: Sequence[Token], at: int) -> str:
 
 
 def _in_step_place(terminals: Sequence[Token], at: int) -> bool:
-    """Whether a step may stand here: everywhere but in a call's argument of another type."""
-    places: list[tuple[str | None, int]] = [(None, 0)]  # for each open bracket: the df call, and which argument
+    """Whether a step may stand at `at`: anywhere but in an argument of another type.
+
+    In `df.sleep(|` a number is wanted, in `df.seq('SELECT 1', |` a step; plain parentheses want what the place around
+    them wants.
+    """
+    places: list[tuple[str | None, int]] = [
+        (None, 0)
+    ]  # for each open bracket: the call ("" for any other), and argument
     for i, token in enumerate(terminals[:at]):
         if token.type in ("LPAR", "LSQB"):
-            called = i >= 1 and terminals[i - 1].type == "NAME"
-            df = called and i >= 3 and terminals[i - 3].value == "df" and terminals[i - 2].type == "DOT"
-            inherits = not called and token.type == "LPAR"
-            places.append((terminals[i - 1].value, 0) if df else places[-1] if inherits else ("", 0))
+            called = i >= 1 and terminals[i - 1].type in NAMES
+            if called and i >= 3 and terminals[i - 3].value == "df" and terminals[i - 2].type == "DOT":
+                places.append((terminals[i - 1].value, 0))
+            else:
+                places.append(("", 0) if called or token.type == "LSQB" else places[-1])
         elif token.type in ("RPAR", "RSQB"):
             places.pop()
         elif token.type == "COMMA":
@@ -113,12 +129,13 @@ def _operand_help(text: str, found: Token | None, before: Token | None) -> str:
         if before is None or before.type in ("LPAR", "LSQB"):
             return "Write what is missing here."
         return f"Write what is missing after {_shown(text, before)}, or remove the {_shown(text, before)}."
-    if found.type in ("OPERATOR", "INFIX"):
+    if found.type in VOCABULARY.infix and found.type != "ADD":  # a sign may begin an operand
         return f"{_shown(text, found)} stands between two steps; only @> stands before one."
     return "Write a step here: SQL in quotes, or a df call."
 
 
 def _operator_help(text: str, terminals: Sequence[Token], at: int, accepts: Collection[str]) -> str:
+    """Advice where an operand is complete and something else follows than an operator. The first that fits is given."""
     found = terminals[at] if at < len(terminals) else None
     before = terminals[at - 1] if at else None
     if found is None:
@@ -129,17 +146,27 @@ def _operator_help(text: str, terminals: Sequence[Token], at: int, accepts: Coll
         if found.value == word or (before is not None and before.kind == WORD and before.value == word):
             return advice
     if found.value == ":":
-        if before is not None and before.type == "NAME":
-            return f"An argument is named with =>: {_shown(text, before)[1:-1]} => .."
-        return _IF if any(token.value == "?>" for token in terminals[:at]) else "Remove the colon."
+        return _colon_help(text, before, terminals[:at])
     if "TYPE" in accepts:
         return "Write a type, for example jsonb or text."
     if "AS" in accepts and "$END" not in accepts:
         return "Write it like CAST('{}' AS jsonb)."
+    return _neighbour_help(found, before)
+
+
+def _colon_help(text: str, before: Token | None, earlier: Sequence[Token]) -> str:
+    """A colon is no sign of the language: `df.sleep(seconds: 5)`, `a ? b : c`."""
+    if before is not None and before.type in NAMES:
+        return f"An argument is named with =>: {_shown(text, before)[1:-1]} => .."
+    return _IF if any(token.value == "?>" for token in earlier) else "Remove the colon."
+
+
+def _neighbour_help(found: Token, before: Token | None) -> str:
+    """Two operands stand side by side; what could join them."""
     if found.type == "SELECT" or (found.type == "NAME" and found.value == "df"):
         return "Put a semicolon between two statements, or an operator between two steps."
-    if before is not None and before.type == "NAME" and found.type in ("STRING", "NUMBER"):
+    if before is not None and before.type in NAMES and found.type in ("STRING", "NUMBER"):
         return "The arguments of a call stand in parentheses."
-    if found.type in ("STRING", "NAME", "NUMBER", "LPAR", "CONSTANT", "OPAQUE"):
+    if found.type in ("STRING", *NAMES, "NUMBER", "LPAR", "CONSTANT", "OPAQUE"):
         return "Put an operator between the two: `~>` runs one after the other, `&` both side by side. Arguments need a comma."
     return "Write it between two steps, or remove it."

@@ -1,7 +1,7 @@
-"""Workflows inside of other texts: the df calls of an .sql file, its DO blocks and function bodies, and of Markdown.
+"""The df calls in other texts: in an .sql file, its DO blocks and function bodies, and in Markdown.
 
-What stands around them is never reported and need not be right. Every stretch that is lexed by itself (a body between
-`$$`, a fence) is a nodes.Text: its tokens are moved to where they stand in the file before anybody else sees them.
+What stands around them is never reported and need not be right. A part that is lexed by itself (a body between `$$`, a
+fence) is a nodes.Text, and its tokens get their places in the file before they leave this module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Form(Enum):
-    """How to read a text. PROGRAM: all of it is ours. SQL, MARKDOWN: ours is what stands in it."""
+    """How to read a text. PROGRAM: all of it is the language. SQL, MARKDOWN: the language stands in it."""
 
     PROGRAM = "program"
     SQL = "sql"
@@ -55,7 +55,7 @@ def form_of(name: str) -> Form:
 class Found:
     """One df call in a text of SQL.
 
-    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the stretch that it stands in.
+    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the part of the file that it stands in.
     certain: whether SQL must stand there; in any other string it may be talk about df, and counts only if nothing is
     wrong with it.
     """
@@ -67,23 +67,32 @@ class Found:
 
 
 def lex_text(text: Text, *, psql: bool = False) -> Lexed:
-    """Lex a stretch of a file; every place in the result is one of the file."""
+    """Lex a part of a file; every place in the result is one of the file."""
     lexed = lex(text.value, psql=psql)
     place = text.locate
 
     def moved(span: Span) -> Span:
         return text.span_of(span.start, span.end)
 
-    for token in lexed.tokens:
-        token.anchors = _composed(token.anchors, len(token.value), text)
-        token.start, token.end = place(token.start), place(token.end - 1) + 1
-    lexed.comments = [moved(comment) for comment in lexed.comments]
-    lexed.diagnostics = [_moved(found, moved) for found in lexed.diagnostics]
-    return lexed
+    def moved_token(token: Token) -> Token:
+        anchors = _composed(token.anchors, len(token.value), text)
+        # The place of the last character, and one more: the end itself may stand behind a line mark or a closing quote.
+        return Token(token.kind, token.value, place(token.start), place(token.end - 1) + 1, anchors, token.type)
+
+    return Lexed(
+        [moved_token(token) for token in lexed.tokens],
+        [moved(comment) for comment in lexed.comments],
+        [_moved(found, moved) for found in lexed.diagnostics],
+    )
 
 
 def _composed(anchors: Anchors, size: int, text: Text) -> Anchors:
-    """Anchors of a string that stands in `text`: from its value to the file."""
+    """Anchors of a string that stands in `text`: from its value to the file.
+
+    Two maps one after the other. In the file, DO 'BEGIN PERFORM df.start(''SELECT 1''); END' has a body; in the body,
+    'SELECT 1' is a literal with the anchor (0, 24); in the file, offset 24 of the body is written at 29. The result
+    also has an anchor wherever the body's own anchors lead to another place within the literal.
+    """
     if not anchors:
         return ()
     out: list[tuple[int, int]] = []
@@ -106,6 +115,7 @@ def excerpt(text: Text, span: Span) -> str:
     """What stands at `span` of the file, as it reads in `text`: without the marks of quotes, with quotes undoubled."""
 
     def offset(source: int) -> int:
+        """The way of the anchors backwards, from the file into the value."""
         value_start, source_start = text.anchors[
             max(0, bisect_right(text.anchors, source, key=lambda pair: pair[1]) - 1)
         ]
@@ -130,7 +140,7 @@ def calls(lexed: Lexed, within: Text, depth: int = 0, *, certain: bool = True) -
 
 
 def _taken(diagnostics: deque[Diagnostic], place: Span) -> list[Diagnostic]:
-    """Take what stands before `place` and drop it, take what stands there and give it."""
+    """Remove what stands before `place`; remove and return what stands in it."""
     taken: list[Diagnostic] = []
     while diagnostics and diagnostics[0].span.start < place.end:
         found = diagnostics.popleft()
@@ -148,6 +158,7 @@ def _in_statement(tokens: list[Token], within: Text, depth: int, *, certain: boo
         token = tokens[at]
         if token.kind == STRING and depth < _MAX_NESTING and words[0] != "comment":
             body = at in bodies
+            # A body is code. Any other dollar-quoted text may be code that is given to a function: look, but see `certain`.
             if "df" in token.value.lower() and (body or _is_dollar_quoted(token, within)):
                 inner = Text(token.value, token.span, token.anchors)
                 yield from calls(lex_text(inner), inner, depth + 1, certain=certain and body)
@@ -181,7 +192,7 @@ def _begins_call(tokens: list[Token], at: int) -> bool:
 
 
 def _call_end(tokens: list[Token], at: int) -> int:
-    """Behind the bracket that closes the one at `at`; the end of the statement if none does."""
+    """The index behind the bracket that closes the one at `at`; the end of the statement if none does."""
     depth = 0
     for place in range(at, len(tokens)):
         token = tokens[place]
@@ -205,6 +216,7 @@ def _bodies(tokens: list[Token], words: list[str]) -> set[int]:
         introduced = before.value if before is not None and before.kind == WORD else ""
         if introduced == "language" and token.value.lower() not in _LANGUAGES:
             return set()
+        # LANGUAGE 'sql' names a language; AS 'obj_file', 'link_symbol' is refused above, by its language c.
         if token.kind == STRING and introduced != "language" and (block or introduced == "as"):
             found.add(at)
         before = token

@@ -101,7 +101,7 @@ def _line(line: str, stack: list[tuple[str, str]]) -> Iterator[tuple[int, str, s
     """The pieces of one line; the stack is what it was at the end of the line before."""
     at = 0
     while at < len(line):
-        state, end = stack[-1]
+        state, end = stack[-1]  # end: `$tag$` in a dollar-quoted text, else empty
         if end and line.startswith(end, at):
             stack.pop()
             yield at, "string", end

@@ -1,19 +1,22 @@
-"""df.lark -> Lark's parser. Building its table takes longer than all else a small program needs, so the table is kept.
+"""df.lark -> Lark's parser, and the words of the language that df.lark lists (VOCABULARY).
 
-parse_table.py holds what Lark made of df.lark, and which Lark and which df.lark that was. Is it another one of either,
-the table is built anew: slower, but never wrong. `python docs/generate.py` writes the file, a test says when to.
+Lark takes longer to build its table than a small program takes to be read, so parse_table.py keeps what Lark made, with
+the version of Lark and a checksum of df.lark that it was made from. If either differs, the table is built again: slower,
+never wrong. `python docs/generate.py` writes the file, and a test says when to.
 """
 
 from __future__ import annotations
 
+import re
 from pkgutil import get_data
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import lark
 from lark.grammar import Rule
-from lark.lexer import Lexer, TerminalDef
+from lark.lexer import Lexer, PatternRE, TerminalDef
 
+from pgweave.grammar.reading import parse_table
 from pgweave.grammar.reading.parse_table import GRAMMAR, LARK, TABLE
 
 if TYPE_CHECKING:
@@ -24,34 +27,53 @@ if TYPE_CHECKING:
 _WIDTH = 118  # characters of a line of parse_table.py
 
 
-class _Feed(Lexer):
-    """Hands Lark the terminals that are already there."""
+class Vocabulary(NamedTuple):
+    """What df.lark says about single words and operators.
+
+    symbols: the terminal of each word or operator that has one of its own, `~>` -> SEQUENCE. levels: how tight the
+    operators of a terminal bind, the higher the tighter. prefix, infix, suffix: terminals that stand before, between
+    and behind operands. nonassoc: levels on which PostgreSQL takes only one operator in a row.
+    step_calls, start_calls: names of the df calls, without `df.`.
+    """
+
+    symbols: dict[str, str]
+    levels: dict[str, int]
+    prefix: frozenset[str]
+    infix: frozenset[str]
+    suffix: frozenset[str]
+    nonassoc: frozenset[int]
+    step_calls: frozenset[str]
+    start_calls: frozenset[str]
+
+
+class _TokenFeed(Lexer):
+    """Stands where Lark expects a lexer: our tokens have been cut already and are passed on as they are."""
 
     def __init__(self, lexer_conf: object) -> None:
-        """Lark passes its configuration; the words are ours."""
+        """Lark passes its configuration, which has nothing to say about tokens that exist."""
 
     def lex(self, data: list[Token]) -> Iterator[Token]:  # type: ignore[override]
-        """Give the terminals one by one."""
+        """Pass the tokens on, one by one."""
         return iter(data)
 
 
 def parser(transformer: object) -> lark.Lark:
-    """Lark's parser of the language, which eats terminals. transformer: a method per rule, what becomes of it."""
-    if (lark.__version__, _fingerprint()) != (LARK, GRAMMAR):
+    """Lark's parser of the language; it parses a list of terminals. transformer: one method per rule of df.lark."""
+    if (lark.__version__, _checksum()) != (LARK, GRAMMAR):
         return build(transformer)
     data = dict(TABLE["data"])
-    data["options"] = {**data["options"], "lexer": _Feed, "transformer": transformer}
-    data["parser"] = {**data["parser"], "lexer_conf": {**data["parser"]["lexer_conf"], "lexer_type": _Feed}}
+    data["options"] = {**data["options"], "lexer": _TokenFeed, "transformer": transformer}
+    data["parser"] = {**data["parser"], "lexer_conf": {**data["parser"]["lexer_conf"], "lexer_type": _TokenFeed}}
     return lark.Lark.load({"data": data, "memo": TABLE["memo"]})
 
 
 def build(transformer: object) -> lark.Lark:
-    """Build the table from df.lark."""
-    text = _grammar().decode()
-    return lark.Lark(text, start="statement", parser="lalr", lexer=_Feed, transformer=transformer, keep_all_tokens=True)
+    """Build the parser from df.lark."""
+    text, feed = _grammar().decode(), _TokenFeed
+    return lark.Lark(text, start="statement", parser="lalr", lexer=feed, transformer=transformer, keep_all_tokens=True)
 
 
-def _fingerprint() -> str:
+def _checksum() -> str:
     return f"{crc32(_grammar()):08x}"
 
 
@@ -61,9 +83,53 @@ def _grammar() -> bytes:
     return found
 
 
+def _vocabulary(built: lark.Lark) -> Vocabulary:
+    """Read the words and levels off a parser that was built from df.lark."""
+    words = {terminal.name: _alternatives(terminal) for terminal in built.terminals}
+    levels = {terminal.name: terminal.priority for terminal in built.terminals if terminal.priority}
+    # SIGN comes after ADD and has the same symbols: terminals.py tells the two apart, so the first one is kept.
+    symbols = {word: name for name in reversed(levels) for word in words[name]}
+
+    def members(*rules: str) -> frozenset[str]:
+        return frozenset(rule.expansion[0].name for rule in built.rules if rule.origin.name in rules)
+
+    return Vocabulary(
+        symbols=symbols,
+        levels=levels,
+        prefix=members("_before"),
+        infix=members("_left", "_nonassoc"),
+        suffix=members("_behind"),
+        nonassoc=frozenset(levels[name] for name in members("_nonassoc")),
+        step_calls=frozenset(words["STEP_CALL"]),
+        start_calls=frozenset(words["START_CALL"]),
+    )
+
+
+def _alternatives(terminal: TerminalDef) -> list[str]:
+    r"""The words that a terminal lists. Lark has made one regular expression of several: `"+" | "-"` is `(?:\+|\-)`."""
+    pattern = terminal.pattern.value
+    if not isinstance(terminal.pattern, PatternRE):
+        return [pattern]
+    if not pattern.startswith("(?:"):
+        return []  # written as a regular expression in df.lark: no list of words
+    return [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\\|])+", pattern[3:-1])]
+
+
+def _kept_vocabulary() -> Vocabulary:
+    if _checksum() == GRAMMAR:
+        symbols, levels, *sets = parse_table.VOCABULARY
+        return Vocabulary(symbols, levels, *map(frozenset, sets))
+    return _vocabulary(build(None))
+
+
+VOCABULARY = _kept_vocabulary()
+
+
 def module() -> str:
     """Text of parse_table.py."""
-    data, memo = build(None).memo_serialize([TerminalDef, Rule])
+    built = build(None)
+    words = tuple(map(_sorted, _vocabulary(built)))
+    data, memo = built.memo_serialize([TerminalDef, Rule])
     data["parser"]["parser"] = _ordered(data["parser"]["parser"])
     table = {"data": {**data, "options": data["options"] | {"lexer": None}}, "memo": memo}
     table["data"]["parser"]["lexer_conf"]["lexer_type"] = None
@@ -75,21 +141,31 @@ def module() -> str:
             "from typing import Any",
             "",
             f'LARK = "{lark.__version__}"',
-            f'GRAMMAR = "{_fingerprint()}"',
+            f'GRAMMAR = "{_checksum()}"',
+            f"VOCABULARY: tuple[Any, ...] = {_folded(repr(words))}",
             f"TABLE: dict[str, Any] = {_folded(repr(table))}",
             "",
         ]
     )
 
 
+def _sorted(value: Any) -> dict[str, Any] | tuple[Any, ...]:  # noqa: ANN401 - a field of Vocabulary
+    """A dictionary or a set in the order of its keys, so that the file does not change by itself."""
+    return dict(sorted(value.items())) if isinstance(value, dict) else tuple(sorted(value))
+
+
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
-    """The same table with states and tokens numbered in one order: Lark's depends on the hashes of strings."""
+    """The same table with states and tokens in an order of their own, for Lark's depends on the hashes of strings.
+
+    States are numbered in the order in which a walk from the start state meets them, tokens by their names: so the file
+    changes only where df.lark does.
+    """
     names = table["tokens"]
     tokens = sorted(names.values())
     number = {name: at for at, name in enumerate(tokens)}
     states: dict[int, dict[int, Any]] = {}
     order = [table["start_states"]["statement"]]
-    for state in order:  # grows while we walk: every state is reached from the first
+    for state in order:  # `order` grows while we walk; every state is reached from the first
         actions = sorted((number[names[token]], action) for token, action in table["states"][state].items())
         states[state] = dict(actions)
         order += [to for _, (reduces, to) in actions if not reduces and to not in order]
@@ -106,7 +182,7 @@ def _ordered(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folded(text: str) -> str:
-    """Broken into lines behind commas."""
+    """Broken into lines after commas."""
     lines, line = [], ""
     for piece in text.split(", "):
         if line and len(line) + len(piece) > _WIDTH:

@@ -37,19 +37,41 @@ WORD, QUOTED, STRING, NUMBER, PARAM, VARIABLE, OP, PUNCT, ERROR = (
 )  # fmt: skip
 
 
+# The terminal of df.lark that a token is unless its surroundings make it another; terminals.py sees to those.
+_TERMINALS = {
+    WORD: "NAME", QUOTED: "NAME", STRING: "STRING", NUMBER: "NUMBER", PARAM: "OPAQUE", VARIABLE: "OPAQUE",
+    OP: "OPERATOR", ERROR: "BROKEN", PUNCT: "STRAY",
+}  # fmt: skip
+_PUNCTUATION = {
+    "(": "LPAR", ")": "RPAR", "[": "LSQB", "]": "RSQB", ",": "COMMA", ".": "DOT", "::": "TYPECAST", ":=": "NAMED",
+    ";": "STRAY", ":": "STRAY", "..": "STRAY",
+}  # fmt: skip
+
+
 class Token:
-    """One token. value: identifier folded, string decoded, operator symbol. anchors: as in nodes.Text, strings only."""
+    """One token; nobody changes it. kind: what the lexer sees; type: the terminal of df.lark.
+
+    value: identifier folded, string decoded, operator symbol. anchors: as in nodes.Text, for strings only.
+    """
 
     __slots__ = ("anchors", "end", "kind", "start", "type", "value")
-    type: str  # the terminal of df.lark, given by terminals.py
-    line = column = end_line = end_column = 0  # Lark reads these of the last token; places are ours to keep
+    line = column = end_line = end_column = 0  # Lark reads these of the last token; spans are all that we use
 
-    def __init__(self, kind: str, value: str, start: int, end: int, anchors: Anchors = ()) -> None:
+    def __init__(
+        self, kind: str, value: str, start: int, end: int, anchors: Anchors = (), terminal: str | None = None
+    ) -> None:
         self.kind = kind
         self.value = value
         self.start = start
         self.end = end
         self.anchors = anchors
+        self.type = terminal or _TERMINALS[kind]
+
+    def as_terminal(self, terminal: str) -> Token:
+        """The same token as another terminal of df.lark."""
+        if terminal == self.type:
+            return self
+        return Token(self.kind, self.value, self.start, self.end, self.anchors, terminal)
 
     @property
     def start_pos(self) -> int:
@@ -82,7 +104,7 @@ class Lexed:
 _DIGITS = "[0-9](?:_?[0-9])*+"
 _WORD = f"{LETTER}{IN_WORD}*+"
 
-# Order matters where two alternatives share a first character; otherwise each is longest match already.
+# PostgreSQL's tokens; `space`, `comment` and `block` give none. Order matters where two alternatives share a first character; otherwise each is longest match already.
 _TOKEN = re.compile(
     rf"""
       (?P<space>[ \t\n\r\f\v]++)
@@ -105,6 +127,8 @@ _TOKEN = re.compile(
 _UESCAPE = re.compile(
     r"(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+[uU][eE][sS][cC][aA][pP][eE](?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+'(''|[^'])'"
 )
+# What people write by mistake, each with advice of its own: comments of other languages, 5min, quotes from a word
+# processor, spaces from a web page.
 _FOREIGN_COMMENT = re.compile(r"(?P<mark>//|#)(?=[ \t]*(?:[A-Za-z]|[\n\r]|\Z))[^\n\r]*+")
 _JUNK = re.compile(f"{IN_TAG}{IN_WORD}*+")
 _UNIT = re.compile("s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|ms", re.IGNORECASE)
@@ -122,106 +146,22 @@ _PSQL_COPY = re.compile(r"\\copy\b[^\n\r]*?\bfrom\s+(?:p?stdin)\b", re.IGNORECAS
 _END_OF_DATA = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE)
 _COPY_TOKENS = 500  # a COPY statement with more tokens than these is not looked for
 
+# To PostgreSQL `~>@>` is one operator, as `<=` is. This finds the operators of df that were meant.
 _GLUED = re.compile(r"(?P<first>\|=>|~>|\?>|!>|@>|&|\|)(?P<loops>(?:@>)*+)(?P<sign>[+-]?)")
 
 DSL_OPERATORS = ("|=>", "~>", "?>", "!>", "@>", "&", "|")
+# Operators that exist, in PostgreSQL or a well-known extension: these are never two operators with a space left out.
 KNOWN_OPERATORS = frozenset(
-    [
-        "~>",
-        "|=>",
-        "&",
-        "|",
-        "?>",
-        "!>",
-        "@>",
-        "||",
-        "+",
-        "-",
-        "*",
-        "/",
-        "%",
-        "^",
-        "<",
-        ">",
-        "=",
-        "<=",
-        ">=",
-        "<>",
-        "!=",
-        "=>",
-        "->",
-        "->>",
-        "#>",
-        "#>>",
-        "<@",
-        "?",
-        "?|",
-        "?&",
-        "@?",
-        "@@",
-        "#-",
-        "&&",
-        "<<",
-        ">>",
-        "<->",
-        "<=>",
-        "<#>",
-        "&<",
-        "&>",
-        "<<|",
-        "|>>",
-        "&<|",
-        "|&>",
-        "-|-",
-        "@@@",
-        "<^",
-        ">^",
-        "?#",
-        "?-",
-        "?||",
-        "?-|",
-        "@-@",
-        "#",
-        "##",
-        "~",
-        "~*",
-        "!~",
-        "!~*",
-        "~~",
-        "~~*",
-        "!~~",
-        "!~~*",
-        "~=",
-        "^@",
-        "@",
-        "|/",
-        "||/",
-        "!!",
-        "!",
-        "<<=",
-        ">>=",
-        "*=",
-        "*<>",
-        "<%",
-        "%>",
-        "<<%",
-        "%>>",
-        "<<->",
-        "<->>",
-        "<<<->",
-        "<->>>",
-        "~<~",
-        "~<=~",
-        "~>=~",
-        "~>~",
-        "*<",
-        "*>",
-        "*<=",
-        "*>=",
-        "<+>",
-        "<~>",
-    ]
-)
+    {
+        "~>", "|=>", "&", "|", "?>", "!>", "@>", "||", "+", "-", "*", "/", "%", "^", "<", ">", "=", "<=", ">=",
+        "<>", "!=", "=>", "->", "->>", "#>", "#>>", "<@", "?", "?|", "?&", "@?", "@@", "#-", "&&", "<<", ">>",
+        "<->", "<=>", "<#>", "&<", "&>", "<<|", "|>>", "&<|", "|&>", "-|-", "@@@", "<^", ">^", "?#", "?-",
+        "?||", "?-|", "@-@", "#", "##", "~", "~*", "!~", "!~*", "~~", "~~*", "!~~", "!~~*", "~=", "^@", "@",
+        "|/", "||/", "!!", "!", "<<=", ">>=", "*=", "*<>", "<%", "%>", "<<%", "%>>", "<<->", "<->>", "<<<->",
+        "<->>>", "~<~", "~<=~", "~>=~", "~>~", "*<", "*>", "*<=", "*>=", "<+>", "<~>",
+    }
+)  # fmt: skip
+# An operator with one of these in it may end in a sign: `@-` is one operator, `*-` is two.
 _SIGN_KEEPERS = frozenset("~!@#^&|`?%")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -239,7 +179,9 @@ def lex(text: str, *, psql: bool = False) -> Lexed:
 def operator_length(run: str) -> int:
     """How many characters of a run of operator characters are its first operator.
 
-    A comment ends it; and a multi-character operator gives up trailing `+` and `-` unless it holds one of `~!@#^&|?%`.
+    A comment ends it; and a multi-character operator gives up trailing `+` and `-` unless it contains one of `~!@#^&|?%`.
+
+    `~>--x` has 2, `<-` has 1 (so that x<-1 compares), `@-` has 2. The rule is that of scan.l, action of {operator}.
     """
     ends = [at for at in (run.find("--"), run.find("/*")) if at >= 0]
     length = min(ends) if ends else len(run)
@@ -257,13 +199,14 @@ class _Lexer:
 
     def run(self) -> Lexed:
         text, match, tokens = self.text, _TOKEN.match, self.out.tokens
-        at, size = (1 if text.startswith("\ufeff") else 0), len(text)
+        at, size = (1 if text.startswith("\ufeff") else 0), len(text)  # a byte order mark is no part of the program
         while at < size:
             found = match(text, at)
             if found is None:
                 at = self._stray(at)
                 continue
             kind, end = found.lastgroup, found.end()
+            # The commonest first: this loop is a third of the time of reading a program.
             if kind == "space":
                 pass
             elif kind == "word":
@@ -273,8 +216,9 @@ class _Lexer:
                 else:
                     tokens.append(Token(WORD, fold(word), at, end))
             elif kind in ("punct", "typecast"):
-                tokens.append(Token(PUNCT, found.group(), at, end))
-                if self.psql and found.group() == ";":
+                symbol = found.group()
+                tokens.append(Token(PUNCT, symbol, at, end, (), _PUNCTUATION[symbol]))
+                if self.psql and symbol == ";":
                     end = self._copied_data(end)
             elif kind == "op":
                 end = self._operator(at, found.group())
@@ -282,18 +226,27 @@ class _Lexer:
                 end = self._string(at, end, found.group()[:-1].lower())
             elif kind == "dollar":
                 end = self._dollar(at, found.group())
-            elif kind == "comment":
-                self.out.comments.append(Span(at, end))
-            elif kind == "block":
-                end = self._block_comment(at)
-            elif kind == "number":
-                end = self._number(at, end)
-            elif kind == "quoted":
-                end = self._quoted(at, end)
             else:
-                tokens.append(Token(PARAM if kind == "param" else VARIABLE, found.group(), at, end))
+                end = self._rarer(kind or "", at, found)
             at = end
         return self.out
+
+    def _rarer(self, kind: str, at: int, found: re.Match[str]) -> int:
+        """What `run` leaves to this method; returns where to go on, as they all do."""
+        end = found.end()
+        match kind:
+            case "comment":
+                self.out.comments.append(Span(at, end))
+                return end
+            case "block":
+                return self._block_comment(at)
+            case "number":
+                return self._number(at, end)
+            case "quoted":
+                return self._quoted(at, end)
+            case _:
+                self.out.tokens.append(Token(PARAM if kind == "param" else VARIABLE, found.group(), at, end))
+                return end
 
     def _error(self, diagnostic: Diagnostic, start: int, end: int) -> int:
         self.out.diagnostics.append(diagnostic)
@@ -312,7 +265,7 @@ class _Lexer:
 
     def _copied_data(self, end: int) -> int:
         """Behind the data of a COPY .. FROM STDIN statement that ends at `end`; `end` itself for any other."""
-        statement: list[Token] = []
+        statement: list[Token] = []  # backwards: its first token comes last
         for token in reversed(self.out.tokens[-_COPY_TOKENS:-1]):
             if token.kind == PUNCT and token.value == ";":
                 break
@@ -353,6 +306,7 @@ class _Lexer:
             what = f"an invisible character U+{ord(found.group()):04X}"
             advice = "Replace it with an ordinary space."
         place = at + found.start()
+        # Read on behind the closing quote of the same line: what stands between the two is meant to be a text.
         closing = _LOOKALIKE_END.match(self.text, place + 1) if _LOOKALIKE.match(found.group()) else None
         end = max(closing.end() if closing else 0, at + len(word))
         return self._error(finding("PW008", Span(place, place + 1), what=what, help=advice), at, end)
@@ -383,6 +337,7 @@ class _Lexer:
         """Behind a comment as other languages begin it, `// so` or `# so`, after reporting it; None if it is none."""
         found = _FOREIGN_COMMENT.match(self.text, at)
         last = self.out.tokens[-1] if self.out.tokens else None
+        # Behind an operand `#` is an operator, bitwise exclusive or.
         operand = last is not None and (last.kind not in (OP, STRING, PUNCT) or last.value in (")", "]"))
         if found is None or (found["mark"] == "#" and operand):
             return None
@@ -400,6 +355,7 @@ class _Lexer:
         return end
 
     def _unterminated(self, at: int, opened: int, what: str, closer: str) -> int:
+        # Quotes pair off: where one is missing, the text after the next string looks like a string, and so on to the end.
         suspect = self._suspect() if closer == "'" else None
         notes = () if suspect is None else (suspect,)
         advice = {
@@ -419,7 +375,7 @@ class _Lexer:
 
     def _string(self, at: int, opened: int, prefix: str) -> int:
         pattern = ESCAPE_END if prefix == "e" else PLAIN_END
-        segments = []
+        segments = []  # 'one' and, on the next line, 'two' are one literal of two segments
         start = opened
         while True:
             found = pattern.match(self.text, start)
@@ -431,7 +387,7 @@ class _Lexer:
             if more is None:
                 break
             start = more.end()
-        if prefix in ("b", "x"):
+        if prefix in ("b", "x"):  # bit strings are a type that nothing in df takes
             return self._error(finding("PW007", Span(at, end), literal=self.text[at:end][:20]), at, end)
         escape = "\\"
         content_end = end
@@ -483,7 +439,7 @@ class _Lexer:
         name = self.text[opened : end - 1].replace('""', '"')
         if not name:
             return self._error(finding("PW008", Span(at, end), what="an empty quoted name", help=_STRAY_HELP), at, end)
-        if opened - at > 1:  # U&"..": only the spelling of a name; keep the decoded one
+        if opened - at > 1:  # U&"..": another spelling of a name; the token holds the name itself
             escape = "\\"
             if chosen := _UESCAPE.match(self.text, end):
                 escape, end = chosen.group(1), chosen.end()
@@ -508,5 +464,5 @@ def split_glued(symbol: str) -> tuple[str, ...]:
     found = _GLUED.fullmatch(symbol)
     if found is None or found["first"] == symbol:
         return ()
-    loops = ["@>"] * (len(found["loops"]) // 2)
+    loops = ["@>"] * (len(found["loops"]) // 2)  # each is two characters of the run
     return (found["first"], *loops, *([found["sign"]] if found["sign"] else []))

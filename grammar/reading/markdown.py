@@ -1,4 +1,4 @@
-"""Markdown -> its fenced blocks that hold programs or SQL, each character with its place in the file.
+"""Markdown -> its fenced blocks with programs or SQL, each character with its place in the file.
 
 Only what CommonMark says about fences is known here, and that they may stand in quotes (`> `) and lists: their marks
 and their indentation do not belong to the block. Everything else in the file is passed over.
@@ -44,7 +44,7 @@ def blocks(text: str) -> Iterator[Block]:
         place, quotes = _inside_quotes(text, start, end, None)
         opening = _OPENING.match(text, place, end)
         if opening is None or (opening["fence"][0] == "`" and "`" in opening["info"]):
-            continue
+            continue  # no fence, or code within a line: ```x``` y
         inside = _content(text, lines, opening, quotes)
         info = _LANGUAGE.match(opening["info"])
         assert info is not None
@@ -84,6 +84,7 @@ def _content(text: str, lines: Iterator[tuple[int, int]], opening: re.Match[str]
         place, depth = _inside_quotes(text, start, end, quotes)
         if depth < quotes or closing.match(text[place:end]):  # a line outside of the quote ends the block too
             break
+        # A line of the block loses as much indentation as the fence has, and keeps what it has beyond that.
         indent = _INDENT.match(text, place, end)
         assert indent is not None
         inside.append((place + min(width, len(indent.group())), end))

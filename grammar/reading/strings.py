@@ -58,7 +58,7 @@ class _Builder:
 
     def add(self, piece: str, source: int) -> None:
         if self.anchors and self.anchors[-1][0] == self.length:
-            self.anchors.pop()
+            self.anchors.pop()  # it was that of an empty piece
         self.anchors.append((self.length, source))
         self.pieces.append(piece)
         self.length += len(piece)
@@ -94,13 +94,18 @@ _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
-    r"""Decode `E'..'`: `\n`, `\'`, octal and hexadecimal bytes (which together must be UTF-8), `\uXXXX`, `\UXXXXXXXX`."""
+    r"""Decode `E'..'`: `\n`, `\'`, octal and hexadecimal bytes (which together must be UTF-8), `\uXXXX`, `\UXXXXXXXX`.
+
+    E'\xc3\xa9\t!' at offset 0 gives `é`, tab, `!` and the anchors (0, 2), (1, 10), (2, 12): each of the first two
+    characters is written with several, so each character after them needs an anchor of its own.
+    """
     out = _Builder()
     raw = bytearray()  # bytes written as \x.. or \ooo that still wait for the rest of their character
     places: list[int] = []  # where each of those bytes is written
     high: tuple[int, int] | None = None  # first half of a surrogate pair and its place
 
     def flush(end: int) -> None:
+        """Decode the bytes so far, before something else than a byte comes."""
         if high is not None:
             raise BadEscape("half of a surrogate pair", high[1], end)
         if raw:
@@ -120,7 +125,7 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
             place = piece.start()
             kind = piece.lastgroup
             if kind in ("octal", "hex"):
-                value = int(piece[kind], 8 if kind == "octal" else 16) & 0xFF
+                value = int(piece[kind], 8 if kind == "octal" else 16) & 0xFF  # \777 is a byte too, to PostgreSQL
                 if value == 0:
                     raise BadEscape("PostgreSQL text cannot hold a NUL character", place, piece.end())
                 if not raw:
@@ -151,6 +156,7 @@ def _unicode(
     if high is not None:
         if not 0xDC00 <= code <= 0xDFFF:
             raise BadEscape("half of a surrogate pair", high[1], end)
+        # Two halves of ten bits each, above the 16 bits of the basic plane (UTF-16).
         out.add(chr(0x10000 + ((high[0] - 0xD800) << 10) + (code - 0xDC00)), high[1])
         return None
     assert callable(flush)

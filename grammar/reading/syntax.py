@@ -1,14 +1,15 @@
 """The concrete tree of an expression: what was written, not yet what it means.
 
-Operands and operators come as a flat row; `group` gives the row PostgreSQL's shape, by the levels of its grammar
-(gram.y, the %left and %nonassoc lines) and the same rule that bison applies to them: reduce what binds tighter.
-The tree may be as deep as the text is long, so nobody may walk it by recursion: use `post_order`.
+Operands and operators come as a flat row; `group` makes a tree of it by the levels that df.lark gives its operators
+(those of PostgreSQL's gram.y) and the rule that bison applies to them: what binds tighter is reduced first.
+The tree may be as deep as the text is long, so walk it with `post_order`, never by recursion.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pgweave.grammar.reading.lalr import VOCABULARY
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Expr:
-    """A stretch of the text that is one expression."""
+    """A range of the text that is one expression."""
 
     __slots__ = ("end", "start")
 
@@ -116,7 +117,7 @@ class Parens(Expr):
 
     @property
     def children(self) -> Sequence[Expr]:
-        """What the parentheses hold."""
+        """What stands between the parentheses."""
         return (self.inner,)
 
 
@@ -237,39 +238,43 @@ def post_order(root: Expr) -> Iterable[Expr]:
     return order
 
 
-# PostgreSQL's levels, loosest first. Every operator without a level of its own is on _OTHER.
-_OR, _AND, _NOT, _IS, _COMPARE, _LIKE, _ESCAPE, _OTHER, _ADD, _MULTIPLY, _POWER, _AT, _COLLATE, _SIGN = range(14)
-_LEVELS = {
-    "or": _OR, "and": _AND, "is": _IS,
-    "<": _COMPARE, ">": _COMPARE, "=": _COMPARE, "<=": _COMPARE, ">=": _COMPARE, "<>": _COMPARE, "!=": _COMPARE,
-    "between": _LIKE, "between and": _LIKE, "in": _LIKE, "like": _LIKE, "ilike": _LIKE, "similar": _LIKE,
-    "escape": _ESCAPE, "+": _ADD, "-": _ADD, "*": _MULTIPLY, "/": _MULTIPLY, "%": _MULTIPLY, "^": _POWER,
-    "at": _AT, "collate": _COLLATE,
-}  # fmt: skip
+_LEVELS = VOCABULARY.levels
+_NONASSOC = VOCABULARY.nonassoc
+_SUFFIXES = VOCABULARY.suffix
+_END = 0  # looser than every operator
 
-
-_NO_CHAIN = frozenset({_IS, _COMPARE, _LIKE, _ESCAPE})  # %nonassoc
 # Behind these PostgreSQL takes no ANY, ALL or SOME.
-_NO_QUANTIFIER = frozenset({_OR, _AND, _IS, _ESCAPE, _AT, _COLLATE})
-# What cannot stand between BETWEEN and its AND (b_expr has less than a_expr).
-_NOT_IN_BETWEEN = frozenset({"or", "not", "between", "in", "like", "ilike", "similar", "escape", "at", "collate"})
+_NO_QUANTIFIER = frozenset({"OR", "AND", "IS", "ESCAPE", "AT"})
+# What cannot stand between BETWEEN and its AND without parentheses: gram.y has b_expr there, which is less than a_expr.
+_NOT_IN_BETWEEN = frozenset({"OR", "NOT", "BETWEEN", "LIKE", "ESCAPE", "AT"}) | _SUFFIXES
 
 
 def group(items: Sequence[Expr | Token]) -> Expr:
-    """Shape a row of operands and operators as PostgreSQL does; a Chained where it would not take the row."""
+    """Make a tree of a row of operands and operators; a Chained where PostgreSQL would not take the row.
+
+    The row is one that df.lark allows, so operands and operators come where they should.
+    """
     return _Grouping().run(items)
 
 
 class _Grouping:
-    """Bison's rule as a loop: an operator that follows takes its left operand only after what binds tighter."""
+    """Bison's rule as a loop with two stacks: before an operator is put on its stack, all that bind tighter are reduced.
+
+    a ~> b || c + d      operands     operators
+    a ~> b               a b          ~>
+    .. || reduces ~>     (a~>b)       ||            both are on one level, which groups from the left
+    .. + reduces nothing (a~>b) c d   || +          + is on a higher level
+    at the end           ((a~>b) || (c+d))
+    """
 
     def __init__(self) -> None:
         self.operands: list[Expr] = []
-        self.operators: list[tuple[Token, int, bool]] = []  # token, level, is it a prefix
+        self.operators: list[tuple[Token, int, bool]] = []  # token, level, whether it is a prefix
         self.between: Token | None = None  # one whose AND has not come yet
-        self.chained: tuple[Token, Token] | None = None
+        self.chained: tuple[Token, Token] | None = None  # the first two operators that PostgreSQL does not chain
 
     def run(self, items: Sequence[Expr | Token]) -> Expr:
+        """Read the row from left to right."""
         operands, operators = self.operands, self.operators
         operand_next = True
         for item in items:
@@ -277,74 +282,77 @@ class _Grouping:
                 operands.append(item)
                 operand_next = False
                 if isinstance(item, Quantified):
-                    self.close_quantified(item)
+                    self._close_quantified(item)
                 continue
             kind = item.type
             if operand_next:
-                level = {"SIGN": _SIGN, "PREFIX": _NOT}.get(kind, _OTHER)
-                self.check_between(item)
-                operators.append((item, level, True))
-            elif kind == "SUFFIX":
-                self.check_between(item)
-                self.reduce(_LEVELS.get(item.value, _IS), item)
-                operands.append(Unknown(operands[-1].start, item.end, (operands.pop(),)))
+                if self.between is not None:
+                    self._check_between(item)
+                operators.append((item, _LEVELS[kind], True))
             elif kind == "TYPE":
                 operands.append(Cast(operands[-1].start, operands.pop(), item.value, item.end))
+            elif kind in _SUFFIXES:
+                if self.between is not None:
+                    self._check_between(item)
+                self._reduce(_LEVELS[kind], item)
+                operands.append(Unknown(operands[-1].start, item.end, (operands.pop(),)))
             elif kind != "TYPECAST":
-                level = _OTHER if kind == "OPERATOR" else _LEVELS.get(item.value, _OTHER)
-                if self.between is not None or item.value == "between":
-                    self.enter_or_leave_between(item)
-                self.reduce(level, item)
+                if self.between is not None or kind == "BETWEEN":
+                    self._enter_or_leave_between(item)
+                level = _LEVELS[kind]
+                self._reduce(level, item)
                 operators.append((item, level, False))
                 operand_next = True
-        self.reduce(-1, None)
+        self._reduce(_END, None)
         whole = operands[0]
         return whole if self.chained is None else Chained(whole.start, *self.chained, whole.end)
 
-    def reduce(self, level: int, following: Token | None) -> None:
+    def _reduce(self, level: int, following: Token | None) -> None:
         """Close every operator that binds at least as tight as `level`; a BETWEEN stays open until its AND."""
-        operands, operators = self.operands, self.operators
+        operators = self.operators
         while operators and operators[-1][1] >= level:
-            operator, own_level, prefix = operators[-1]
+            operator, own_level, _ = operators[-1]
             if operator is self.between and following is not None:
                 return
-            operators.pop()
-            right = operands.pop()
-            if level in _NO_CHAIN and own_level == level and following is not None:
-                self.check_chain(operator, following)
-            operands.append(Prefix(operator, right) if prefix else Binary(operands.pop(), operator, right))
+            # `a = b = c`. The BETWEEN and the AND that belong together are of one level too, and no chain.
+            chains = level in _NONASSOC and own_level == level and following is not None
+            if chains and operator.type != "BETWEEN":
+                self._set_chained(operator, following)
+            self._reduce_last()
 
-    def close_quantified(self, item: Quantified) -> None:
+    def _reduce_last(self) -> None:
+        """Make one expression of the last operator and its operands."""
+        operands = self.operands
+        operator, _, is_prefix = self.operators.pop()
+        right = operands.pop()
+        operands.append(Prefix(operator, right) if is_prefix else Binary(operands.pop(), operator, right))
+
+    def _set_chained(self, operator: Token, following: Token | None) -> None:
+        if self.chained is None and following is not None:
+            self.chained = (operator, following)
+
+    def _close_quantified(self, item: Quantified) -> None:
         """`a = any (..)` is complete, whatever follows: `a = any (b) + c` is `(a = any (b)) + c`."""
         if self.between is not None:
-            self.chained = self.chained or (self.between, item.word)
-        if not self.operators or self.operators[-1][2] or self.operators[-1][1] in _NO_QUANTIFIER:
-            self.chained = self.chained or (self.operators[-1][0] if self.operators else item.word, item.word)
-            return
-        operator, _, _ = self.operators.pop()
-        right, left = self.operands.pop(), self.operands.pop()
-        self.operands.append(Binary(left, operator, right))
+            self._set_chained(self.between, item.word)
+        operator, _, is_prefix = self.operators[-1] if self.operators else (item.word, _END, True)
+        if is_prefix or operator.type in _NO_QUANTIFIER:
+            self._set_chained(operator, item.word)
+        else:
+            self._reduce_last()
 
-    def check_chain(self, operator: Token, following: Token) -> None:
-        """`a = b = c`."""
-        if operator.value != "between":
-            self.chained = self.chained or (operator, following)
-
-    def enter_or_leave_between(self, item: Token) -> None:
-        if item.value == "between and":
+    def _enter_or_leave_between(self, item: Token) -> None:
+        """An infix operator that opens a BETWEEN, ends one with its AND, or stands in one."""
+        if item.type == "BETWEEN_AND":
             opened, self.between = self.between, None
             while self.operators and self.operators[-1][0] is not opened:
-                operator, _, prefix = self.operators.pop()
-                right = self.operands.pop()
-                self.operands.append(
-                    Prefix(operator, right) if prefix else Binary(self.operands.pop(), operator, right)
-                )
-        else:
-            self.check_between(item)
-            if item.value == "between":
-                self.reduce(_LIKE, item)
-                self.between = item
+                self._reduce_last()
+            return
+        self._check_between(item)
+        if item.type == "BETWEEN":
+            self._reduce(_LEVELS["BETWEEN"], item)
+            self.between = item
 
-    def check_between(self, item: Token) -> None:
-        if self.between is not None and (item.value in _NOT_IN_BETWEEN or item.type == "SUFFIX"):
-            self.chained = self.chained or (self.between, item)
+    def _check_between(self, item: Token) -> None:
+        if self.between is not None and item.type in _NOT_IN_BETWEEN:
+            self._set_chained(self.between, item)

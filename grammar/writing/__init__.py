@@ -1,1 +1,8 @@
-"""Nodes and tokens -> text: the canonical printer, and the formatter that keeps comments."""
+"""Nodes -> text, and text -> the same program in canonical layout.
+
+printer.py     nodes -> text on one line: one spelling for every node
+formatter.py   text -> laid-out text with its comments, and the proof that it means the same
+lexemes.py     text -> terminals with their comments; comments.py: which comment belongs to which terminal
+documents.py   lexemes -> a document: how each construct is laid out
+layout.py      a document -> lines no wider than asked; knows nothing of the language
+"""

@@ -2,7 +2,7 @@
 
 Brackets are read with a stack, rows of operands and operators are grouped as PostgreSQL groups them; nothing here is
 recursive where depth is the input's choice. Parentheses are added where operators of different kinds meet, and left out
-where they hold a single operand. What that does to the tree is for formatter.py to prove.
+around a single operand. What that does to the tree is for formatter.py to prove.
 """
 
 from __future__ import annotations
@@ -11,33 +11,49 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.reading import syntax
+from pgweave.grammar.reading.lalr import VOCABULARY
+from pgweave.grammar.reading.terminals import NAMES
+from pgweave.grammar.writing.comments import CLOSERS, OPENERS, OPERATORS, Comment, above
 from pgweave.grammar.writing.layout import FRESH, HARD, LINE, SOFT, Align, Doc, Group, Indent, Suffix, concat, join
-from pgweave.grammar.writing.lexemes import CLOSERS, OPENERS, OPERATORS, Comment, Lexeme, above
+from pgweave.grammar.writing.lexemes import Lexeme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
 class Laid(syntax.Expr):
-    """A stretch of the program that has its document.
+    """A part of the program that has its document.
 
     shape: what it is to the operators around it: primary, frozen, named, prefix, value, half, if, or the operator of a
-    chain. before, after: comments outside of the document. inner: what these parentheses hold, if only that counts.
-    plain: nothing but a literal, or a literal with its name: a line break would help nobody.
+    chain. before, after: comments outside of the document. inner: what stands in these parentheses, if they could be left out.
+    plain: nothing but a literal, or a literal with its name: a line break would not help.
     """
 
     __slots__ = ("after", "before", "doc", "inner", "plain", "shape")
 
     def __init__(
-        self, first: syntax.Expr | Lexeme, last: syntax.Expr | Lexeme, doc: Doc, shape: str = "primary"
+        self,
+        first: syntax.Expr | Lexeme,
+        last: syntax.Expr | Lexeme,
+        doc: Doc,
+        shape: str = "primary",
+        *,
+        before: Sequence[Comment] = (),
+        after: Sequence[Comment] = (),
+        inner: Laid | None = None,
+        plain: bool = False,
     ) -> None:
         super().__init__(first.start, last.end)
         self.doc = doc
         self.shape = shape
-        self.before: list[Comment] = []
-        self.after: list[Comment] = []
-        self.inner: Laid | None = None
-        self.plain = False
+        self.before = before
+        self.after = after
+        self.inner = inner
+        self.plain = plain
+
+    def with_comments(self, before: Sequence[Comment], after: Sequence[Comment]) -> Laid:
+        """The same with other comments around it."""
+        return Laid(self, self, self.doc, self.shape, before=before, after=after, inner=self.inner, plain=self.plain)
 
     @property
     def steps(self) -> bool:
@@ -55,7 +71,8 @@ class Laid(syntax.Expr):
 
 
 _CHAINS = frozenset({"~>", "&", "|", "if"})
-# What may stand to the left of an operator without parentheses.
+# What may stand to the left of an operator without parentheses. To its right that is only a primary, since all
+# operators of df are on one level and group from the left.
 _LEFT = {
     "~>": {"~>", "named"}, "&": {"&"}, "|": {"|"}, "|=>": {"named"}, "?>": set[str](), "!>": {"half"},
 }  # fmt: skip
@@ -76,7 +93,7 @@ def _after(comments: Sequence[Comment]) -> Iterator[Doc]:
 
 @dataclass(slots=True)
 class _Item:
-    """An argument, an element, what parentheses hold, or what SELECT selects."""
+    """An argument, an element, what stands in parentheses, or what SELECT selects."""
 
     laid: Laid
     comma: Lexeme | None = None
@@ -114,7 +131,15 @@ class _Frame:
 
 
 class _Statement:
-    """Turns the lexemes of one statement into a document, bracket by bracket, without recursion."""
+    """Turns the lexemes of one statement into a document, bracket by bracket, without recursion.
+
+    df.seq('a' ~> 'b', x)     frames                                        what is read
+    df . seq                  [pieces: df . seq]
+    (                         [pieces: df . seq] [call df.seq]
+    'a' ~> 'b'                .. [row: 'a' ~>, pieces: 'b']                 an operator ends an operand
+    ,                         .. [items: 'a' ~> 'b']                        a comma ends an item
+    x )                       [pieces: df . seq (..)]                       a bracket is one piece of the operand
+    """
 
     def __init__(self, lexemes: list[Lexeme]) -> None:
         self.lexemes = lexemes
@@ -168,13 +193,12 @@ class _Statement:
         assert opener is not None
         if frame.pieces or frame.row or frame.head:
             _end_item(frame, None)
-        bracket = _bracket(frame, opener, closer)
-        bracket.before, bracket.after = opener.before, closer.after
+        bracket = _bracket(frame, opener, closer).with_comments(opener.before, closer.after)
         self.frames[-1].pieces.append(bracket)
 
 
 def _top(lead: list[Lexeme], items: list[_Item]) -> Iterator[Doc]:
-    """What a statement holds. lead: SELECT, or SELECT * FROM, if it begins so."""
+    """The items of a statement. lead: SELECT, or SELECT * FROM, if it begins so."""
     docs = [item.doc(forced=item.laid.steps) for item in items]
     if not lead:
         yield join(LINE, docs)
@@ -193,29 +217,32 @@ def _end(end: Lexeme) -> Iterator[Doc]:
 
 
 def _bracket(frame: _Frame, opener: Lexeme, closer: Lexeme) -> Laid:
-    """A pair of brackets with what they hold."""
+    """A pair of brackets with what stands in them, without the comments around it."""
     dangling = closer.before
     if not frame.items:
         return Laid(opener, closer, concat(opener.text, *_alone([*opener.after, *dangling]), closer.text))
     first = frame.items[0].laid
     commented = opener.after or dangling or not first.bare
-    if len(frame.items) == 1 and first.plain and not commented:
-        laid = Laid(opener, closer, concat(opener.text, first.doc, closer.text))
+    single = len(frame.items) == 1
+    if single and first.plain and not commented:
+        doc = concat(opener.text, first.doc, closer.text)
     else:
-        docs: list[Doc]
-        if frame.call is None:
-            docs = [first.whole()] if len(frame.items) == 1 else [item.doc() for item in frame.items]
-        else:
-            start = frame.call in ("df.start", "df.explain")
-            docs = [item.doc(forced=start and i == 0 and item.laid.steps) for i, item in enumerate(frame.items)]
-            if frame.call.rpartition(".")[2] in _OF_PAIRS and all(item.quiet for item in frame.items):
-                docs = [join(" ", docs[i : i + 2]) for i in range(0, len(docs), 2)]
-        inside = concat(SOFT, join(LINE, docs), *_lonely(dangling))
-        group = Group(concat(opener.text, *_after(opener.after), Indent(inside), SOFT, closer.text))
-        laid = Laid(opener, closer, group)
-    if frame.call is None and len(frame.items) == 1 and not commented and first.shape != "frozen":
-        laid.inner = first.inner or first
-    return laid
+        inside = concat(SOFT, join(LINE, _items(frame)), *_lonely(dangling))
+        doc = Group(concat(opener.text, *_after(opener.after), Indent(inside), SOFT, closer.text))
+    holds_one = single and frame.call is None and not commented and first.shape != "frozen"
+    return Laid(opener, closer, doc, inner=(first.inner or first) if holds_one else None)
+
+
+def _items(frame: _Frame) -> list[Doc]:
+    """What stands in a pair of brackets, one document to a line: arguments, elements, or an expression."""
+    if frame.call is None:
+        single = len(frame.items) == 1
+        return [frame.items[0].laid.whole()] if single else [item.doc() for item in frame.items]
+    start = frame.call in ("df.start", "df.explain")
+    docs = [item.doc(forced=start and i == 0 and item.laid.steps) for i, item in enumerate(frame.items)]
+    if frame.call.rpartition(".")[2] in _OF_PAIRS and all(item.quiet for item in frame.items):
+        return [join(" ", docs[i : i + 2]) for i in range(0, len(docs), 2)]
+    return docs
 
 
 def _lonely(comments: Sequence[Comment]) -> Iterator[Doc]:
@@ -235,7 +262,7 @@ def _alone(comments: Sequence[Comment]) -> Iterator[Doc]:
 def _end_item(frame: _Frame, comma: Lexeme | None) -> None:
     _end_operand(frame)
     laid = _row(frame.row)
-    if laid.inner is not None and frame.tail is None:  # nothing beside these parentheses that they could hold apart
+    if laid.inner is not None and frame.tail is None:  # an argument needs no parentheses around all of it
         laid = _unwrapped(laid)
     if frame.head or frame.tail:
         laid = _with_words(laid, frame.head, frame.tail or [])
@@ -244,19 +271,17 @@ def _end_item(frame: _Frame, comma: Lexeme | None) -> None:
 
 
 def _unwrapped(laid: Laid) -> Laid:
-    """What parentheses hold, with the comments around them."""
-    inner = laid.inner
-    assert inner is not None
-    inner.before, inner.after = laid.before, laid.after
-    return inner
+    """The expression in a pair of parentheses, with the comments around them."""
+    assert laid.inner is not None
+    return laid.inner.with_comments(laid.before, laid.after)
 
 
 def _with_words(laid: Laid, head: list[Lexeme], tail: list[Lexeme]) -> Laid:
     """`name => value`, `value AS type`."""
     words: list[Laid | Lexeme] = [*head, laid, *tail]
-    out = Laid(words[0], words[-1], _flow(words), laid.shape if not tail else "value")
-    out.before, out.after = words[0].before, words[-1].after
-    return out
+    first, last = words[0], words[-1]
+    shape = "value" if tail else laid.shape
+    return Laid(first, last, _flow(words), shape, before=first.before, after=last.after)
 
 
 def _end_operand(frame: _Frame) -> None:
@@ -268,11 +293,9 @@ def _end_operand(frame: _Frame) -> None:
     if len(pieces) == 1 and isinstance(first, Laid):
         frame.row.append(first)
         return
-    laid = Laid(first, last, _flow(pieces))
-    laid.before, laid.after = first.before, last.after
-    if len(pieces) == 1 and isinstance(first, Lexeme):
-        laid.plain = first.type == "STRING"
-        laid.shape = "frozen" if first.type == "FROZEN" else "primary"
+    single = first.type if len(pieces) == 1 and isinstance(first, Lexeme) else ""
+    shape = "frozen" if single == "FROZEN" else "primary"
+    laid = Laid(first, last, _flow(pieces), shape, before=first.before, after=last.after, plain=single == "STRING")
     frame.row.append(laid)
 
 
@@ -302,24 +325,26 @@ def _space(left: Laid | Lexeme, right: Laid | Lexeme) -> str:
         return ""
     if isinstance(right, Lexeme):
         return "" if right.type in _TIGHT else " "
-    return "" if isinstance(left, Lexeme) and left.type in ("NAME", "CAST", "ARRAY") else " "
+    return "" if isinstance(left, Lexeme) and left.type in (*NAMES, "CAST", "ARRAY") else " "
 
 
 def _row(row: Sequence[Laid | Lexeme]) -> Laid:
     """Operands and operators of one item, grouped as PostgreSQL groups them."""
     if len(row) == 1 and isinstance(row[0], Laid):
         return row[0]
-    if not any(isinstance(item, Lexeme) and item.type in ("PREFIX", "SUFFIX") for item in row):
+    if not any(isinstance(item, Lexeme) and (item.type == "NOT" or item.type in VOCABULARY.suffix) for item in row):
         tree = syntax.group(row)
         if not isinstance(tree, syntax.Chained):
             return _grouped(tree)
-    laid = Laid(row[0], row[-1], _flow(row), "value")
-    laid.before, laid.after = row[0].before, row[-1].after
-    return laid
+    return Laid(row[0], row[-1], _flow(row), "value", before=row[0].before, after=row[-1].after)
 
 
 def _grouped(tree: syntax.Expr) -> Laid:
-    """Recursion goes to the right only, where PostgreSQL has but a few levels; chains and prefixes are loops."""
+    """The document of a tree of operands and operators.
+
+    Recursion goes to the right only, where there are no more levels than df.lark has; chains, which are as long as the
+    program, go to the left and are loops.
+    """
     spine: list[syntax.Binary] = []
     while isinstance(tree, syntax.Binary):
         spine.append(tree)
@@ -345,9 +370,8 @@ def _prefixed(operator: Lexeme, operand: Laid) -> Laid:
     else:  # two signs side by side would begin a comment
         space = "" if operator.type == "SIGN" and operand.shape == "primary" else " "
     doc = concat(operator.text, *_after(operator.after), space, *_before(operand.before), operand.doc)
-    laid = Laid(operator, operand, doc, "prefix" if operator.value == "@>" else "value")
-    laid.before, laid.after = operator.before, operand.after
-    return laid
+    shape = "prefix" if operator.value == "@>" else "value"
+    return Laid(operator, operand, doc, shape, before=operator.before, after=operand.after)
 
 
 def _combined(left: Laid, operator: Lexeme, right: Laid) -> Laid:
@@ -359,42 +383,36 @@ def _combined(left: Laid, operator: Lexeme, right: Laid) -> Laid:
         return _named(left, operator, right)
     operation = [*_before(operator.before), f"{operator.text} ", *_before(right.before), right.doc]
     doc = concat(left.doc, *_after(left.after), LINE, *operation)
-    laid = Laid(left, right, doc, {"?>": "half", "!>": "if"}.get(symbol, symbol))
-    laid.before, laid.after = left.before, right.after
-    return laid
+    shape = {"?>": "half", "!>": "if"}.get(symbol, symbol)
+    return Laid(left, right, doc, shape, before=left.before, after=right.after)
 
 
 def _named(step: Laid, operator: Lexeme, name: Laid) -> Laid:
     """`step |=> 'name'`, always on one line where no comment stands in it."""
-    operator.before[:0] = above(step.after)
-    operation = [*_before(operator.before), f"{operator.text} ", *_before(name.before), name.doc]
-    laid = Laid(step, name, concat(step.doc, " ", *operation), "named")
-    laid.before, laid.after = step.before, name.after
-    laid.plain = step.plain and name.plain and not operator.before and not name.before
-    return laid
+    before = [*above(step.after), *operator.before]
+    operation = [*_before(before), f"{operator.text} ", *_before(name.before), name.doc]
+    plain = step.plain and name.plain and not before and not name.before
+    doc = concat(step.doc, " ", *operation)
+    return Laid(step, name, doc, "named", before=step.before, after=name.after, plain=plain)
 
 
 def _value(left: Laid, operator: Lexeme, right: Laid) -> Laid:
     """`a || b`, `1 + 2`: a value, no steps."""
     breaks = operator.value == "||"
-    if not breaks:
-        operator.before[:0], left.after = above(left.after), []
-    operation = [*_before(operator.before), f"{operator.text} ", *_before(right.before), right.doc]
-    laid = Laid(left, right, concat(left.doc, *_after(left.after), LINE if breaks else " ", *operation), "value")
-    laid.before, laid.after = left.before, right.after
-    return laid
+    before = operator.before if breaks else [*above(left.after), *operator.before]
+    operation = [*_before(before), f"{operator.text} ", *_before(right.before), right.doc]
+    doc = concat(left.doc, *(_after(left.after) if breaks else ()), LINE if breaks else " ", *operation)
+    return Laid(left, right, doc, "value", before=left.before, after=right.after)
 
 
 def _operand(laid: Laid, may_be_bare: set[str]) -> Laid:
-    """An operand of an operator between steps: in parentheses if it must be, without if they hold one thing only."""
+    """An operand of an operator between steps: in parentheses if it must be, without if only one operand stands in them."""
     if laid.inner is not None:
         return _unwrapped(laid) if laid.inner.shape == "primary" else laid
     if laid.shape in ("primary", "frozen") or laid.shape in may_be_bare:
         return laid
     doc = concat("(", laid.doc, ")") if laid.plain else Group(concat("(", Indent(concat(SOFT, laid.doc)), SOFT, ")"))
-    out = Laid(laid, laid, doc)
-    out.before, out.after = laid.before, laid.after
-    return out
+    return Laid(laid, laid, doc, before=laid.before, after=laid.after)
 
 
 def document(lexemes: list[Lexeme]) -> Doc:

@@ -3,7 +3,7 @@
     tokens -> terminals with their comments (lexemes.py) -> a document (documents.py) -> lines (layout.py) -> proof
 
 One step per line with its operator before it, four spaces per level, a call on one line if it fits and else one
-argument per line, parentheses wherever operators of different kinds meet. Where a file holds other things than
+argument per line, parentheses wherever operators of different kinds meet. Where a file has other things in it than
 workflows, only the workflows are touched. Before a text is given out it is read again: tree, tokens and comments must be
 those of the old text, else LayoutBug says that this module is at fault. What does not parse is left as it is.
 """
@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.diagnostics import finding
-from pgweave.grammar.editing.places import opaque_span
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.nodes import Module, Opaque, Text, children, same
 from pgweave.grammar.parser import parse, parse_as
@@ -25,7 +24,8 @@ from pgweave.grammar.reading.markdown import PROGRAM_LANGUAGES, SQL_LANGUAGES, b
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.documents import document
 from pgweave.grammar.writing.layout import render
-from pgweave.grammar.writing.lexemes import read_statements
+from pgweave.grammar.writing.lexemes import read_statements, without_own_comments
+from pgweave.grammar.writing.printer import opaque_span, print_definition, print_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ WIDTH = 88
 
 
 class LayoutBug(AssertionError):
-    """The formatter would have changed a program: a bug of ours. what: that it would have changed."""
+    """The formatter would have changed the meaning of a program: a bug of pgweave. what: that it would have changed."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the formatter would have changed {what} of this program; that is a bug of pgweave")
@@ -69,6 +69,14 @@ def format_source(source: Source) -> Formatted:
     return Formatted(text)
 
 
+def print_module(module: Module) -> str:
+    """Write everything a file declares, laid out as `pgweave fmt` lays it out. A comment is no part of a module."""
+    written = [(each.span.start, print_definition(each)) for each in module.definitions]
+    written += [(each.span.start, print_variable(each, module.source)) for each in module.variables]
+    statements = "\n".join(text for _, text in sorted(written, key=lambda pair: pair[0]))
+    return format_source(Source(module.source.name, statements)).text
+
+
 def _prove(before: str, after: str) -> None:
     """Compare what the tree does not know: tokens and comments."""
     old, new = lex(before), lex(after)
@@ -79,7 +87,7 @@ def _prove(before: str, after: str) -> None:
 
 
 def _words(lexed: Lexed) -> list[tuple[str, str]]:
-    """The tokens but for parentheses, the spelling of named arguments and semicolons that end nothing."""
+    """The tokens as far as they must stay: without parentheses, with `=>` for `:=`, without semicolons that end nothing."""
     words = [(token.kind, "=>" if token.value == ":=" else token.value) for token in lexed.tokens]
     kept = [word if word[1] != "=>" else (PUNCT, "=>") for word in words if word not in ((PUNCT, "("), (PUNCT, ")"))]
     end = (PUNCT, ";")
@@ -93,14 +101,14 @@ def _remarks(text: str, lexed: Lexed) -> list[str]:
 def _program(text: str, module: Module) -> str:
     """A whole text: its statements, one after the other, with at most one empty line between them."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    statements, rest = read_statements(text, _frozen(module))
+    statements, remaining = read_statements(text, _frozen(module))
     lines: list[str] = []
     for statement in statements:
-        first = statement[0]
-        for remark in first.take_own():
+        remarks, code = without_own_comments(statement)
+        for remark in remarks:
             _add(lines, remark.text, blank=remark.blank)
-        _add(lines, render(document(statement), width=WIDTH, newline=newline), blank=first.blank_above)
-    for remark in rest:
+        _add(lines, render(document(code), width=WIDTH, newline=newline), blank=code[0].blank_above)
+    for remark in remaining:
         _add(lines, remark.text, blank=remark.blank)
     return newline.join([*lines, ""]) if lines else ""
 
@@ -119,7 +127,7 @@ def _embedded(source: Source, module: Module) -> str:
 
 
 def _forms(source: Source) -> dict[int, Form]:
-    """Where workflows begin that are code, and in what they stand. In any other string they are data, and not ours."""
+    """Where workflows begin that are code, and in what form they stand. In any other string they are data, and stay as they are."""
     whole = Text(source.text, Span(0, len(source.text)), ((0, 0),))
     if form_of(source.name) is Form.SQL:
         return dict.fromkeys(_code(whole), Form.SQL)
@@ -144,6 +152,7 @@ def _in_place(source: Source, definition: Definition, form: Form) -> str:
         return text
     if lex(text).diagnostics:  # psql's own commands stand between its lines
         return text
+    # Dollar quotes that end the body around it, or quotes that would have to be doubled, must not be added: no requoting.
     ((statement,), _) = read_statements(text, _frozen(alone.module), requote=False)
     start = definition.span.start
     line = source.text[source.text.rfind("\n", 0, start) + 1 : start]
@@ -162,7 +171,7 @@ def _add(lines: list[str], text: str, *, blank: bool) -> None:
 
 
 def _frozen(module: Module) -> dict[int, int]:
-    """Where what stays as it is written begins and ends: expressions whose meaning only the database knows."""
+    """Start -> end of what stays as it is written: expressions whose meaning only the database knows."""
     text, spans = module.source.text, []
     pending: list[Node] = [definition.node for definition in module.definitions]
     while pending:

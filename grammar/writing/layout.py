@@ -1,8 +1,13 @@
 """Layout: a document of texts and possible line breaks -> lines no wider than asked, where that can be.
 
-The algebra of Wadler's "A prettier printer", as Prettier extends it: a group stands on one line if it fits and holds
-nothing that must break, else each of its own lines breaks; what is deferred (a comment to the end of the line) waits for
-the next break. It knows nothing of the language.
+The algebra of Wadler's "A prettier printer", as Prettier extends it: a group is written on one line if it fits and has
+nothing in it that must break, else each of its own breaks ends a line; a suffix (a comment to the end of the line) is kept
+until the next break. It knows nothing of the language.
+
+    Group(f( Indent(SOFT a, LINE b) SOFT ))      f(a, b)    or    f(
+                                                                      a,
+                                                                      b
+                                                                  )
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Break:
-    """A place where a line may end. flat: what stands there if it does not; None when it always ends."""
+    """A place where a line may end. flat: what is written there if it does not; None when it always ends."""
 
     __slots__ = ("flat", "forced", "fresh")
 
@@ -105,7 +110,7 @@ def is_forced(doc: Doc) -> bool:
 
 
 def render(doc: Doc, *, width: int, newline: str = "\n", margin: str = "", column: int = 0) -> str:
-    """Lay `doc` out. newline: how our lines end. margin: stands before every line but the first, which begins at `column`.
+    """Lay `doc` out. newline: the end of each line. margin: is written before every line but the first, which begins at `column`.
 
     One loop with a stack of its own: documents are as deep as programs are.
     """
@@ -120,7 +125,7 @@ class _Renderer:
         self.out: list[str] = []
         self.suffixes: list[str] = []
         self.column = column
-        self.blank = column == 0  # nothing stands on this line yet
+        self.blank = column == 0  # nothing has been written on this line yet
 
     def run(self, root: Doc) -> str:
         stack: list[tuple[int, bool, Doc]] = [(0, False, root)]  # indentation in columns, on one line?, document
@@ -132,7 +137,7 @@ class _Renderer:
                 stack.extend((indent, flat, part) for part in reversed(doc.parts))
             elif isinstance(doc, Indent):
                 stack.append((indent + INDENT, flat, doc.doc))
-            elif isinstance(doc, Align):
+            elif isinstance(doc, Align):  # the margin is written by _break, so it is no part of the indentation
                 stack.append((self.column - len(self.margin), flat, doc.doc))
             elif isinstance(doc, Group):
                 fits = flat or (not doc.forced and self._fits(doc.doc, stack))
@@ -141,7 +146,7 @@ class _Renderer:
                 self.suffixes.append(doc.text)
             elif flat and doc.flat is not None:
                 self._text(doc.flat)
-            elif not (doc.fresh and self.blank and not self.suffixes):
+            elif not (doc.fresh and self.blank and not self.suffixes):  # FRESH on an empty line does nothing
                 self._break(indent)
         self._flush()
         return "".join(self.out)
@@ -157,7 +162,7 @@ class _Renderer:
         self._flush()
         if self.blank and self.out:
             self.out.pop()  # a break after a break: no line stays empty
-        elif self.out and "\n" not in self.out[-1]:
+        elif self.out and "\n" not in self.out[-1]:  # spaces at the end of a string of several lines are its own
             self.out[-1] = self.out[-1].rstrip(" ")
         start = self.margin + " " * min(indent, _MAX_INDENT)
         self.out.append(self.newline + start)
@@ -171,7 +176,11 @@ class _Renderer:
             self.blank = False
 
     def _fits(self, doc: Doc, rest: list[tuple[int, bool, Doc]]) -> bool:
-        """Whether `doc` on one line, and what follows up to the next possible break, fits into the width."""
+        """Whether `doc` on one line, and what follows up to the next possible break, fits into the width.
+
+        What follows counts, for `)` and `,` behind a group can go nowhere else: f(a, b), must fit with its comma. `rest`
+        is the stack of the renderer, so what follows is found from its top down, and is not removed from it.
+        """
         left = self.width - self.column
         following = len(rest)
         stack: list[tuple[bool, Doc]] = [(True, doc)]
@@ -194,7 +203,7 @@ class _Renderer:
             elif isinstance(part, Group):
                 stack.append((flat and not part.forced, part.doc))
             elif isinstance(part, _Break):
-                if not flat or part.flat is None:
+                if not flat or part.flat is None:  # here a line may end, or does
                     return True
                 left -= len(part.flat)
         return False

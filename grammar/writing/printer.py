@@ -1,6 +1,6 @@
 """AST -> canonical text: the way back from nodes to a program.
 
-One spelling for every node: operators where there are any, parentheses around every operand that holds an operator of
+One spelling for every node: operators where there are any, parentheses around every operand that has an operator of
 its own (but for `a ~> b ~> c`, and a name on the first step of a chain), the quotes that need the fewest escapes, and
 no argument that says what the default says. Reading the text again gives an equal tree. Texts come out on one line,
 unless a string has line ends of its own; formatter.py knows how to lay them out.
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, assert_never
 from pgweave.grammar import nodes
 from pgweave.grammar.meaning.durofut import BadStep, ensure
 from pgweave.grammar.nodes import children
+from pgweave.grammar.parser import parse
 from pgweave.grammar.reading.lexer import PUNCT, WORD, lex
-from pgweave.grammar.span import Source
+from pgweave.grammar.span import Source, Span
 
 if TYPE_CHECKING:
-    from pgweave.grammar.nodes import Definition, Module, Node, Option, Text
+    from pgweave.grammar.nodes import Definition, Node, Option, Text, Variable
 
-# Characters that no reader sees, or that a tool between here and there would change: controls other than tab and line
-# feed, the byte order mark, marks that turn the writing direction, and line separators.
+# Characters that no reader sees, or that an editor or a terminal might change: controls other than tab and line feed,
+# the byte order mark, marks that turn the writing direction, and line separators.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _ESCAPED = re.compile(rf"[\\']|{_HIDDEN.pattern}")
 _ESCAPES = {"\\": "\\\\", "'": "''", "\b": "\\b", "\f": "\\f", "\r": "\\r"}
@@ -41,6 +42,7 @@ def quote(value: str, *, dollars: bool = True) -> str:
     if "'" not in value or not dollars:
         return "'" + value.replace("'", "''") + "'"
     tag, number = "$$", 0
+    # With the tag behind it: a value that ends in `$` would make `$$$` of it, and close one character too early.
     while (value + tag).find(tag) < len(value):
         number += 1
         tag = f"$q{number}$"
@@ -88,7 +90,7 @@ def print_node(node: Node, *, dollars: bool = True) -> str:
 
 
 def print_operand(node: Node, *, dollars: bool = True) -> str:
-    """Write one step so that it may stand beside any operator: in parentheses when it holds one itself."""
+    """Write one step so that it may stand beside any operator: in parentheses when it has one itself."""
     return _Printer(dollars).write(node).operand()
 
 
@@ -105,23 +107,18 @@ def print_definition(definition: Definition, *, dollars: bool = True) -> str:
     return f"SELECT {_call('start', *arguments)};"
 
 
-def print_module(module: Module) -> str:
-    """Write everything a file declares, laid out as `pgweave fmt` lays it out. A comment is no part of a module."""
-    from pgweave.grammar.writing.formatter import format_source
-
-    written: list[tuple[int, str]] = [(each.span.start, print_definition(each)) for each in module.definitions]
-    for variable in module.variables:
-        if variable.value is None:  # an expression that only the database can evaluate
-            text = variable.span.of(module.source.text)
-        else:
-            text = _call("setvar", ("name", quote(variable.name)), ("value", quote(variable.value)))
-        written.append((variable.span.start, f"SELECT {text};"))
-    statements = "\n".join(text for _, text in sorted(written, key=lambda pair: pair[0]))
-    return format_source(Source(module.source.name, statements)).text
+def print_variable(variable: Variable, source: Source) -> str:
+    """Write what sets a variable as a statement. source: of the module; what only the database knows is copied from it."""
+    if variable.value is None:
+        return f"SELECT {variable.span.of(source.text)};"
+    return f"SELECT {_call('setvar', ('name', quote(variable.name)), ('value', quote(variable.value)))};"
 
 
 def _call(name: str, *arguments: tuple[str, str | None]) -> str:
-    """Write a call. An argument that is None has its default and is left out; those behind it are named."""
+    """Write a call. An argument that is None has its default and is left out; those behind it are named.
+
+    _call("http", ("url", "'u'"), ("method", None), ("body", "'b'")) gives df.http('u', body => 'b').
+    """
     written, skipped = [], False
     for parameter, text in arguments:
         if text is None:
@@ -139,7 +136,7 @@ class _Printer:
         self.forms: dict[int, _Form] = {}
 
     def write(self, root: Node) -> _Form:
-        order, pending = [], [root]
+        order, pending = [], [root]  # parents first; read backwards, children first
         while pending:
             node = pending.pop()
             order.append(node)
@@ -182,9 +179,7 @@ class _Printer:
                 left = self._operand(node.left, _Shape.RACE)
                 return _Form(f"{left} | {self._operand(node.right)}", _Shape.RACE)
             case nodes.Loop():
-                if node.condition is None:
-                    return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
-                return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
+                return self._loop(node)
             case nodes.Break():
                 return _Form(_call("break", ("value", self.maybe(node.value))))
             case nodes.Sleep():
@@ -225,6 +220,11 @@ class _Printer:
             case _:
                 return self._json(node)
 
+    def _loop(self, node: nodes.Loop) -> _Form:
+        if node.condition is None:
+            return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
+        return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
+
     def _http(self, node: nodes.Http | nodes.HttpMultipart) -> _Form:
         method = None if node.method == "POST" else self.quote(node.method)
         start = (("url", self.quote(node.url.value)), ("method", method))
@@ -257,15 +257,16 @@ def _means_sql(query: Text) -> bool:
 
 def _gives(text: str, node: Node) -> bool:
     """Whether `text` reads as `node`, whatever that is named."""
-    from pgweave.grammar.parser import parse
-
     parsed = parse(Source("", text))
     unnamed = replace(node, binding=None)
     return parsed.ok and [each.node for each in parsed.module.definitions] == [unnamed]
 
 
 def is_primary(text: str) -> bool:
-    """Whether an opaque expression is one operand to every operator: a single token, a call, a bracket around it all."""
+    """Whether an opaque expression is one operand to every operator: a single token, a call, a bracket around it all.
+
+    `x`, `a.b`, `f(x)` and `(SELECT 1)` are; `x + 1`, `f(x) || y` and `(a) || (b)` are not.
+    """
     tokens = lex(text).tokens
     at = 0
     while at + 2 < len(tokens) and tokens[at + 1].kind == PUNCT and tokens[at + 1].value == ".":
@@ -278,9 +279,19 @@ def is_primary(text: str) -> bool:
     for token in tokens[at:]:
         if token.kind == PUNCT:
             depth += (token.value in "([") - (token.value in ")]")
-        if depth == 0:
+        if depth == 0:  # the first bracket has closed (or there is none): is that the end?
             return token is tokens[-1]
     return False
+
+
+def opaque_span(text: str, node: nodes.Opaque) -> Span:
+    """Where an opaque expression stands; with a name behind it, its span is longer than that."""
+    if node.binding is None or node.binding.target is None:
+        return node.span
+    target = node.binding.target
+    starts = (target.start + token.start for token in lex(target.of(text)).tokens)
+    start = next(start for start in starts if text.startswith(node.text, start))
+    return Span(start, start + len(node.text))
 
 
 def options_text(options: tuple[Option, ...]) -> str:

@@ -1,7 +1,7 @@
 """What came back from an HTTP server, as the result that workflows read: `$r.status`, `$r.ok`, `$r.body`.
 
-In: an Answer. Out: the envelope, JSON text; RequestProblem when the server says that it has failed. Answers are data of
-somebody else's: nothing of them is interpreted beyond text or not text.
+In: an Answer. Out: the envelope, JSON text; RequestProblem when the server says that it has failed. Answers are
+foreign data: nothing of them is interpreted beyond text or not text.
 """
 
 from __future__ import annotations

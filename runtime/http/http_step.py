@@ -2,7 +2,7 @@
 
 In: a leaf of type HTTP or HTTP_MULTIPART. Out: its node-run, as recorded. A request cannot be part of a transaction, so
 it is made at least once: a worker that dies before the record leaves none, and the next one sends the request again
-under the same key. Nothing else repeats a request: whoever fails, fails.
+under the same key. Nothing else repeats a request: a failed one fails the step.
 
     request.py    configuration and values -> Request        ssrf.py      which addresses may be reached
     exchange.py   Request -> Answer, on the wire             envelope.py  Answer -> JSON text
@@ -20,9 +20,9 @@ from pgweave.runtime.errors import LeaseLost, StepInterrupted
 from pgweave.runtime.http.envelope import Mask, envelope
 from pgweave.runtime.http.request import RequestProblem, prepare, secret_names
 from pgweave.runtime.worker.advance import Run
+from pgweave.runtime.worker.classify import ALREADY_RUN
 from pgweave.runtime.worker.failpoints import failpoint
-from pgweave.runtime.worker.sql_step import surely
-from pgweave.runtime.worker.store import ALREADY_RUN
+from pgweave.runtime.worker.sql_step import StepProblem, surely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pgweave.runtime.worker.sessions import Sessions
     from pgweave.runtime.worker.store import Lease, Permit, Store
 
-    Hold = Callable[[Callable[[], object]], AbstractContextManager[None]]
+    Interruptible = Callable[[Callable[[], object]], AbstractContextManager[None]]
 
 FUNCTIONS = {
     "HTTP": ("df.http()", "df.http(text, text, text, jsonb, integer)"),
@@ -84,7 +84,7 @@ def execute(
             key=idempotency_key(lease.instance_id, *todo.key),
             policy=policy,
             max_bytes=max_bytes,
-            hold=lambda stop: sessions.hold((lease.instance_id, todo.key), stop),
+            interruptible=lambda stop: sessions.interruptible((lease.instance_id, todo.key), stop),
         )
         failpoint("after_answer")
         elapsed = monotonic() - began
@@ -105,11 +105,11 @@ def perform(
     key: str,
     policy: Policy,
     max_bytes: int,
-    hold: Hold = lambda stop: nullcontext(),
+    interruptible: Interruptible = lambda stop: nullcontext(),
 ) -> str:
     """Send a request and write its answer down as the envelope, JSON text of at most `max_bytes`.
 
-    key: see `idempotency_key`. secrets: those the request names. hold: told how to interrupt the request from another
+    key: see `idempotency_key`. secrets: those the request names. interruptible: told how to interrupt the request from another
     thread, for as long as the block lasts. RequestProblem when there is no answer, or one that says the server failed.
     """
     for name in request.secrets:
@@ -125,7 +125,7 @@ def perform(
     mask = Mask(secrets)
     exchange = Exchange(request, policy, max_bytes)
     try:
-        with hold(exchange.stop):
+        with interruptible(exchange.stop):
             answer = exchange.run(key, secrets, f"pgweave/{_version()}")
     except RequestProblem as problem:
         # What went wrong may quote what the server sent.
@@ -168,14 +168,10 @@ def _permit(store: Store, lease: Lease, todo: Todo, secrets: list[str]) -> Permi
 
 def _surely(store: Store, lease: Lease, todo: Todo, write: Callable[[], Run]) -> Run:
     """Record an outcome. RequestProblem when the database cannot keep it."""
-    import psycopg
-
     try:
         return surely(write, lambda: _recorded(store, lease, todo))
-    except psycopg.DataError as error:
-        # Not UTF-8, for instance. Another attempt would end here, too.
-        said = error.diag.message_primary
-        raise RequestProblem(f"The database cannot keep the answer: {said}", request_sent=True) from error
+    except StepProblem as problem:
+        raise RequestProblem(**problem.error, request_sent=True) from problem
 
 
 def _recorded(store: Store, lease: Lease, todo: Todo) -> Run:

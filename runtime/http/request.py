@@ -28,7 +28,7 @@ MAX_HEADER_BYTES = 64_000  # names and values together; what servers accept ends
 MAX_PARTS = 100
 MAX_SHOWN = 300  # characters of a URL in messages
 
-# What frames the message or belongs to the connection is ours to say; so is the host, which was checked.
+# A workflow may not set what frames the message or belongs to the connection, nor the host, which was checked.
 REFUSED_HEADERS = frozenset(
     {
         "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
@@ -183,7 +183,7 @@ def _headers(kind: str, headers: object, names: Mapping[str, str], variables: Ma
     seen: set[str] = set()
     for name, value in headers.items():
         _check_name(name, seen)
-        # The boundary of a multipart body is ours to choose.
+        # pgweave chooses the boundary of a multipart body.
         if kind == "HTTP" or name.lower() != "content-type":
             yield Header(name, tuple(_pieces(name, value, names, variables)))
 

@@ -1,7 +1,7 @@
 """The PostgreSQL server that pgweave brings along: `start`, `find`, `status`, `temporary`.
 
 In: a directory, or none for the user's own. Out: a Server whose `dsn` connects over a Unix socket that only its owner
-can open. Which account runs it and with which programs: `provision`. How: `postmaster`. Who stops it: `keeper`.
+can open. Which account runs it and with which programs: `provision`. How: `postmaster`. Who stops it: `server_users`.
 
     with embedded.start(keep=False) as server:      # stopped when its last user, in any process, has left
         psycopg.connect(server.dsn)
@@ -39,7 +39,7 @@ __all__ = ["EmbeddedError", "Server", "Status", "default_data_dir", "find", "sta
 
 VERSION = 18
 TEMPORARY = "pgweave-temporary-"
-SWEEP_SECONDS = 3600  # nobody takes so long to make a directory
+SWEEP_SECONDS = 3600  # to make a directory takes far less
 
 
 class Server:
@@ -52,7 +52,7 @@ class Server:
         self.dsn = _dsn(cluster)
         self.data_dir = cluster.base
         self.started = started
-        self._cluster = cluster
+        self.cluster = cluster  # PostgreSQL's own programs on this directory, for tests of outages and for repairs
         self._client: int | None = client
         self._owner = os.getpid()
 
@@ -74,13 +74,13 @@ class Server:
         if os.getpid() != self._owner:
             return  # a forked child: the part, and the lock that stands for it, are its parent's
         atexit.unregister(self.release)
-        with suppress(FileNotFoundError), server_users.locked(self.data_dir):  # or somebody deleted the directory
+        with suppress(FileNotFoundError), server_users.locked(self.data_dir):  # the directory may have been deleted
             if stop:
-                self._cluster.stop()
+                self.cluster.stop()
                 (self.data_dir / "kept").unlink(missing_ok=True)
             if self._client is not None:
                 client, self._client = self._client, None
-                server_users.leave(self._cluster, client)
+                server_users.leave(self.cluster, client)
 
 
 @dataclass(frozen=True, slots=True)

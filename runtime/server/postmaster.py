@@ -1,13 +1,13 @@
 """PostgreSQL's own programs on one data directory: create it, start its server, stop it, see whether it lives.
 
 In: a directory, the folder of the programs and the account to run them as (`provision` finds both). Knows nothing
-of who uses the server: `keeper` counts clients, and its `lock` is held around everything here that changes something.
+of who uses the server: `server_users` counts clients, and its `lock` is held around everything here that changes something.
 
     base/
       data/      PostgreSQL's data directory and socket, mode 0700, owned by the account that runs the server.
                  It is made as data.new-* and renamed, so where it exists it is whole
       starting   exists while pg_ctl is at work, and after it if that was interrupted
-      lock, clients, kept   see `keeper`
+      lock, clients, kept   see `server_users`
       programs-*            a copy of PostgreSQL, only where root's own is out of the account's reach
 """
 
@@ -168,7 +168,7 @@ class Cluster:
         """Run one of PostgreSQL's programs in `base` as the server's account; its output is in .stdout.
 
         It runs in a session of its own, so a Ctrl-C at the terminal does not reach it, and when one reaches us we still
-        see it through: half a start would leave a postmaster that nobody stops.
+        see it through: half a start would leave a postmaster that is never stopped.
         """
         command = [str(self.programs / "bin" / program), *arguments]
         switch = os.geteuid() != self.uid
@@ -248,7 +248,7 @@ class Cluster:
         found = folder.lstat()
         if folder.is_symlink() or found.st_uid != self.uid or found.st_mode & 0o077:
             raise EmbeddedError(
-                f"The path of {self.base} is too long for a socket, and {folder}, where it would go, is not ours.",
+                f"The path of {self.base} is too long for a socket, and {folder}, where it would go, belongs to another account.",
                 f"Remove {folder}, or choose a shorter directory: PGWEAVE_DATA=/some/where",
             )
 
@@ -260,6 +260,6 @@ class Cluster:
 
 
 def environment() -> dict[str, str]:
-    """What PostgreSQL's programs see. No PG* variable, no secret of ours: SQL can read a server's environment."""
+    """What PostgreSQL's programs see. No PG* variable and no secret of this process: SQL can read a server's environment."""
     wanted = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C"} | wanted

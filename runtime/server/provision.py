@@ -84,7 +84,7 @@ def make_base(base: Path) -> None:
     """Make the directory and the missing ones above it; existing ones above it are never touched.
 
     Root's is open to be walked through, since the server's account has to reach base/data; that one is closed to all
-    others. A directory with other things in it is refused: it may not be ours to open, nor to fill.
+    others. A directory with other things in it is refused: pgweave must neither open nor fill it.
     """
     missing = [folder for folder in (base, *base.parents) if not folder.exists()]
     try:
@@ -170,7 +170,7 @@ def _name(uid: int) -> str:
 
 
 def _require_reach(base: Path, uid: int, gid: int) -> None:
-    """The account must be able to walk to `base`; we do not open directories that are not ours."""
+    """The account must be able to walk to `base`; directories above it are never opened up for it."""
     if _can(uid, gid, "cd", base):
         return
     closed = next((folder for folder in [*reversed(base.parents), base] if not _can(uid, gid, "cd", folder)), base)

@@ -1,7 +1,7 @@
-"""Who uses a server, and who stops it when nobody does.
+"""Which processes use a server; the last one to leave stops it.
 
     base/
-      lock       held (flock) while anybody starts, stops or counts
+      lock       held (flock) by the process that starts, stops or counts
       clients    every process that uses the server holds a shared flock on it
       kept       exists while the server is meant to outlive its clients
 
@@ -10,7 +10,7 @@ included. So nothing is stale after a crash, and no list of process ids has to s
 
 The last client to leave stops the server. For those that cannot leave (SIGTERM, SIGKILL, a closed terminal, a
 restarted notebook kernel) the one who started it also starts this module as a process: the keeper. It sleeps until
-the last client is gone and then leaves as one more client; so no signal handler of ours sits in anybody's process.
+the last client is gone and then leaves as one more client; so pgweave installs no signal handler in the programs that use it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def leave(cluster: Cluster, client: int) -> bool:
 
 
 def is_abandoned(base: Path) -> bool:
-    """Nobody uses it, and nobody is about to start or stop something."""
+    """Whether no process uses it, and none is about to start or stop something."""
     lock, clients = _open(base / "lock"), _open(base / "clients")
     try:
         return _try(lock) and _try(clients)
@@ -94,9 +94,9 @@ def keep(cluster: Cluster) -> None:
 
 
 def spawn(cluster: Cluster) -> None:
-    """Start `keep` as a process that no signal to ours reaches; the caller has joined.
+    """Start `keep` as a process that no signal to this one reaches; the caller has joined.
 
-    The shell makes it nobody's child, so that it is no zombie of ours. It finds pgweave wherever we found it. Where Python
+    The shell detaches it, so that it never becomes a zombie of this process. It finds pgweave on the same path. Where Python
     cannot be run there is no keeper. Measured: 60 ms of processor beside the server's own start, 12 MB.
     """
     if not sys.executable or getattr(sys, "frozen", False):
@@ -116,7 +116,7 @@ def spawn(cluster: Cluster) -> None:
 def make_files(base: Path) -> None:
     """Make the files that the locks are on, for the owner of the directory: root may be a guest in it.
 
-    Only a start makes them, so a keeper that is late cannot put them back into a directory that somebody is deleting.
+    Only a start makes them, so a keeper that is late cannot put them back into a directory that is being deleted.
     """
     owner = base.stat()
     for name in ("lock", "clients"):
@@ -128,7 +128,7 @@ def make_files(base: Path) -> None:
 
 
 def _try(fd: int) -> bool:
-    """Take the lock alone if nobody else has a part in it."""
+    """Take the lock alone if no other process has it. Whether that worked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -141,5 +141,5 @@ def _open(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    with suppress(FileNotFoundError):  # somebody deleted the directory
+    with suppress(FileNotFoundError):  # the directory has been deleted
         keep(Cluster(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '5cd8e3c18fede3f8e38e1dde67c0df513d48e57b2c9ed2e63f7fc82fe44990ea');
+values (1, '0001_schema', '595d451d15f190f2a063a7679c870ed3fda0aa4dca3ac0b462b5b23c5d752f16');
 commit;

@@ -66,8 +66,23 @@ select instance_id, token, role_name, database, attempts from set_config('synchr
 
 -- beat --
 -- Say that this worker is alive.
-select df_internal.worker_heartbeat(%s, %s, %s, %s)
+select df_internal.worker_heartbeat(%s, %s, %s, %s, %s)
 from set_config('synchronous_commit', 'off', true);
+
+-- show_life --
+-- A lock that this session has for as long as it lives, so that other workers see at once when it is gone.
+select pg_advisory_lock(%s);
+
+-- end_vanished --
+-- End the leases of workers that are gone; true when one of them should be looked at again soon.
+select df_internal.worker_end_vanished(%s)
+from set_config('synchronous_commit', 'off', true);
+
+-- silent --
+-- Which of these server processes have no statement in hand. A transaction, of one statement too, has a virtual id and
+-- its lock; pg_stat_activity hides from other roles what a process is doing, pg_locks does not.
+select p.pid from unnest(%s::integer[]) as p (pid)
+where not exists (select from pg_locks as l where l.pid = p.pid and l.locktype = 'virtualxid');
 
 -- gone --
 -- Say that this worker has stopped.

@@ -1,7 +1,7 @@
 """Carrying out leaves: which are steps to run, and how a wait begins.
 
-In: a leaf that `advance` says has been reached. Out: for a wait, what the database has to know of it; everything else
-is executed, by the module that knows how (`steps`).
+In: a leaf that `advance` says has been reached. Out: for a wait, what the database has to know of it; for a step, its
+run (`sql_step`, `http.http_step`).
 """
 
 from __future__ import annotations

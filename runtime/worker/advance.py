@@ -36,12 +36,13 @@ STRAY_BREAK = "df.break() was called outside of a loop. df.break() may only be u
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is recorded of one node-run. finished_at: seconds on the database's clock."""
+    """What is recorded of one node-run. finished_at, started_at: seconds on the database's clock; 0.0 where unknown."""
 
     status: str
     result: str | None = None
     error: Mapping[str, object] | None = None
     finished_at: float = 0.0
+    started_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Decision:
 
     final: it never changes again. forget: node-runs of the turn that is over. lost: the nodes of the branch that lost;
     nothing of them begins any more. abandoned: its waits; they end with the decision, or one of them could still take a
-    signal that is not for it any more.
+    signal that is not for it any more. pause_seconds: before the next turn of this loop may begin.
     """
 
     key: Key
@@ -117,11 +118,12 @@ class Decision:
     forget: tuple[Key, ...] = ()
     lost: frozenset[str] = frozenset()
     abandoned: tuple[Key, ...] = ()
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """State of a node that holds others, for people who watch. status: running, completed or failed."""
+    """State of a node with children, for people who watch. status: running, completed or failed."""
 
     status: str
     result: str | None = None
@@ -150,9 +152,13 @@ def advance(
     runs: Mapping[Key, Run],
     progress: Progress | None = None,
     variables: Mapping[str, str] | None = None,
+    loop_seconds: float = 0.0,
 ) -> Plan:
-    """Say what to do next with an instance of which exactly `runs` is known. variables: for the texts of breaks."""
-    visit = _Visit(graph, runs, progress or Progress(), variables or {})
+    """Say what to do next with an instance of which exactly `runs` is known.
+
+    variables: for the texts of breaks. loop_seconds: the least time from turn to turn of a loop without a condition.
+    """
+    visit = _Visit(graph, runs, progress or Progress(), variables or {}, loop_seconds)
     step = visit.node(graph.root, (), {})
     outcome = None if isinstance(step, Pending) else step
     if isinstance(outcome, Broke):
@@ -167,7 +173,15 @@ class _Visit:
     calls `node`): at the limit that is half of what Python allows.
     """
 
-    def __init__(self, graph: Graph, runs: Mapping[Key, Run], progress: Progress, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        runs: Mapping[Key, Run],
+        progress: Progress,
+        variables: Mapping[str, str],
+        loop_seconds: float,
+    ) -> None:
+        self.loop_seconds = loop_seconds
         self.graph = graph
         self.runs = runs
         self.ended = progress.ended
@@ -240,13 +254,17 @@ class _Visit:
             tested = self.node(condition, iteration, names)
             if not isinstance(tested, Done):
                 return tested
-            holds, names, at = _holds(tested), tested.names, tested.at
-            if isinstance(holds, Failed):
-                return holds
-            branch = self.graph.left(row) if holds else self.graph.right(row)
+            met, names, at = _is_met(tested), tested.names, tested.at
+            if isinstance(met, Failed):
+                return met
+            branch = self.graph.left(row) if met else self.graph.right(row)
         return branch if isinstance(branch, Failed) else _not_before(self.node(branch, iteration, names), at)
 
     def _join(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        """All branches run to their end, failed ones too; then the first failure in program order counts.
+
+        `('SELECT 1' |=> 'a') & ('SELECT 2' |=> 'b')` -> the result [1, 2] (as row sets), with $a and $b bound.
+        """
         ends, waiting = [], False
         for branch in self.graph.branches(row):
             step = self.node(branch, iteration, names)
@@ -268,6 +286,12 @@ class _Visit:
         return Done(f"[{','.join(end.result for end in ends if isinstance(end, Done))}]", merged, at)
 
     def _race(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        """The branch whose end is earliest on the database's clock wins; on a tie the left one.
+
+        `df.wait_for_signal('ok') | df.sleep(60)` when the signal comes: first call: Decision(result "0", lost = the
+        sleep, abandoned = its wait), and pending. Once that is recorded, the next call finds the run of the race and
+        goes on with branch 0, whatever the other one does meanwhile.
+        """
         branches = self.graph.branches(row)
         decided = self.runs.get((row.id, iteration))
         if decided is None:
@@ -295,11 +319,18 @@ class _Visit:
         return end
 
     def _loop(self, row: Row, iteration: Iteration, names: Names) -> Step:
+        """A loop's own run says which turn it is in and what was bound when that turn began.
+
+        In turn 3 of a loop at the top its body's runs have the iteration (3,). When the body has ended and the
+        condition is true: Decision(result {"turn": 4, ..}, forget = the runs of (3,)), and pending; so of all turns
+        only one is ever stored.
+        """
         state = self.runs.get((row.id, iteration))
-        turn, entry, began = 1, names, 0.0
+        turn, entry, began, may_begin = 1, names, 0.0, None
         if state is not None:
             recorded = json.loads(state.result or "{}")
             turn, entry, began = int(recorded["turn"]), recorded["names"], float(recorded["at"])
+            may_begin = float(recorded.get("may_begin", began))
         inner = (*iteration, turn)
         body = _not_before(self.node(self.graph.left(row), inner, entry), began)
         if isinstance(body, Broke):
@@ -314,16 +345,17 @@ class _Visit:
                 return Done(tested.value, tested.names, tested.at)
             if not isinstance(tested, Done):
                 return tested
-            holds = _holds(tested)
-            if isinstance(holds, Failed):
-                return holds
-            again, after = holds, tested
+            met = _is_met(tested)
+            if isinstance(met, Failed):
+                return met
+            again, after = met, tested
         if not again:
             return Done(body.result, after.names, after.at)
-        self._next_turn(row, iteration, turn, after)
+        self._next_turn(row, iteration, turn, after, may_begin)
         return PENDING
 
-    def _next_turn(self, row: Row, iteration: Iteration, turn: int, after: Done) -> None:
+    def _next_turn(self, row: Row, iteration: Iteration, turn: int, after: Done, may_begin: float | None) -> None:
+        """Decide the next turn. may_begin: since when this one could run, on the database's clock; None: the first."""
         members = subtree(self.graph, row)
 
         def is_over(key: Key) -> bool:
@@ -331,11 +363,34 @@ class _Visit:
             turns, depth = key[1], len(iteration)
             return within(key, members, iteration) and len(turns) > depth and turns[depth] <= turn
 
-        recorded = json.dumps({"turn": turn + 1, "names": dict(after.names), "at": after.at}, ensure_ascii=False)
         over = tuple(key for key in self.runs if is_over(key))
-        self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over))
+        pause = self._pause(row, over, may_begin, after.at)
+        state = {"turn": turn + 1, "names": dict(after.names), "at": after.at, "may_begin": after.at + pause}
+        recorded = json.dumps(state, ensure_ascii=False)
+        self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over, pause_seconds=pause))
         for key in [key for key in self.ended if is_over(key)]:
             del self.ended[key]
+
+    def _pause(self, row: Row, over: tuple[Key, ...], began: float | None, ended: float) -> float:
+        """How long an endless loop waits before its next turn, so that it cannot keep a worker and a disk busy.
+
+        It is about the turn that was, not about what the body holds: `@> ('SELECT 1' ~> df.sleep(0))` turned 50 times
+        a second. With loop_seconds = 1 a turn of 0.2 s is followed by a pause of 0.8 s, one of 5 s by none. A turn that
+        has taken a signal is followed by none either: whoever sends the signals says how fast the loop turns.
+        """
+        if self.graph.condition(row) is not None or any(self._took_signal(key) for key in over):
+            return 0.0
+        if began is None:
+            times = [self.runs[key].started_at or self.runs[key].finished_at for key in over]
+            began = min((time for time in times if time), default=ended)
+        # Not longer, even when the turn began before it might (a worker that died took the pause with it).
+        return min(max(0.0, began + self.loop_seconds - ended), self.loop_seconds)
+
+    def _took_signal(self, key: Key) -> bool:
+        run = self.runs[key]
+        if self.graph.by_id[key[0]].node_type != "SIGNAL" or run.status != "completed":
+            return False
+        return json.loads(run.result or "{}").get("timed_out") is False
 
 
 def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:
@@ -343,8 +398,8 @@ def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:
     return key[0] in members and key[1][: len(iteration)] == iteration
 
 
-def _holds(tested: Done) -> bool | Failed:
-    """Whether a condition holds."""
+def _is_met(tested: Done) -> bool | Failed:
+    """Whether a condition is true; Failed when its result is neither true nor false."""
     try:
         return is_true(tested.result)
     except ValueProblem as problem:

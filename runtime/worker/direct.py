@@ -1,16 +1,18 @@
-"""Whether a worker talks to PostgreSQL itself, and what that server can do.
+"""Whether a worker can work here: its schema, its rights, and whether it talks to PostgreSQL itself.
 
-A connection pooler in transaction mode gives every transaction another session: settings of a step session would be
-somebody else's, LISTEN would hear nothing. That works well enough to look as if it worked, so it is found out and refused.
+A connection pooler in transaction mode gives every transaction another session: settings of a step session would
+reach other sessions, LISTEN would hear nothing. Most of it would seem to work, so a pooler is detected and refused.
 """
 
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.connect import connect
-from pgweave.runtime.errors import ConnectionFailed
+from pgweave.runtime.errors import ConnectionFailed, WorkerRefused
+from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
 
 if TYPE_CHECKING:
@@ -19,11 +21,32 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 
-def require_direct(connection: Connection, dsn: str) -> None:
-    """ConnectionFailed when a pooler stands between us and the server. connection: a fresh one to `dsn`."""
+def require_worker(connection: Connection) -> None:
+    """The errors of `migrate.require`; WorkerRefused when this role may not work off workflows."""
+    import psycopg
+
+    may = False
+    with suppress(psycopg.errors.InsufficientPrivilege):  # not even USAGE on the schema
+        require(connection)
+        row = connection.execute(QUERIES["worker_rights"]).fetchone()
+        may = row is not None and bool(row[1])
+    if not may:
+        role = connection.info.user
+        raise WorkerRefused(
+            f"The role {role} may not work off workflows.",
+            f"Start a worker as a role that may (`pgweave worker`), or let the owner of schema df admit this one:"
+            f" pgweave db enrol --worker {role}",
+        )
+
+
+def require_direct(connection: Connection, dsn: str) -> bool:
+    """ConnectionFailed when a pooler stands between us and the server. connection: a fresh one to `dsn`.
+
+    Whether the process ids that sessions are told are the server's own: a pooler in session mode makes them up.
+    """
     # The server tells a client which process serves it. A pooler, whose processes change, has to make something up.
     if _value(connection, "backend_pid") == connection.info.backend_pid:
-        return
+        return True
     # Poolers in session mode and other proxies do so as well. What counts is whether a session stays one, and whether it
     # begins as we say.
     mark = secrets.token_hex(8)
@@ -32,6 +55,7 @@ def require_direct(connection: Connection, dsn: str) -> None:
             "Between this worker and PostgreSQL stands a connection pooler, and sessions do not come through as they are.",
             "Give the worker a direct connection with --dsn. Programs that start workflows may go on using the pooler.",
         )
+    return False
 
 
 def _begins_as_told(dsn: str, mark: str) -> bool:

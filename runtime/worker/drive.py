@@ -11,32 +11,57 @@ import logging
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from pgweave.grammar.kinds import Wait
-from pgweave.runtime.errors import InstanceCancelled, PutOff
+from pgweave.runtime.errors import Deferred, InstanceCancelled
 from pgweave.runtime.worker import activities
 from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, advance, subtree, within
+from pgweave.runtime.worker.classify import Meaning, Whose, meaning
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sql_step import StepProblem
 from pgweave.runtime.worker.store import FORMAT
 
 if TYPE_CHECKING:
-    from pgweave.runtime.worker.advance import Decision, Key, Outcome, Plan, Shown, Todo
-    from pgweave.runtime.worker.service import Worker
-    from pgweave.runtime.worker.store import Lease, Loaded, Situation
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
+
+    from pgweave.runtime.worker.advance import Decision, Iteration, Key, Outcome, Plan, Shown, Todo
+    from pgweave.runtime.worker.sessions import Sessions
+    from pgweave.runtime.worker.settings import Settings
+    from pgweave.runtime.worker.store import Lease, Loaded, Situation, Store
 
 log = logging.getLogger("pgweave.worker")
 
-MANY = 100  # steps in hand
-HOLD_SECONDS = 2.0  # before a step that could not be done is tried again beside others
+MANY = 100  # steps in flight
+RETRY_SECONDS = 2.0  # before a step that could not be done is tried again beside others
 LOOK_SECONDS = 5e-6  # what it takes to look at one of them, measured with joins of 5,000 branches
+
+
+class Host(Protocol):
+    """What the work on a lease needs of its worker. `service.Worker` is one; so nothing here imports it.
+
+    running: steps in flight, for people who watch: (instance id, node id) -> (iteration, when it began, monotonic).
+    """
+
+    store: Store
+    sessions: Sessions
+    settings: Settings
+    steps: Executor
+    emit: Callable[[str, str, str | None], None]
+    running: dict[tuple[str, str], tuple[Iteration, float]]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new may be begun, because the worker is to stop."""
+
+    def keeps(self, lease: Lease) -> bool:
+        """Whether the lease was still ours when it was last renewed."""
 
 
 class Drive:
     """The work on one lease. One thread calls `run`; steps of branches run on others and only return their runs."""
 
-    def __init__(self, worker: Worker, lease: Lease) -> None:
+    def __init__(self, worker: Host, lease: Lease) -> None:
         self.worker = worker
         self.store = worker.store
         self.lease = lease
@@ -45,25 +70,41 @@ class Drive:
         self.progress = Progress()
         self.in_flight: dict[Future[Run], Todo] = {}
         self.shown: dict[str, Shown] = {}
-        self.began = monotonic()
-        self.turns: dict[Key, float] = {}  # loops: when their turn began
-        self.rests: dict[Key, float] = {}  # loops: until when their next turn has to wait
-        self.held: dict[Key, float] = {}  # steps that cannot be done now, beside others that can: until when
+        self.throttled_until: dict[Key, float] = {}  # loops: when their next turn may begin
+        self.deferred_until: dict[Key, float] = {}  # steps that cannot be done now, beside others that can
         self.quarantine = ExitStack()
 
     def run(self) -> None:
-        """Go on until the lease is done with. LeaseLost when somebody else has it, PutOff when it cannot be done now."""
+        """Go on until the lease is done with.
+
+        LeaseLost when another worker has it, Deferred when the work cannot be done now.
+        """
         import psycopg
 
         try:
             with self.quarantine:
                 if self.lease.suspect and not self.quarantine.enter_context(self.store.quarantine()):
-                    raise PutOff("another instance is under the same suspicion")
+                    raise Deferred("another suspect is being worked on")
                 self._run()
-        except (PutOff, psycopg.Error):
-            # What is in hand may still come to its end, and must not be begun by somebody else beside it.
+        except (Deferred, psycopg.Error) as error:
+            # The lease is about to be given back. Steps in flight may still end well, and another worker must not begin
+            # the same steps while they run.
             self._drain(interrupt=False)
-            raise
+            if isinstance(error, psycopg.Error) and meaning(error, Whose.OWN) is Meaning.INSTANCE:
+                self.give_up(
+                    f"The database refuses what is to be written about this workflow: {error.diag.message_primary}"
+                )
+            elif self.store.cancelled([self.lease.instance_id]):
+                # Whatever stands in the way of the next step does not stand in the way of the end.
+                self._cancel()
+            else:
+                raise
+
+    def give_up(self, message: str) -> None:
+        """Fail the instance by name, whatever its graph and its results look like. A cancel that came first wins."""
+        self._drain(interrupt=False)
+        self.shown = {}  # what is to be shown may be what the database refuses
+        self._finish("failed", None, {"message": message})
 
     def _run(self) -> None:
         self.loaded = self.store.load(self.lease)
@@ -84,18 +125,26 @@ class Drive:
 
     def _problem(self) -> str | None:
         """What makes the instance impossible to run at all."""
-        if self.lease.role is None:
-            return f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"
         if self.lease.attempts > self.worker.settings.max_attempts:
             return f"poison: given up after {self.lease.attempts - 1} attempts without progress"
         return None
+
+    def _end_without_role(self, plan: Plan) -> None:
+        """The submitting role has been dropped. The nodes that were next say why nothing follows."""
+        said = {"message": f"Instance {self.lease.instance_id}: submitted_by role no longer exists in pg_roles"}
+        for todo in plan.todo:
+            self.situation.runs[todo.key] = self.store.fail(self.lease, todo.key, said)
+        self.shown |= advance(self.loaded.graph, self.situation.runs, self.progress, self._variables()).shown
+        self._finish("failed", None, said)
 
     def _turn(self) -> bool:
         """One question to `advance` and what follows from it. True when the lease is done with."""
         if self.situation.cancel is not None:
             self._cancel()
             return True
-        plan = advance(self.loaded.graph, self.situation.runs, self.progress, self._variables())
+        plan = advance(
+            self.loaded.graph, self.situation.runs, self.progress, self._variables(), self.worker.settings.loop_seconds
+        )
         self.shown |= plan.shown
         if plan.decisions:
             return self._decide(plan)
@@ -103,7 +152,10 @@ class Drive:
             self._drain()
             self._end(plan.outcome)
             return True
-        if self.worker.stopping or not self.worker.holds(self.lease):
+        if self.lease.role is None:
+            self._end_without_role(plan)
+            return True
+        if self.worker.stopping or not self.worker.keeps(self.lease):
             self._drain(interrupt=False)
             self.store.release(self.lease)
             self.worker.emit("released", self.lease.instance_id, None)
@@ -123,38 +175,26 @@ class Drive:
             for key in decision.abandoned:
                 self.situation.runs[key] = Run("cancelled")
             self.situation.runs[decision.key] = Run("completed", decision.result)
-            self._rest(decision)
+            if decision.pause_seconds:
+                self.throttled_until[decision.key] = monotonic() + decision.pause_seconds
         return False
 
-    def _rest(self, decision: Decision) -> None:
-        """Make an endless loop that never waits take its time, so that it cannot eat a worker."""
-        row = self.loaded.graph.by_id[decision.key[0]]
-        if row.node_type != "LOOP" or self.loaded.graph.condition(row) is not None:
-            return
-        members = (self.loaded.graph.by_id[member] for member in subtree(self.loaded.graph, row))
-        if any(member.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE} for member in members):
-            return
-        now, least = monotonic(), self.worker.settings.loop_seconds
-        self.turns = {key: began for key, began in self.turns.items() if began + least > now}
-        self.turns[decision.key] = max(now, self.turns.get(decision.key, self.began) + least)
-        self.rests[decision.key] = self.turns[decision.key]
-
-    def _resting(self, todo: Todo) -> bool:
+    def _is_throttled(self, todo: Todo) -> bool:
         """Whether a leaf belongs to a turn that must not begin yet."""
         return any(
             within(todo.key, subtree(self.loaded.graph, self.loaded.graph.by_id[loop]), iteration)
-            for loop, iteration in self.rests
+            for loop, iteration in self.throttled_until
         )
 
-    def _rested(self, todo: list[Todo]) -> tuple[list[Todo], float | None]:
-        """Leaves that may begin now, and in how many seconds the first of the others may."""
+    def _startable(self, todo: list[Todo]) -> tuple[list[Todo], float | None]:
+        """Leaves that may begin now, and in how many seconds the first of the others may (None: there are no others)."""
         now = monotonic()
-        self.rests = {key: until for key, until in self.rests.items() if until > now}
-        self.held = {key: until for key, until in self.held.items() if until > now}
-        if not self.rests and not self.held:
+        self.throttled_until = {key: until for key, until in self.throttled_until.items() if until > now}
+        self.deferred_until = {key: until for key, until in self.deferred_until.items() if until > now}
+        if not self.throttled_until and not self.deferred_until:
             return todo, None
-        rested = [leaf for leaf in todo if leaf.key not in self.held and not self._resting(leaf)]
-        return rested, min([*self.rests.values(), *self.held.values()]) - now
+        startable = [leaf for leaf in todo if leaf.key not in self.deferred_until and not self._is_throttled(leaf)]
+        return startable, min([*self.throttled_until.values(), *self.deferred_until.values()]) - now
 
     def _drop(self, decision: Decision) -> None:
         """Interrupt the steps of a branch that is about to lose: none of them may begin once that is recorded."""
@@ -164,24 +204,30 @@ class Drive:
             self.worker.sessions.interrupt(tags.__contains__, tags)
 
     def _go_on(self, todo: list[Todo]) -> bool:
-        """Begin what has been reached; then wait for a step to end, or park. True when the lease is done with."""
-        todo, rest = self._rested(todo)
+        """Begin what has been reached; then wait for a step to end, or park. True when the lease is done with.
+
+        `a ~> b`                   one step, on this thread; its run is known, ask `advance` again
+        `a & b`                    two steps on the step threads; wait for the first to end
+        `a | df.sleep(60)`         a wait to write down and a step to run; wait for the step or the due time
+        `df.wait_for_signal('x')`  a wait to write down, nothing to run: park
+        """
+        todo, pause = self._startable(todo)
         waits, steps = activities.sort(todo)
         if waits:
-            # Look at once, even when steps follow: a wait may be over as it begins, and what we then watch over beside
-            # the steps is what we know to be waiting.
+            # Look at once, even when steps follow: a wait may be over as it begins (its signal is there already), and
+            # while the steps run only the waits that we know of are looked after.
             self._begin_waits(waits)
             self.situation = self.store.settle(self.lease)
-        if len(steps) == 1 and not self.in_flight and not waits and rest is None and not self._waiting():
+        if len(steps) == 1 and not self.in_flight and not waits and pause is None and not self._waiting():
             # The common case, a chain: run it here, without handing it to another thread.
             self._known({steps[0].key: self._step(steps[0])})
             return False
         for step in steps:
             self.in_flight[self.worker.steps.submit(self._step, step)] = step
         if self.in_flight:
-            self._collect(rest)
+            self._collect(pause)
             return False
-        return False if waits else self._park(rest)
+        return False if waits else self._park(pause)
 
     def _park(self, delay_seconds: float | None = None) -> bool:
         """Give the lease back. False: something has happened meanwhile, and we have looked again."""
@@ -212,46 +258,46 @@ class Drive:
             for todo in waits:
                 self.worker.emit("waiting", self.lease.instance_id, todo.row.id)
 
-    def _collect(self, rest: float | None) -> None:
-        """Wait until a step has ended, or a wait may have, or a loop has rested."""
-        pause = self.worker.settings.poll_seconds if self._waiting() else None
-        if pause is not None and self.situation.due_in is not None:
-            pause = min(pause, self.situation.due_in)
-        patience = min((seconds for seconds in (pause, rest) if seconds is not None), default=None)
+    def _collect(self, pause: float | None) -> None:
+        """Wait until a step has ended, or a wait may have, or the pause is over (seconds; None: there is none)."""
+        poll = self.worker.settings.poll_seconds if self._waiting() else None
+        if poll is not None and self.situation.due_in is not None:
+            poll = min(poll, self.situation.due_in)
+        patience = min((seconds for seconds in (poll, pause) if seconds is not None), default=None)
         done, _ = wait(self.in_flight, timeout=patience, return_when=FIRST_COMPLETED)
         if len(self.in_flight) > MANY:
             # To look at so many takes longer than a step does: take some more in before we do.
             done, _ = wait(self.in_flight, timeout=len(self.in_flight) * LOOK_SECONDS)
         ended = self._ends(done)
-        if pause is None:
+        if poll is None:
             self._known(ended)
         else:
             self.situation = self.store.settle(self.lease)
 
     def _ends(self, done: set[Future[Run]]) -> dict[Key, Run]:
-        """What came of steps. One that cannot be done now waits a little while others can; alone it is put off."""
+        """What came of steps. One that cannot be done now waits beside the others; alone it defers the instance."""
         ended = {}
         for future in done:
             todo = self.in_flight.pop(future)
             try:
                 ended[todo.key] = future.result()
-            except PutOff as error:
+            except Deferred as error:
                 if error.suspect or not self.in_flight:
                     raise
-                self.held[todo.key] = monotonic() + HOLD_SECONDS
+                self.deferred_until[todo.key] = monotonic() + RETRY_SECONDS
         return ended
 
     def _known(self, ended: dict[Key, Run]) -> None:
         """Take in the ends of steps. One that was interrupted says that something else has happened: look."""
         if ended:
-            self.quarantine.close()  # it has come further: whatever it was, it was not this
+            self.quarantine.close()  # progress: the instance is not what kills workers, the next suspect may have its turn
         if any(run.status == "cancelled" for run in ended.values()):
             self.situation = self.store.settle(self.lease)
         else:
             self.situation.runs.update(ended)
 
     def _drain(self, *, interrupt: bool = True) -> None:
-        """Let steps in hand come to their end, at once if nobody wants them; what they have recorded is theirs."""
+        """Wait for the steps in flight. interrupt: they are not wanted any more. What they have recorded stays."""
         if not self.in_flight:
             return
         if interrupt:
@@ -298,8 +344,19 @@ class Drive:
         self._drain()
         self._finish("cancelled", None, None)
 
-    def _finish(self, status: str, result: str | None, error: dict[str, object] | None) -> None:
+    def _finish(self, status: str, result: str | None, error: Mapping[str, object] | None) -> None:
+        import psycopg
+
         failpoint("before_finish")
-        self.store.finish(self.lease, status, result, error, self.shown)
+        try:
+            self.store.finish(self.lease, status, result, error, self.shown)
+        except psycopg.Error as refused:
+            if meaning(refused, Whose.OWN) is not Meaning.INSTANCE:
+                raise
+            # The result, or what is to be shown, is nothing that PostgreSQL can store: the number 1e400000, say. It would
+            # be refused every time, and the end, a cancel above all, must not depend on it.
+            said = f"The result cannot be stored: {refused.diag.message_primary}"
+            ended = "failed" if status == "completed" else status
+            self.store.finish(self.lease, ended, None, error or {"message": said}, {})
         failpoint("after_finish")
         self.worker.emit("finished", self.lease.instance_id, None)

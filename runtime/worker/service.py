@@ -13,64 +13,64 @@ import os
 import random
 import secrets
 import socket
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pgweave.runtime.connect import ACQUIRE_SECONDS, CONNECT_SECONDS, RECONNECT_SECONDS, connect, lent, watchful
-from pgweave.runtime.errors import ConnectionFailed, LeaseLost, PutOff
-from pgweave.runtime.http.ssrf import Policy
-from pgweave.runtime.migrate import require
+from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, connect, lent, own_conninfo
+from pgweave.runtime.errors import ConnectionFailed, Deferred, LeaseLost, WorkerRefused
 from pgweave.runtime.queries import QUERIES
-from pgweave.runtime.worker.direct import checks_clients, require_direct
+from pgweave.runtime.worker.classify import READ_ONLY, Meaning, Whose, meaning
+from pgweave.runtime.worker.direct import checks_clients, require_direct, require_worker
 from pgweave.runtime.worker.drive import Drive
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sessions import Sessions
-from pgweave.runtime.worker.store import InHand, Lease, Store
+from pgweave.runtime.worker.settings import Settings
+from pgweave.runtime.worker.store import SUSPECT, InHand, Lease, Store
+from pgweave.runtime.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pgweave.runtime.worker.advance import Iteration
+    import psycopg
 
+    from pgweave.runtime.worker.advance import Iteration
+    from pgweave.runtime.worker.sessions import Tag
+
+__all__ = ["Settings", "Worker", "working"]
 
 log = logging.getLogger("pgweave.worker")
 
-MIN_POLL_SECONDS = 0.01  # between two looks of which the first found nothing, however often somebody rings
-FREE_LOOKS = 8.0  # that may follow each other faster
+MIN_POLL_SECONDS = 0.01  # between two claims of which the first found nothing, however many notifications come
+FREE_LOOKS = 8.0  # claims that may follow each other faster
 
-MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; so long may work wait once it is back
+MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work may wait so long once it is back
 
-PUT_OFF_SECONDS = (0.5, 2.0)  # between the least and the most, so that those put off together do not come back together
+# Longer than the server lets a statement of ours run (OWN_SETTINGS): what it says comes first.
+ANSWER_SECONDS = 40.0
+
+DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
+
+CHECK_SECONDS = 1.0  # how often the server looks, while a statement runs, whether its worker is still there
+
+LISTEN_AGAIN_SECONDS = 0.2  # less than the grace of df_internal.worker_end_vanished
+
+SUSPICIOUS_SECONDS = 0.3  # until the next look at a worker that seems to have vanished
+
+SILENT_SECONDS = 10.0  # a step takes so long before the server is asked whether it works on it
+
+INTERNAL_ATTEMPTS = 3  # of an instance that runs into a bug of ours
+
+REFUSED_CLAIMS = 5  # one after the other, for a reason that does not pass, before the worker stops
+
+REMIND_SECONDS = 60.0  # between two log lines that say the same of a claim
 
 MIN_SHOWN_SECONDS = 1.0  # a step is shown as running when it has been for so long
 
 PRUNE_SECONDS = 60.0  # between two looks for instances that have outlived their retention
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How one worker behaves. Durations in seconds.
-
-    concurrency: instances at once. lease_seconds: how long a dead worker's instances stay untouched; a live one renews
-    three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
-    without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
-    statement may take; 0 for ever. loop_seconds: the least time for a turn of an endless loop that never waits. http:
-    what HTTP steps may reach.
-    """
-
-    concurrency: int = 8
-    lease_seconds: float = 15.0
-    poll_seconds: float = 1.0
-    max_attempts: int = 10
-    max_result_bytes: int = 1_000_000
-    step_seconds: float = 0.0
-    loop_seconds: float = 1.0
-    http: Policy = field(default_factory=Policy.of_environment)
 
 
 class Worker:
@@ -90,15 +90,27 @@ class Worker:
         self.settings = settings or Settings()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.emit = on_event
+        self.store: Store  # these three exist while `run` does
+        self.sessions: Sessions
+        self.steps: Executor
         # Steps in flight, for people who watch: (instance id, node id) -> (iteration, when it began).
         self.running: dict[tuple[str, str], tuple[Iteration, float]] = {}
         self._stop = Event()  # begin nothing new
-        self._closed = Event()  # nothing is in hand any more
+        self._closed = Event()  # nothing is leased any more
         self._bell = Event()
         self._leases: dict[str, Lease] = {}
         self._lost: set[Any] = set()
-        self._owed: list[tuple[Lease, bool]] = []  # to be put off, as suspects or not, once the database can be reached
+        # Leases to give back once the database can be reached, with the attempts that count.
+        self._pending_releases: list[tuple[Lease, int]] = []
         self._lock = Lock()
+        self._refusals: list[str] = []  # SQLSTATEs of claims since the last one that worked, if they do not pass
+        self._said: dict[str, float] = {}  # when it was last logged that a claim failed so, by SQLSTATE
+        self._watchdog = Watchdog()
+        self._lock_key: int | None = None  # of the advisory lock that the listener has
+        self._knows_pids = False
+        self._looked_for_vanished = 0.0
+        self._silent: set[tuple[int, Tag]] = set()  # long steps whose server process was idle at the last look
+        self.ready = Event()  # it can work: schema, role and connection are in order
 
     def stop(self) -> None:
         """Finish the steps in hand, give the leases back, return from `run`."""
@@ -113,38 +125,44 @@ class Worker:
     def run(self, *, once: bool = False) -> None:
         """Work until stopped. once: until nothing is due any more.
 
-        Errors about the schema are raised at once; a database that goes away later is waited for.
+        Errors about the schema and about the rights of this role (WorkerRefused) are raised; a database that goes away is
+        waited for.
         """
         import psycopg
         from psycopg_pool import PoolTimeout
 
         with connect(self.dsn, application_name="pgweave worker") as connection:
-            require(connection)
-            require_direct(connection, self.dsn)
+            require_worker(connection)
+            self._knows_pids = require_direct(connection, self.dsn)
             own = connection.execute(QUERIES["who_am_i"]).fetchone()
             checked = checks_clients(connection)
         assert own is not None
         helpers = [
-            Thread(target=work, daemon=True, name=work.__name__) for work in (self._listen, self._renew, self._watch)
+            Thread(target=work, daemon=True, name=work.__name__)
+            for work in (self._listen, self._renew, self._watch, self._end_silent_connections)
         ]
         limit = self.settings.concurrency * 2
-        # A step whose worker is gone must not hold its instance for long; the lease is over soon after.
-        check = self.settings.lease_seconds / 2 if checked else 0.0
+        # The statement of a worker that is gone must not lock its instance for long; the lease is over soon after.
+        check = min(self.settings.lease_seconds / 2, CHECK_SECONDS) if checked else 0.0
         with (
             self._pool() as store,
             Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds, check_seconds=check) as sessions,
         ):
             self.store, self.sessions = store, sessions
             with suppress(psycopg.Error):  # a server that is read-only yet; said again with every renewal
-                store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
+                store.beat(self.name, self.settings.concurrency, version("pgweave"), 0, None)
             for helper in helpers:
                 helper.start()
+            self.ready.set()
             try:
                 with (
                     ThreadPoolExecutor(self.settings.concurrency, "instance") as instances,
                     ThreadPoolExecutor(self.settings.concurrency * 2, "step") as self.steps,
                 ):
-                    self._work(instances, once=once)
+                    try:
+                        self._work(instances, once=once)
+                    finally:
+                        self._stop.set()  # what is leased is given back, also when `_work` ends with an error
             finally:
                 self._closed.set()
                 with suppress(psycopg.Error, PoolTimeout):
@@ -158,24 +176,28 @@ class Worker:
         from psycopg_pool import ConnectionPool
 
         with ConnectionPool(
-            watchful(self.dsn),
-            kwargs={"autocommit": True, "application_name": "pgweave worker", "connect_timeout": CONNECT_SECONDS},
+            own_conninfo(self.dsn),
+            kwargs={"autocommit": True},
             min_size=1,
             max_size=self.settings.concurrency + 2,
             timeout=ACQUIRE_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
             num_workers=1,
         ) as pool:
-            yield Store(lambda: lent(pool))
+            yield Store(
+                lambda: lent(pool), lambda connection: self._watchdog.expects_answer(connection, ANSWER_SECONDS)
+            )
 
     def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
-        """Claim as much as there is room for; sleep until rung for, or for the poll interval."""
+        """Claim as much as there is room for; sleep until notified, or for the poll interval."""
         import psycopg
 
         pending: set[Future[None]] = set()
         pause, looked_at, free_looks = self.settings.poll_seconds, monotonic(), FREE_LOOKS
+        suspicious = False
         while not self.stopping:
-            # A flood of rings must not become a flood of polls. Who is rung for now and then looks at once.
+            # A flood of notifications must not become a flood of claims; one that comes now and then is answered at once.
+            # FREE_LOOKS is a token bucket: 8 claims at once, then one every MIN_POLL_SECONDS.
             free_looks = min(FREE_LOOKS, free_looks + (monotonic() - looked_at) / MIN_POLL_SECONDS)
             if free_looks < 1:
                 self._stop.wait((1 - free_looks) * MIN_POLL_SECONDS)
@@ -183,12 +205,16 @@ class Worker:
             pending = {future for future in pending if not future.done()}
             free = self.settings.concurrency - len(pending)
             failpoint("before_claim")
-            self._pay()
+            self._release_pending()
             try:
+                suspicious = self._end_vanished(suspicious)
                 leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
-                pause = self.settings.poll_seconds
+                pause = (
+                    min(self.settings.poll_seconds, SUSPICIOUS_SECONDS) if suspicious else self.settings.poll_seconds
+                )
+                self._refusals.clear()
             except psycopg.Error as error:
-                log.warning("cannot claim: %s", type(error).__name__)
+                self._cannot_claim(error)
                 leases, pause = [], min(pause * 2, MAX_PAUSE_SECONDS)
             looked_at = monotonic()
             if leases:
@@ -204,71 +230,134 @@ class Worker:
             if len(leases) < free or not free:
                 self._bell.wait(pause)
 
+    def _end_vanished(self, before: bool) -> bool:
+        """Free the leases of workers that are gone. Whether one seems to be, and is to be looked at again soon."""
+        if monotonic() - self._looked_for_vanished < SUSPICIOUS_SECONDS:
+            return before
+        self._looked_for_vanished = monotonic()
+        return self.store.end_vanished(self.name)
+
+    def _cannot_claim(self, error: psycopg.Error) -> None:
+        """Say why, now and then. PgweaveError when the reason is this worker, its role or the schema: then it stops."""
+        state, now = error.sqlstate or "", monotonic()
+        if meaning(error, Whose.OWN) is Meaning.WORKER:
+            with connect(self.dsn, application_name="pgweave worker") as connection:
+                require_worker(connection)
+            self._refusals.append(state)
+            if len(self._refusals) >= REFUSED_CLAIMS:
+                raise WorkerRefused(
+                    f"The database refuses this worker: {error.diag.message_primary}",
+                    "The schema may be damaged; `pgweave db status` compares it with this version.",
+                ) from error
+        if self._said.get(state, -REMIND_SECONDS) <= now - REMIND_SECONDS:
+            self._said[state] = now
+            why = (
+                ": the server is a standby or set to read-only; waiting until it takes writes"
+                if state == READ_ONLY
+                else ""
+            )
+            log.warning("cannot claim: %s%s", type(error).__name__, why)
+
     def _instance(self, lease: Lease) -> None:
-        """One leased instance, whatever happens to it: a bad one must never stop the loop."""
+        """Work on one leased instance. Never raises: one bad instance must not stop the others."""
         import psycopg
 
         self.emit("claimed", lease.instance_id, None)
+        drive = Drive(self, lease)
         try:
-            Drive(self, lease).run()
+            drive.run()
         except LeaseLost:
             log.warning("lease lost: instance %s", lease.instance_id)
-        except PutOff as error:
-            log.warning("put off: instance %s: %s", lease.instance_id, error)
-            self._owe(lease, suspect=error.suspect)
+        except Deferred as error:
+            log.warning("deferred: instance %s: %s", lease.instance_id, error)
+            self._give_back(lease, SUSPECT if error.suspect else 0)
         except (psycopg.Error, ConnectionFailed) as error:
-            # Somebody, perhaps we, goes on from the rows.
+            # Some worker, perhaps this one, goes on from the rows. What does not pass by itself counts as an attempt.
             log.warning("database trouble: instance %s: %s", lease.instance_id, type(error).__name__)
-            self._owe(lease)
-        except Exception:
+            passing = isinstance(error, ConnectionFailed) or meaning(error, Whose.OWN) is Meaning.PASSING
+            self._give_back(lease, 0 if passing else lease.attempts)
+        except Exception as error:
             log.exception("internal error: instance %s", lease.instance_id)
+            self._internal_error(drive, error)
         finally:
             with self._lock:
                 self._leases.pop(lease.instance_id, None)
             self.sessions.forget(lease.instance_id)
             self._bell.set()
 
-    def _owe(self, lease: Lease, *, suspect: bool = False) -> None:
+    def _internal_error(self, drive: Drive, error: Exception) -> None:
+        """A bug of ours. It may lie in a moment, so again; but not for ever, and the reason is not lost."""
+        import psycopg
+
+        lease = drive.lease
+        if lease.attempts < INTERNAL_ATTEMPTS:
+            self._give_back(lease, lease.attempts)
+            return
+        try:
+            drive.give_up(f"Internal error of the worker: {type(error).__name__}: {error}".replace("\0", ""))
+        except (psycopg.Error, LeaseLost):
+            self._give_back(lease, lease.attempts)
+
+    def _give_back(self, lease: Lease, attempts: int) -> None:
+        """Defer the instance. attempts: see `Store.defer`."""
         self.emit("released", lease.instance_id, None)
         with self._lock:
-            self._owed.append((lease, suspect))
-        self._pay()
+            self._pending_releases.append((lease, attempts))
+        self._release_pending()
 
-    def _pay(self) -> None:
-        """Give back what could not be done. If that cannot be done either, the lease runs out and counts as an attempt."""
+    def _release_pending(self) -> None:
+        """Give back the leases of what could not be done. Where that fails too, the lease runs out and counts as an attempt."""
         import psycopg
 
         with self._lock:
-            owed, self._owed = self._owed, []
-        while owed:
-            lease, suspect = owed[-1]
+            pending, self._pending_releases = self._pending_releases, []
+        while pending:
+            lease, attempts = pending[-1]
             try:
-                self.store.put_off(lease, random.uniform(*PUT_OFF_SECONDS), suspect=suspect)  # noqa: S311
+                self.store.defer(lease, random.uniform(*DEFER_SECONDS), attempts=attempts)  # noqa: S311
             except LeaseLost:
                 pass
             except psycopg.Error:
                 break
-            owed.pop()
+            pending.pop()
         with self._lock:
-            self._owed += owed
+            self._pending_releases += pending
 
     def _listen(self) -> None:
-        """Turn notifications into a ring of the bell. Deaf for a while is harmless: the loop polls."""
+        """Wake the loop on every notification. One that is lost costs a poll interval and nothing else."""
         import psycopg
 
         while not self._closed.is_set():
             try:
                 with connect(self.dsn, application_name="pgweave listener") as connection:
                     connection.execute(QUERIES["listen"])
+                    self._show_life(connection)
                     self._bell.set()
                     while not self._closed.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._bell.set()
             except (psycopg.Error, ConnectionFailed):
-                self._closed.wait(min(self.settings.poll_seconds, 1.0))
+                # Soon: until this session is back, the worker looks as if it were gone.
+                self._lock_key = None
+                self._closed.wait(LISTEN_AGAIN_SECONDS)
+
+    def _show_life(self, connection: psycopg.Connection[Any]) -> None:
+        """Take a lock that the server drops when this session ends, and say which.
+
+        A new one each time: of the old one the server may not know yet that its session is gone.
+        """
+        key = secrets.randbits(63)
+        connection.execute(QUERIES["show_life"], [key])
+        self._lock_key = key
+        with self._lock:
+            leases = len(self._leases)
+        self._beat(leases)
+
+    def _beat(self, leases: int) -> None:
+        self.store.beat(self.name, self.settings.concurrency, version("pgweave"), leases, self._lock_key)
 
     def _renew(self) -> None:
-        """Keep the leases of everything in hand, show long steps as running, say that we are alive, tidy up."""
+        """Renew every lease, show long steps as running, say that this worker is alive, remove old instances."""
         import psycopg
 
         pruned_at = monotonic()
@@ -279,14 +368,17 @@ class Worker:
                 if monotonic() - pruned_at > PRUNE_SECONDS:
                     pruned_at = monotonic()
                     self.store.prune()
-                self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
+                self._beat(len(leases))
                 if not leases:
                     continue
-                held = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
+                kept = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
             except psycopg.Error as error:
                 log.warning("cannot renew: %s", type(error).__name__)
                 continue
-            self._lost.update(lease.token for lease in leases if lease.token not in held)
+            self._lost.update(lease.token for lease in leases if lease.token not in kept)
+
+    def _end_silent_connections(self) -> None:
+        self._watchdog.run(self._closed)
 
     def _long_steps(self) -> list[InHand]:
         now = monotonic()
@@ -297,7 +389,7 @@ class Worker:
         ]
 
     def _watch(self) -> None:
-        """Interrupt the steps of instances that are to be cancelled; without this a long step would outlive its cancel."""
+        """Interrupt the steps of instances that are to be cancelled, and let go of those that no session works on."""
         import psycopg
 
         while not self._closed.wait(self.settings.poll_seconds):
@@ -306,14 +398,28 @@ class Worker:
                 continue
             try:
                 cancelled = self.store.cancelled(busy)
+                self._end_silent_steps()
             except psycopg.Error as error:
                 log.warning("cannot look for cancels: %s", type(error).__name__)
                 continue
             if cancelled:
                 self.sessions.interrupt(lambda tag, cancelled=cancelled: tag[0] in cancelled)  # type: ignore[misc]
 
-    def holds(self, lease: Lease) -> bool:
-        """False once a renewal was refused: nothing new may be begun for it."""
+    def _end_silent_steps(self) -> None:
+        """Let go of steps whose session has nothing to do: their request or their answer was lost on the way.
+
+        Twice in a row, because between two transactions of a procedure there is none. A step that was in fact running
+        and has lost its session so is found in the rows, or runs once more.
+        """
+        waits = self.sessions.long_waits(SILENT_SECONDS) if self._knows_pids else {}
+        silent = {(pid, waits[pid]) for pid in self.store.silent(waits)} if waits else set()
+        for pid, tag in silent & self._silent:
+            log.warning("silent session: instance %s", tag[0])
+            self.sessions.hang_up(pid, tag)
+        self._silent = silent
+
+    def keeps(self, lease: Lease) -> bool:
+        """Whether the lease was still ours at the last renewal; if not, nothing new may be begun for it."""
         return lease.token not in self._lost
 
 
@@ -323,10 +429,16 @@ def working(
     settings: Settings | None = None,
     on_event: Callable[[str, str, str | None], None] = lambda event, instance, node: None,
 ) -> Iterator[Worker]:
-    """A worker on a thread of its own for as long as the block lasts; it ends with its steps in hand finished."""
+    """A worker on a thread of its own for as long as the block lasts; it ends with its steps in flight finished.
+
+    Raises what `Worker.run` raises at its start, before the block begins.
+    """
     worker = Worker(dsn, settings, on_event)
     with ThreadPoolExecutor(1, "worker") as thread:
         running = thread.submit(worker.run)
+        while not worker.ready.wait(0.05):
+            if running.done():
+                running.result()  # it cannot work: say so before anything is started that would wait for it
         try:
             yield worker
         finally:

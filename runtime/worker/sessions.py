@@ -1,7 +1,7 @@
 """Sessions on which the SQL of a role runs: logged in as that role, used for one step, wiped, kept for the next.
 
-Never shared between roles, and nothing of ours is ever sent on them but the calls that run a step: what a step leaves
-behind (settings, temporary tables, prepared statements) must reach neither another step nor us. For the same reason
+Never shared between roles, and the worker sends nothing on them but the calls that run a step: what a step leaves
+behind (settings, temporary tables, prepared statements) must reach neither another step nor the worker. For the same reason
 psycopg prepares nothing on them: a step could replace a prepared statement by its own.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, first_line, lent, step_conninfo
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
+from pgweave.runtime.worker.watchdog import hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does not exist|unsupported)|fe_sendauth")
 
 IDLE_SECONDS = 60.0
+SHORTAGE_SECONDS = 3600.0  # how long a step is deferred because of a full disk, or a database elsewhere that is away
+FORGET_SECONDS = 300.0  # a step that has not been deferred for so long has run since
 MAX_AGE_SECONDS = 600.0
 
 Tag: TypeAlias = "tuple[str, Key]"
@@ -61,7 +65,9 @@ class Sessions:
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
         self._in_use: dict[Tag, Callable[[], object]] = {}
+        self._lines: dict[Tag, tuple[Connection, float]] = {}  # steps in flight, since when, monotonic
         self._interrupted: set[Tag] = set()
+        self._short_since: dict[Tag, tuple[float, float]] = {}  # when first and when last, monotonic
         self._lock = Lock()
 
     @contextmanager
@@ -70,19 +76,38 @@ class Sessions:
 
         psycopg_pool.PoolTimeout when none becomes free in time; StepInterrupted when the step is not wanted any more.
         """
-        import psycopg
-
-        with lent(self._pool(role, database)) as connection:
-            try:
-                with self.hold(tag, lambda: connection.cancel_safe(timeout=5.0)):
-                    yield connection
-            except psycopg.errors.QueryCanceled as error:
-                if tag in self._interrupted:
-                    raise StepInterrupted from error
-                raise
+        with (
+            lent(self._pool(role, database)) as connection,
+            self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)),
+            self._waiting_for(tag, connection),
+        ):
+            yield connection
 
     @contextmanager
-    def hold(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
+    def _waiting_for(self, tag: Tag, connection: Connection) -> Iterator[None]:
+        with self._lock:
+            self._lines[tag] = (connection, monotonic())
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._lines[tag]
+
+    def long_waits(self, seconds: float) -> dict[int, Tag]:
+        """Steps that have been waiting for their answer for so long, by the server process that is to give it."""
+        now = monotonic()
+        with self._lock:
+            return {line.info.backend_pid: tag for tag, (line, began) in self._lines.items() if now - began > seconds}
+
+    def hang_up(self, pid: int, tag: Tag) -> None:
+        """End the connection of a step to this server process. The step finds out by itself what has become of it."""
+        with self._lock:
+            line, _ = self._lines.get(tag, (None, 0.0))
+            if line is not None and line.info.backend_pid == pid:
+                hang_up(line)
+
+    @contextmanager
+    def interruptible(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:
         """Let a step be interrupted by `stop`, for as long as the block lasts.
 
         StepInterrupted when the step is not wanted any more.
@@ -94,7 +119,7 @@ class Sessions:
         try:
             yield
         finally:
-            # Under the lock: a cancel must not reach the session once it is somebody else's.
+            # Under the lock: a cancel must not reach the session once another step has it.
             with self._lock:
                 del self._in_use[tag]
 
@@ -107,13 +132,32 @@ class Sessions:
                     self._interrupted.add(tag)
                     stop()
 
+    def is_interrupted(self, tag: Tag) -> bool:
+        """Whether `interrupt` has stopped this step: then a cancelled statement is not its failure."""
+        return tag in self._interrupted
+
+    def may_defer(self, tag: Tag) -> bool:
+        """Whether a step may be deferred once more because something that it needs is full or away.
+
+        Not when it was deferred for the first time SHORTAGE_SECONDS ago: perhaps it is the step that always asks for
+        too much. Counted in this process; another worker that takes the instance over begins anew.
+        """
+        now = monotonic()
+        with self._lock:
+            self._short_since = {
+                known: times for known, times in self._short_since.items() if now - times[1] < FORGET_SECONDS
+            }
+            first, _ = self._short_since.get(tag, (now, now))
+            self._short_since[tag] = (first, now)
+        return now - first < SHORTAGE_SECONDS
+
     def forget(self, instance_id: str) -> None:
         """The lease on an instance has ended; so have its interruptions."""
         with self._lock:
             self._interrupted = {tag for tag in self._interrupted if tag[0] != instance_id}
 
     def foreign(self, role: str) -> bool:
-        """Whether sessions of `role` are somebody else's: then what they answer is not evidence."""
+        """Whether `role` is another role than the worker's: then what its sessions answer is not evidence."""
         return role != self._own_role
 
     def elsewhere(self, database: str | None) -> bool:
@@ -135,7 +179,10 @@ class Sessions:
         return None
 
     def _conninfo(self, role: str, database: str | None) -> str:
-        return step_conninfo(self._dsn, role, database, self._step_seconds, self._check_seconds)
+        return step_conninfo(
+            self._dsn, role, database,
+            own_role=self._own_role, step_seconds=self._step_seconds, check_seconds=self._check_seconds,
+        )  # fmt: skip
 
     def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
         from psycopg_pool import ConnectionPool

@@ -8,26 +8,24 @@ it is possible:
              statement by itself, then the record. At least once.
     remote   steps for another database, which has no df schema: likewise.
 
-What fails for a passing reason (a deadlock, a lost connection) is tried again; everything else fails the node, with
-what the server said about it. That there is no server, no free session or no right to write is no reason at all: the
-step is put off until there is.
+What becomes of an error is decided in `classify`: some are tried again a few times, some defer the step, and every other
+one fails the node, with what the server said about it.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar.template import statement_count
-from pgweave.runtime.errors import LeaseLost, PutOff, StepInterrupted
+from pgweave.runtime.errors import Deferred, InstanceCancelled, LeaseLost, StepInterrupted
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.advance import Run
-from pgweave.runtime.worker.store import ALREADY_RUN, LEASE_LOST, TO_BE_CANCELLED, fenced
+from pgweave.runtime.worker.classify import Meaning, Whose, meaning
 from pgweave.runtime.worker.substitution import Rendered, ValueProblem, render_sql
 
 if TYPE_CHECKING:
@@ -36,21 +34,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from pgweave.runtime.worker.advance import Todo
-    from pgweave.runtime.worker.sessions import Sessions
+    from pgweave.runtime.worker.sessions import Sessions, Tag
     from pgweave.runtime.worker.store import Lease, Store
 
     _Way = Callable[["Step", psycopg.Connection[Any]], str]
 
-MAX_ATTEMPTS = 7  # of a statement that the server had in hand
-SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what kills them, and goes on when no other suspect does
-# Serialization failure, deadlock, lock not available, administrator's shutdown, crash, too many connections, no
-# connection, a server that is being failed over: none of them says anything about the step.
-PASSING = ("40001", "40P01", "55P03", "57P", "53", "08", "25006")
-# "cannot run inside a transaction block" and "invalid transaction termination". Nothing has happened yet when they come.
-REFUSES_TRANSACTIONS = ("25001", "2D000")
-# The context of an error that came before or after the SQL of a step, and not from it. The words around the names are in
-# the language of the server; what a step says of itself stands in quotation marks.
-_AROUND = re.compile(r'\bdf_internal\.step_(?:begin|end)\([^"\n]*\n[^"\n]*\bdf_internal\.exec_node\([^"\n]*$')
+MAX_ATTEMPTS = 7  # of a statement that met a conflict or lost its session
+SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what ends them, and is to be worked on alone
 CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
 
 
@@ -91,21 +81,27 @@ class Step:
     database: str | None
     max_bytes: int
 
+    @property
+    def tag(self) -> Tag:
+        """How `sessions` knows this step."""
+        return (self.lease.instance_id, self.todo.key)
+
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a session of the submitter. StepProblem when there can be none, PutOff when there is none to be had now."""
+        """Lend a session of the submitter. StepProblem when there can be none, Deferred when there is none to be had now."""
         from psycopg_pool import PoolTimeout
 
         assert self.lease.role is not None
-        role, tag = self.lease.role, (self.lease.instance_id, self.todo.key)
-        with ExitStack() as held:
+        role = self.lease.role
+        with ExitStack() as borrowed:
             try:
-                session = held.enter_context(self.sessions.borrow(role, self.database, tag))
+                session = borrowed.enter_context(self.sessions.borrow(role, self.database, self.tag))
             except PoolTimeout as error:
-                # The pool does not say why. What only people can mend fails the step; a crowd or a restart passes.
+                # The pool does not say why. What only people can fix fails the step; too many sessions or a restart pass by themselves.
                 obstacle = self.store.obstacle(role, self.database) or self.sessions.refusal(role, self.database)
-                if obstacle is None:
-                    raise PutOff(f"no session of role {role} is to be had") from error
+                if obstacle is None or obstacle == f'role "{role}" does not exist':
+                    # The name is that of the claim. The next claim has the new one, or finds that the role is gone.
+                    raise Deferred(f"no session of role {role} is to be had") from error
                 database = self.database or self.lease.database or "default"
                 said = f"Failed to connect to database '{database}' as '{role}'. Error: {obstacle}"
                 raise StepProblem(said) from error
@@ -117,7 +113,7 @@ def execute(
 ) -> Run:
     """Run a SQL step and say what it came to; a run with the status "cancelled" was interrupted by us.
 
-    LeaseLost when the instance is no longer ours, InstanceCancelled when it is to end, PutOff when there is no server or
+    LeaseLost when another worker has the instance, InstanceCancelled when it is to end, Deferred when there is no server or
     no session.
     """
     began = monotonic()
@@ -136,7 +132,7 @@ def execute(
                 last = again
                 lost += again.lost
                 if lost == SUSPECT_ATTEMPTS and not lease.suspect:
-                    raise PutOff("the step has lost its session several times", suspect=True) from again
+                    raise Deferred("the step has lost its session several times", suspect=True) from again
         raise StepProblem(**last.error) from last
     except StepInterrupted:
         return Run("cancelled")
@@ -184,10 +180,10 @@ def _exact(step: Step, attempts: int) -> Run:
         lease.instance_id, todo.row.id, list(todo.iteration), lease.token, step.rendered.text, attempts, step.max_bytes,
     ]  # fmt: skip
     try:
-        with _translated(step), step.session() as session:
-            row = session.execute(QUERIES["exec_node"], arguments).fetchone()
+        with step.session() as session, _translated(step, Whose.STEP):
+            row = session.execute(QUERIES["exec_node"], arguments, binary=True).fetchone()
     except _AlreadyRun:
-        # Our own commit, whose answer was lost on the way: the rows know the result.
+        # An earlier attempt was committed and its answer lost on the way: the rows have the result.
         return _recorded(step)
     assert row is not None
     assert lease.role is not None
@@ -201,7 +197,7 @@ def _at_least_once(step: Step, attempts: int, began: float, way: _Way) -> Run:
     """Look whether it has been recorded; if not, run it and record it. A crash in between runs it again."""
     if (known := step.store.run(step.lease, step.todo.key)) is not None:
         return known
-    with _translated(step), step.session() as session:
+    with step.session() as session, _translated(step, Whose.ALONE):
         result = way(step, session)
     elapsed = monotonic() - began
     return surely(
@@ -213,9 +209,9 @@ def _at_least_once(step: Step, attempts: int, began: float, way: _Way) -> Run:
 
 
 def surely(write: Callable[[], Run], recorded: Callable[[], Run]) -> Run:
-    """Record an outcome through short troubles of the database: without the record it would be sought again.
+    """Record an outcome, with retries: without the record the step would run again.
 
-    recorded: looks up what is recorded already.
+    recorded: looks up what is recorded already. StepProblem when the database cannot keep the outcome.
     """
     import psycopg
 
@@ -223,20 +219,57 @@ def surely(write: Callable[[], Run], recorded: Callable[[], Run]) -> Run:
         try:
             return write()
         except psycopg.Error as error:
-            if error.sqlstate == ALREADY_RUN:
-                return recorded()
-            if attempt == MAX_ATTEMPTS or not (error.sqlstate is None or error.sqlstate.startswith(PASSING)):
-                raise
+            match meaning(error, Whose.OWN):
+                case Meaning.ALREADY_RUN:
+                    return recorded()
+                case Meaning.PASSING if attempt < MAX_ATTEMPTS:
+                    pass
+                case Meaning.INSTANCE:
+                    # Not JSON for PostgreSQL, for instance. It would be refused every time.
+                    said = error.diag.message_primary or type(error).__name__
+                    raise StepProblem(
+                        f"The step has run, and its outcome cannot be recorded: {said}", sqlstate=error.sqlstate
+                    ) from error
+                case _:
+                    raise
     raise AssertionError("the last attempt returns or raises")
 
 
 def _alone(step: Step, session: psycopg.Connection[Any]) -> str:
     session.execute(QUERIES["enter_workflow"], [step.lease.instance_id, step.todo.row.id])
-    cursor = session.execute(step.rendered.text.encode())
-    names = [column.name for column in cursor.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
-    result = {"rows": rows, "row_count": len(rows), "rows_affected": max(cursor.rowcount, 0)}
-    return json.dumps(result, default=str, ensure_ascii=False, separators=(",", ":"))
+    rows: list[str] = []
+    total = 0
+    for row in _rows(session, step.rendered.text):
+        rows.append(json.dumps(row, default=str, ensure_ascii=False, separators=(",", ":")))
+        total += len(rows[-1].encode())
+        if total > step.max_bytes:
+            raise _too_large(step)
+    return f'{{"rows":[{",".join(rows)}],"row_count":{len(rows)},"rows_affected":{len(rows)}}}'
+
+
+def _rows(session: psycopg.Connection[Any], text: str) -> Iterator[dict[str, object]]:
+    """The rows of a statement, one at a time as they arrive: a result of any size must not fill this process."""
+    import psycopg
+    from psycopg.rows import dict_row
+
+    cursor = session.cursor(row_factory=dict_row)
+    try:
+        yield from cursor.stream(text.encode())
+    except psycopg.ProgrammingError as error:
+        # psycopg says so, without a SQLSTATE, after a statement that has no rows: VACUUM, CREATE INDEX, CALL.
+        if error.sqlstate is not None or cursor.pgresult is not None:
+            raise
+    except (ValueError, NotImplementedError) as error:
+        raise StepProblem(f"SQL execution failed: the result cannot be read: {error}") from error
+
+
+def _too_large(step: Step) -> StepProblem:
+    """As df_internal.exec_node says it."""
+    return StepProblem(
+        f"SQL execution failed: error returned from database: The result is larger than {step.max_bytes} bytes",
+        sqlstate="PWR03",
+        hint="Return fewer rows or columns: store the data in a table and return its key.",
+    )
 
 
 def _remote(step: Step, session: psycopg.Connection[Any]) -> str:
@@ -255,50 +288,43 @@ def _recorded(step: Step) -> Run:
 
 
 @contextmanager
-def _translated(step: Step) -> Iterator[None]:
-    """Turn what the server says about a step into what it means for the step."""
+def _translated(step: Step, whose: Whose) -> Iterator[None]:
+    """Turn what the server says about the statement of a step into what it means for the step."""
     import psycopg
-    from psycopg_pool import PoolTimeout
 
     try:
         yield
-    except PoolTimeout:
-        raise  # of our own session: the database is away, which says nothing about the step
     except psycopg.Error as error:
-        if not _is_refusal(error):
-            raise _meaning(error, step.rendered) from error
-        with fenced():
-            raise
+        raise _consequence(error, step, whose) from error
 
 
-def _is_around(error: psycopg.Error) -> bool:
-    return _AROUND.search(error.diag.context or "") is not None
-
-
-def _is_refusal(error: psycopg.Error) -> bool:
-    """Whether the schema refuses us. The SQL of a step may raise the same codes."""
-    if error.sqlstate not in {LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED} or not _is_around(error):
-        return False
-    if error.sqlstate == ALREADY_RUN:
-        raise _AlreadyRun from error
-    return True
-
-
-def _meaning(error: psycopg.Error, rendered: Rendered) -> Exception:
+def _consequence(error: psycopg.Error, step: Step, whose: Whose) -> Exception:
     import psycopg
 
-    state = error.sqlstate
-    if state in REFUSES_TRANSACTIONS:
-        return _RefusesTransactions()
-    described = describe(error, rendered)
-    if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        # The connection broke; whether the step committed is for the next attempt to find out.
-        return _Again(described, lost=True)
-    if state is not None and state.startswith(PASSING):
-        if _is_around(error):
-            return PutOff(described["message"])
-        return _Again(described, lost=state.startswith("57P"))
-    return StepProblem(**described)
+    if isinstance(error, psycopg.errors.QueryCanceled) and step.sessions.is_interrupted(step.tag):
+        return StepInterrupted()
+    described = describe(error, step.rendered)
+    match meaning(error, whose):
+        case Meaning.LEASE_LOST:
+            return LeaseLost(described["message"])
+        case Meaning.TO_BE_CANCELLED:
+            return InstanceCancelled(described["message"])
+        case Meaning.ALREADY_RUN:
+            return _AlreadyRun()
+        case Meaning.RUN_ALONE:
+            return _RefusesTransactions()
+        case Meaning.PASSING:
+            return Deferred(described["message"])
+        case Meaning.SHORTAGE:
+            if step.sessions.may_defer(step.tag):
+                return Deferred(described["message"])
+            return StepProblem(**described)
+        case Meaning.CONFLICT:
+            return _Again(described)
+        case Meaning.SESSION_LOST:
+            return _Again(described, lost=True)
+        case _:
+            return StepProblem(**described)
 
 
 def describe(error: psycopg.Error, rendered: Rendered) -> dict[str, Any]:

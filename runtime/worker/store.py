@@ -7,7 +7,7 @@ write names the lease's token; LeaseLost when another worker has taken over.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from pgweave.compiler.rows import Graph, Row
 from pgweave.runtime.errors import InstanceCancelled, LeaseLost
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.advance import Run
+from pgweave.runtime.worker.classify import LEASE_LOST, TO_BE_CANCELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
 
     from pgweave.runtime.worker.advance import Decision, Key, Shown
 
-LEASE_LOST, ALREADY_RUN, TO_BE_CANCELLED = "PWR01", "PWR02", "PWR05"
-SUSPECT = 3  # leases without progress. Workers died with the instance, or lost it: it may have been the cause
+SUSPECT = 3  # leases without progress. Workers died with the instance in hand, so it may be what kills them
 FORMAT = 1  # the shape of rows this worker knows
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An instance that is ours for a while. role: None when the submitting role has been dropped.
+    """An instance that this worker may work on for a while. role: None when the submitting role has been dropped.
 
     attempts: leases since the last progress, this one included.
     """
@@ -95,32 +95,54 @@ class Permit:
     secrets: Mapping[str, str] = field(repr=False)
 
 
-class Store:
-    """One worker's view of the database. connection: lends a session in autocommit, one per call."""
+def unwatched(connection: psycopg.Connection[Any]) -> AbstractContextManager[None]:
+    """An answer is waited for as long as it takes."""
+    return nullcontext()
 
-    def __init__(self, connection: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]) -> None:
+
+class Store:
+    """One worker's view of the database.
+
+    connection: lends a session in autocommit, one per call. watched: what surrounds the wait for an answer.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+        watched: Callable[[psycopg.Connection[Any]], AbstractContextManager[None]] = unwatched,
+    ) -> None:
         self._connection = connection
+        self._watched = watched
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._connection() as connection, fenced(), self._watched(connection):
+            # Binary: times then do not depend on the DateStyle of the database or the role.
+            cursor = connection.execute(QUERIES[query], arguments, binary=True)
+            return cursor.fetchall() if cursor.description else []
 
     def _call(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - the type is that of the SQL function
-        with self._connection() as connection, fenced():
-            row = connection.execute(QUERIES[query], arguments).fetchone()
-        assert row is not None
-        return row[0]
+        ((value,),) = self._rows(query, *arguments)
+        return value
 
     def ring(self) -> None:
         """Wake every listener."""
-        with self._connection() as connection:
-            connection.execute(QUERIES["ring"])
+        self._rows("ring")
 
     def claim(self, worker: str, limit: int, lease_seconds: float) -> list[Lease]:
         """Lease up to `limit` instances that want a worker."""
-        with self._connection() as connection:
-            rows = connection.execute(QUERIES["claim"], [worker, limit, lease_seconds]).fetchall()
-        return [Lease(*row) for row in rows]
+        return [Lease(*row) for row in self._rows("claim", worker, limit, lease_seconds)]
 
-    def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
-        """Say that a worker is alive."""
-        self._call("beat", worker, concurrency, version, leases)
+    def beat(self, worker: str, concurrency: int, version: str, leases: int, lock_key: int | None) -> None:
+        """Say that a worker is alive. lock_key: the advisory lock that one of its sessions has."""
+        self._call("beat", worker, concurrency, version, leases, lock_key)
+
+    def end_vanished(self, worker: str) -> bool:
+        """End the leases of other workers whose session the server no longer has. True: look again soon."""
+        return bool(self._call("end_vanished", worker))
+
+    def silent(self, pids: Iterable[int]) -> set[int]:
+        """Which of these server processes have no statement in hand."""
+        return {pid for (pid,) in self._rows("silent", list(pids))}
 
     def gone(self, worker: str) -> None:
         """Say that a worker has stopped in good order."""
@@ -131,7 +153,7 @@ class Store:
         return int(self._call("prune"))
 
     def renew(self, leases: Iterable[Lease], running: Iterable[InHand], lease_seconds: float) -> set[UUID]:
-        """Keep leases and show steps as running. Returns the tokens that still hold."""
+        """Keep leases and show steps as running. Returns the tokens of those that were kept."""
         shown = [asdict(step) for step in running]
         return set(self._call("renew", [lease.token for lease in leases], json.dumps(shown), lease_seconds))
 
@@ -153,6 +175,7 @@ class Store:
                     run["result"],
                     run["error"],
                     _seconds(run["finished_at"]) if run["finished_at"] else 0.0,
+                    _seconds(run["started_at"]),
                 )
                 for run in found["runs"]
             },
@@ -212,14 +235,14 @@ class Store:
     def run(self, lease: Lease, key: Key) -> Run | None:
         """One node-run as it is recorded; None when it is not."""
         node_id, iteration = key
-        with self._connection() as connection, fenced():
-            row = connection.execute(
-                QUERIES["run"], [lease.instance_id, lease.token, node_id, list(iteration)]
-            ).fetchone()
-        return Run(row[0], row[1], row[2], row[3].timestamp()) if row is not None else None
+        for status, result, error, finished_at in self._rows(
+            "run", lease.instance_id, lease.token, node_id, list(iteration)
+        ):
+            return Run(status, result, error, finished_at.timestamp())
+        return None
 
     def obstacle(self, role: str, database: str | None) -> str | None:
-        """Why a role cannot have a session in a database (None: this one) before somebody mends it; None if it may."""
+        """Why a role cannot have a session in a database (None: this one) until that is fixed; None if it may."""
         found = self._call("obstacle", role, database)
         return None if found is None else str(found)
 
@@ -234,9 +257,12 @@ class Store:
         """Give the lease back in the middle of the work."""
         self._call("release", lease.instance_id, lease.token)
 
-    def put_off(self, lease: Lease, delay_seconds: float, *, suspect: bool = False) -> None:
-        """Give the lease back for a while: the work cannot be done now, which does not count as an attempt."""
-        self._call("defer", lease.instance_id, lease.token, delay_seconds, SUSPECT if suspect else 0)
+    def defer(self, lease: Lease, delay_seconds: float, *, attempts: int = 0) -> None:
+        """Give the lease back; no worker takes the instance before the delay is over.
+
+        attempts: what `Lease.attempts` counts from, at least; 0: this lease does not count.
+        """
+        self._call("defer", lease.instance_id, lease.token, delay_seconds, attempts)
 
     @contextmanager
     def quarantine(self) -> Iterator[bool]:

@@ -78,7 +78,7 @@ def is_json(text: str) -> bool:
 
 
 def row_count(text: str) -> float | None:
-    """How many rows a result says it has, be it nonsense; None when it is not the result of SQL."""
+    """The `row_count` of a result, whatever its rows; None when it is not the result of SQL."""
     value = parse(text)
     count = value.get("row_count") if isinstance(value, dict) else None
     return float(count) if isinstance(count, Number) else None
@@ -203,7 +203,15 @@ _MISSING = object()
 
 
 def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
-    """The value a placeholder stands for; _MISSING for a `?` without one."""
+    """The value a placeholder stands for. ValueProblem when there is none and the placeholder has no `?`.
+
+    With r = {"rows":[{"id":7,"total":null}],"row_count":1}:
+
+        $r        7       the first column of the first row
+        $r.id     7
+        $r.total  ValueProblem: NULL; as $r.total? it is NULL
+        $r.n      ValueProblem: no field 'n' (available: id, total)
+    """
     name, column = place.name, place.column
     value = parse(names[name])
     rows = rows_of(value)

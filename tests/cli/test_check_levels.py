@@ -49,11 +49,11 @@ def test_what_differs_on_pg_durable_is_said_for_that_target_only(pgweave: Comman
 
 
 def test_a_database_prepares_the_steps_after_the_companion_file(pgweave: Command, database: str) -> None:
-    pgweave.write("town.df", "'SELECT name, mayor FROM town'")
-    pgweave.write("town.setup.sql", "CREATE TABLE town (name text, mayer text);")
-    assert pgweave("check", "town.df").code == 0
-    done = pgweave("check", "town.df", "--dsn", database)
-    assert (done.code, 'Column "mayor" does not exist' in done.out, "town.mayer" in done.out) == (1, True, True)
+    pgweave.write("db.df", "'SELECT name, mayor FROM db'")
+    pgweave.write("db.setup.sql", "CREATE TABLE db (name text, mayer text);")
+    assert pgweave("check", "db.df").code == 0
+    done = pgweave("check", "db.df", "--dsn", database)
+    assert (done.code, 'Column "mayor" does not exist' in done.out, "db.mayer" in done.out) == (1, True, True)
 
 
 def test_a_database_that_cannot_be_reached_is_said_in_a_line(pgweave: Command) -> None:

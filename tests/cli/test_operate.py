@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.work import desk
+from support.work import with_worker
 
+from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
 from pgweave.runtime.migrate import migrations
 from pgweave.runtime.worker.service import working
@@ -24,8 +25,7 @@ ABOUT_ONE = ("show", "result", "wait", "cancel", "signal")
 @pytest.fixture
 def bare(database: str) -> str:
     """A database without the df schema."""
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("drop schema df cascade")
+    migrate.uninstall(database)
     return database
 
 
@@ -161,7 +161,8 @@ def test_the_schema_is_installed_looked_at_and_removed(pgweave: Command, bare: s
     assert (done.code, "no df schema to upgrade" in done.err) == (2, True)
 
     done = pgweave("db", "install", "--dsn", bare)
-    assert (done.code, done.err) == (0, f"The df schema is at version {NEWEST}; {len(migrations())} migrations ran.\n")
+    ran = "1 migration" if len(migrations()) == 1 else f"{len(migrations())} migrations"
+    assert (done.code, done.err) == (0, f"The df schema is at version {NEWEST}; {ran} ran.\n")
     assert pgweave("db", "install", "--dsn", bare).err == f"The df schema is at version {NEWEST}; no migrations ran.\n"
     assert pgweave("db", "upgrade", "--dsn", bare).code == 0
     assert pgweave("db", "status", "--dsn", bare).out == f"Version {NEWEST}, up to date.\n"
@@ -188,7 +189,7 @@ def test_a_schema_df_of_somebody_else_is_left_alone(pgweave: Command, bare: str)
 
 def test_a_loop_that_goes_on_is_not_shown_as_completed(pgweave: Command, database: str) -> None:
     """What is recorded of a loop and of a race is a note of ours, not their result."""
-    with desk(database) as place:
+    with with_worker(database) as place:
         instance = place.start(
             "('SELECT 2' | df.sleep(30)) ~> @> ('SELECT 1 AS n' ~> df.sleep(1) ~> df.wait_for_signal('go'))"
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from support import ast
 from support.programs import definitions
-from support.work import desk
+from support.work import with_worker
 
 from pgweave.compiler import lower, script
 from pgweave.grammar.nodes import Definition, Module, Variable
@@ -137,7 +137,7 @@ def test_a_script_starts_an_instance_that_runs(database: str, style: Style) -> N
     with psycopg.connect(database, autocommit=True) as connection:
         instance_id = send(connection, text)
         assert connection.execute("select count(*) from df.queue").fetchone() == (1,)
-    with desk(database) as place:
+    with with_worker(database) as place:
         done = place.ended(instance_id)
     assert (done.status, json.loads(done.result or "")["rows"]) == ("completed", [{"n": 21}])
 

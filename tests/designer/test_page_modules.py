@@ -1,4 +1,4 @@
-"""The modules of the designer's page import only downward, and none of them is in a cycle; `import type` counts."""
+"""The rooms of the designer's page import only downward; `import type` counts. tests/house/test_imports.py finds cycles."""
 
 from __future__ import annotations
 
@@ -46,11 +46,6 @@ def imports(modules: Mapping[str, str]) -> nx.DiGraph[str]:
     return graph
 
 
-def cycles(modules: Mapping[str, str]) -> list[list[str]]:
-    components = nx.strongly_connected_components(imports(modules))
-    return sorted(sorted(component) for component in components if len(component) > 1)
-
-
 def upward(modules: Mapping[str, str]) -> list[str]:
     """Imports that the table of rooms does not admit."""
     return sorted(
@@ -76,18 +71,9 @@ def test_every_module_of_the_page_is_in_a_room() -> None:
     assert {room(module) for module in page()} == set(ROOMS)
 
 
-def test_no_module_of_the_page_is_in_a_cycle() -> None:
-    assert cycles(page()) == []
-
-
 def test_the_rooms_of_the_page_import_only_downward() -> None:
     assert upward(page()) == []
     assert nx.is_directed_acyclic_graph(nx.DiGraph((name, other) for name, others in ROOMS.items() for other in others))
-
-
-def test_a_cycle_through_a_type_import_is_found() -> None:
-    planted = {"state/a": 'import { b } from "./b";', "state/b": 'import type { A } from "./a";', "state/c": ""}
-    assert cycles(planted) == [["state/a", "state/b"]]
 
 
 def test_an_import_of_a_higher_room_is_found() -> None:

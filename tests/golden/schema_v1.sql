@@ -364,15 +364,20 @@ create table df.workers (
     seen_at timestamptz not null default df.clock(),
     concurrency integer not null,
     version text not null,
-    leases integer not null default 0
+    leases integer not null default 0,
+    lock_key bigint,
+    vanished_at timestamptz
 );
-comment on table df.workers is 'Which workers there are, and when each was last heard of. Nothing depends on it.';
+comment on table df.workers is 'Which workers there are, and when each was last heard of.';
 comment on column df.workers.name is 'Host, process and a random part.';
 comment on column df.workers.started_at is 'When it began to work.';
 comment on column df.workers.seen_at is 'When it last said that it is alive.';
 comment on column df.workers.concurrency is 'How many instances it takes at once.';
 comment on column df.workers.version is 'The version of pgweave it runs.';
 comment on column df.workers.leases is 'How many instances it had leased at seen_at.';
+comment on column df.workers.lock_key is
+    'The advisory lock that a session of this worker has for as long as it lives; null while it has none.';
+comment on column df.workers.vanished_at is 'Since when no session has had that lock; null while one has.';
 
 
 create table df.inbox (
@@ -2130,16 +2135,71 @@ end $$;
 comment on function df_internal.worker_claim(text, integer, double precision) is
     'Leases up to p_limit instances that are due, the roles in turns. An expired lease counts as none: that is crash recovery.';
 
-create function df_internal.worker_heartbeat(p_worker text, p_concurrency integer, p_version text, p_leases integer) returns void
+create function df_internal.worker_heartbeat(
+    p_worker text, p_concurrency integer, p_version text, p_leases integer, p_lock_key bigint
+) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into df.workers (name, concurrency, version, leases) values (p_worker, p_concurrency, p_version, p_leases)
-    on conflict (name) do update set seen_at = df.clock(), leases = excluded.leases;
+    insert into df.workers (name, concurrency, version, leases, lock_key)
+    values (p_worker, p_concurrency, p_version, p_leases, p_lock_key)
+    on conflict (name) do update
+    set seen_at = df.clock(), leases = excluded.leases, lock_key = excluded.lock_key, vanished_at = null;
     -- Names are random, so a worker that has been silent for a day does not come back under its name.
     delete from df.workers as w where w.seen_at < df.clock() - interval '1 day';
 $$;
-comment on function df_internal.worker_heartbeat(text, integer, text, integer) is 'A worker is alive.';
+comment on function df_internal.worker_heartbeat(text, integer, text, integer, bigint) is
+    'A worker is alive. p_lock_key: the advisory lock that one of its sessions has; null for none.';
+
+create function df_internal.worker_end_vanished(p_worker text) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now constant timestamptz := df.clock();
+    -- A worker that has only lost its session takes a new lock within a fraction of this.
+    v_grace constant interval := '0.7 s';
+    v_other record;
+    v_again boolean := false;
+begin
+    -- After a restart of the server every session is gone, and the workers come back one after the other.
+    if pg_postmaster_start_time() > v_now - interval '5 s' then
+        return false;
+    end if;
+    for v_other in
+        select w.name, w.lock_key, w.vanished_at from df.workers as w
+        where w.lock_key is not null and w.name <> p_worker order by w.name
+    loop
+        -- The server drops the lock of a session that ends, however it ends. Any role could take the same lock, and so
+        -- make a worker that is gone look alive: then its leases end by the clock, as where a link is silent. No role
+        -- can make a live worker look gone.
+        if not pg_try_advisory_xact_lock_shared(v_other.lock_key) then
+            if v_other.vanished_at is not null then
+                update df.workers as w set vanished_at = null where w.name = v_other.name;
+            end if;
+        elsif v_other.vanished_at is null then
+            update df.workers as w set vanished_at = v_now where w.name = v_other.name;
+            v_again := true;
+        elsif v_other.vanished_at > v_now - v_grace then
+            v_again := true;
+        else
+            -- A statement that it left running keeps its row locked against a claim until the server notices.
+            update df.queue as q set leased_until = '-infinity'
+            where q.instance_id in (
+                select l.instance_id from df.queue as l
+                where l.worker = v_other.name and l.leased_until > v_now for no key update skip locked
+            );
+            if exists (select from df.queue as q where q.worker = v_other.name and q.leased_until > v_now) then
+                v_again := true;
+            else
+                delete from df.workers as w where w.name = v_other.name;
+            end if;
+        end if;
+    end loop;
+    return v_again;
+end $$;
+comment on function df_internal.worker_end_vanished(text) is
+    'Ends the leases of workers whose session the server no longer has. True: one seems to have vanished, ask again soon.';
 
 create function df_internal.worker_stopped(p_worker text) returns void
 language sql security definer
@@ -3657,5 +3717,5 @@ grant execute on function
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '5cd8e3c18fede3f8e38e1dde67c0df513d48e57b2c9ed2e63f7fc82fe44990ea');
+values (1, '0001_schema', '595d451d15f190f2a063a7679c870ed3fda0aa4dca3ac0b462b5b23c5d752f16');
 commit;

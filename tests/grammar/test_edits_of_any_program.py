@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -141,42 +142,44 @@ class Case:
         return parsed.module.definitions
 
 
-@st.composite
-def cases(draw: st.DrawFn, *, named: bool = False) -> Case:
+def case(root: Node, layout: str, seed: int, choice: int, new: Node, other: Node, *, named: bool = False) -> Case:
     """named: a step that has a name."""
-    text = laid_out(draw(programs(max_leaves=8)), draw(layouts), draw(st.integers(0, 2**63)))
+    text = laid_out(root, layout, seed)
     parsed = parse(Source("x.df", text))
     assert parsed.ok, text
     (definition,) = parsed.module.definitions
     every = [place for place in places(parsed.module) if place.node.binding is not None or not named]
     assume(every)
-    place = every[draw(st.integers(0, 2**31)) % len(every)]
-    return Case(text, definition.node, place, draw(steps), draw(steps))
+    return Case(text, definition.node, every[choice % len(every)], new, other)
 
+
+parts = (programs(max_leaves=8), layouts, st.integers(0, 2**63), st.integers(0, 2**31), steps, steps)
+cases = st.builds(case, *parts)
+named_cases = st.builds(partial(case, named=True), *parts)
 
 THOROUGH = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_replacing(case: Case) -> None:
     case.step_becomes(edits.replace_step(case.place, case.new), case.new)
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_inserting_after(case: Case) -> None:
     case.grows(edits.insert_after(case.place, case.new), with_after(case.root, case.place.path, case.new))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_inserting_before(case: Case) -> None:
     case.grows(edits.insert_before(case.place, case.new), with_before(case.root, case.place.path, case.new))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_duplicating(case: Case) -> None:
     """The copy has no name: it would hide the first one's result."""
     copy = replace(case.step, binding=None)
@@ -184,55 +187,55 @@ def test_duplicating(case: Case) -> None:
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_a_loop(case: Case) -> None:
     case.step_grows(edits.wrap_in_loop(case.place), ast.loop(case.step))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_a_loop_with_a_condition(case: Case) -> None:
     case.step_grows(edits.wrap_in_loop(case.place, case.new), ast.loop(case.step, case.new))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_an_if(case: Case) -> None:
     case.step_grows(edits.wrap_in_if(case.place, case.new, case.other), ast.if_(case.new, case.step, case.other))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_a_join(case: Case) -> None:
     case.step_grows(edits.wrap_in_join(case.place, case.new), ast.join(case.step, case.new))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_a_race(case: Case) -> None:
     case.step_grows(edits.wrap_in_race(case.place, case.new), ast.race(case.step, case.new))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_a_timeout(case: Case) -> None:
     case.step_grows(edits.wrap_in_timeout(case.place, 5), ast.race(case.step, ast.sleep(5)))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_wrapping_in_a_child(case: Case) -> None:
     case.step_grows(edits.wrap_in_child(case.place, "it's"), ast.call(case.step, "it's"))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_putting_in_parentheses(case: Case) -> None:
     case.step_grows(edits.parenthesise(case.place), case.step)
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_unwrapping(case: Case) -> None:
     last = len(case.place.children) - 1
     assume(last >= 0)
@@ -240,7 +243,7 @@ def test_unwrapping(case: Case) -> None:
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_deleting(case: Case) -> None:
     tree = without(case.root, case.place.path)
     assume(tree is not None)
@@ -249,13 +252,13 @@ def test_deleting(case: Case) -> None:
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_naming(case: Case) -> None:
     case.step_becomes(edits.set_name(case.place, "zulu"), replace(case.step, binding=ast.binding("zulu")))
 
 
 @THOROUGH
-@given(cases())
+@given(cases)
 def test_removing_a_name(case: Case) -> None:
     case.step_becomes(edits.set_name(case.place, None), replace(case.step, binding=None))
 
@@ -264,7 +267,7 @@ def test_removing_a_name(case: Case) -> None:
 
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(cases(named=True))
+@given(named_cases)
 def test_renaming(case: Case) -> None:
     """Every reader in the workflow of the step follows; a child has names of its own."""
     assert case.step.binding is not None

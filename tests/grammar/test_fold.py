@@ -10,8 +10,8 @@ import pytest
 from support.shape import codes, step
 
 from pgweave.grammar.meaning import fold
-from pgweave.grammar.meaning.calls import Report
 from pgweave.grammar.meaning.elaborate import Elaborator
+from pgweave.grammar.meaning.report import Report
 from pgweave.grammar.meaning.static_values import NullValue, OpaqueValue, Value
 from pgweave.grammar.nodes import Opaque, Sql
 from pgweave.grammar.parser import read_expression

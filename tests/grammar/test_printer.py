@@ -19,10 +19,10 @@ from pgweave.grammar.meaning.jsonb import parse_json, render_jsonb
 from pgweave.grammar.nodes import Definition, Node, Text, same
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source, Span
+from pgweave.grammar.writing.formatter import print_module
 from pgweave.grammar.writing.printer import (
     options_text,
     print_definition,
-    print_module,
     print_node,
     print_operand,
     quote,

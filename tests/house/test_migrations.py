@@ -166,6 +166,7 @@ def test_a_schema_of_either_name_that_is_not_ours_is_left_as_it_is(empty: str, b
         with pytest.raises(SchemaForeign) as refusal:
             refused(empty)
         assert ("pg_durable" in str(refusal.value)) == ("extension" in before)
+        assert ("drop schema df_internal" in refusal.value.advice) == (before == "create schema df_internal")
     assert objects(empty) == found
 
 

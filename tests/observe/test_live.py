@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.manager import start_new_kernel
-from support.work import PATIENCE_SECONDS, desk
+from support.work import PATIENCE_SECONDS, with_worker
 
 import pgweave
 from pgweave.observe import watch
@@ -157,7 +157,7 @@ def recorded(dsn: str, text: str, *, visible: bool = True, pauses: int = 20) -> 
     """Watch a program that waits, until the watcher has paused so many times."""
     workflow = pgweave.parse(text)
     seen: list[Snapshot] = []
-    with desk(dsn) as place:
+    with with_worker(dsn) as place:
         instance_id = start(place.client, workflow)
         place.events.wait_for("parked", instance_id)
         watcher = Recorder(dsn, pauses)
@@ -188,7 +188,7 @@ def test_the_end_of_a_sleep_is_seen_when_it_comes(database: str) -> None:
 def test_a_change_is_told_and_the_end_ends_the_watching(database: str) -> None:
     workflow = pgweave.parse("df.wait_for_signal('go') ~> 'SELECT 1'")
     seen: list[Snapshot] = []
-    with desk(database) as place:
+    with with_worker(database) as place:
         instance_id = start(place.client, workflow)
         watcher = watch.watch(database, Subject(instance_id, workflow, seen.append))
         place.events.wait_for("parked", instance_id)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from support.work import PATIENCE_SECONDS, desk
+from support.work import PATIENCE_SECONDS, with_worker
 
 import pgweave
 from pgweave.api import Run
@@ -55,7 +55,7 @@ def test_starting_returns_at_once_and_a_worker_of_ours_works_it_off(connected: N
 
 
 def test_nobody_is_hired_where_somebody_works(connected: Notebook, database: str) -> None:
-    with desk(database) as place:
+    with with_worker(database) as place:
         place.until("exists (select from df.workers)")
         assert background.ensure_worker(database) is background.Who.ELSEWHERE
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from support.programs import definitions
-from support.work import desk
+from support.work import with_worker
 
 import pgweave
 from pgweave.compiler import lower
@@ -21,18 +21,18 @@ from pgweave.workflow import WorkflowSource, start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.work import Desk
+    from support.work import Database
 
     from pgweave.grammar.nodes import Definition
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
-    with desk(database) as found:
+def place(database: str) -> Iterator[Database]:
+    with with_worker(database) as found:
         yield found
 
 
-def begun(place: Desk, text: str, until: str) -> tuple[str, Snapshot]:
+def begun(place: Database, text: str, until: str) -> tuple[str, Snapshot]:
     """Start a program; look once the worker has said `until` about it."""
     workflow = pgweave.parse(text, "program")
     instance_id = start(place.client, workflow)
@@ -40,7 +40,7 @@ def begun(place: Desk, text: str, until: str) -> tuple[str, Snapshot]:
     return instance_id, take(place.client, instance_id, workflow)
 
 
-def ended(place: Desk, text: str) -> Snapshot:
+def ended(place: Database, text: str) -> Snapshot:
     return begun(place, text, "finished")[1]
 
 
@@ -50,7 +50,7 @@ def states(snapshot: Snapshot) -> dict[str, str]:
     return {step.node.span.of(text): step.state for step in snapshot.steps}
 
 
-def test_a_waiting_step_says_what_for_and_who_releases_it(place: Desk) -> None:
+def test_a_waiting_step_says_what_for_and_who_releases_it(place: Database) -> None:
     instance_id, snapshot = begun(place, "'SELECT 1' ~> df.wait_for_signal('go', 3600) ~> 'SELECT 2'", "parked")
     found = states(snapshot)
     assert (found["'SELECT 1'"], found["df.wait_for_signal('go', 3600)"]) == ("completed", "waiting")
@@ -62,7 +62,7 @@ def test_a_waiting_step_says_what_for_and_who_releases_it(place: Desk) -> None:
     assert 3500 < (wait.until - snapshot.taken_at).total_seconds() <= 3600
 
 
-def test_the_steps_of_a_child_have_states_of_their_own(place: Desk) -> None:
+def test_the_steps_of_a_child_have_states_of_their_own(place: Database) -> None:
     """And a wait for the child is no news when the child says itself what it waits for."""
     text = "df.call_child('SELECT 1' ~> df.wait_for_signal('inner'), 'kid') ~> 'SELECT 2'"
     workflow = pgweave.parse(text, "program")
@@ -83,7 +83,7 @@ def test_the_steps_of_a_child_have_states_of_their_own(place: Desk) -> None:
     }
 
 
-def test_a_branch_that_is_not_taken_is_skipped(place: Desk) -> None:
+def test_a_branch_that_is_not_taken_is_skipped(place: Database) -> None:
     snapshot = ended(place, "'SELECT false' ?> 'SELECT 1' !> 'SELECT 2'")
     found = states(snapshot)
     assert (found["'SELECT 1'"], found["'SELECT 2'"]) == ("skipped", "completed")
@@ -92,7 +92,7 @@ def test_a_branch_that_is_not_taken_is_skipped(place: Desk) -> None:
     assert lines(snapshot)[2].strip().startswith("✓ SELECT false"), "the condition stands before what it decides"
 
 
-def test_in_a_later_turn_of_a_loop_the_steps_behind_are_pending_again(place: Desk) -> None:
+def test_in_a_later_turn_of_a_loop_the_steps_behind_are_pending_again(place: Database) -> None:
     text = "df.loop('SELECT 1' ~> df.wait_for_signal('next') ~> 'SELECT 2', 'SELECT true')"
     instance_id, _ = begun(place, text, "parked")
     place.client.signal(instance_id, "next")
@@ -106,7 +106,7 @@ def test_in_a_later_turn_of_a_loop_the_steps_behind_are_pending_again(place: Des
     assert snapshot.sentence == "Waits for the signal next. Turn 2."
 
 
-def test_a_failed_step_has_a_caret_in_the_text_through_quotes_and_values(place: Desk) -> None:
+def test_a_failed_step_has_a_caret_in_the_text_through_quotes_and_values(place: Database) -> None:
     snapshot = ended(place, "'SELECT 123456 AS n' |=> 'long'\n~> 'SELECT ''it''''s'', $long, nme'")
     failure = snapshot.failure
     assert failure is not None
@@ -117,7 +117,7 @@ def test_a_failed_step_has_a_caret_in_the_text_through_quotes_and_values(place: 
     assert snapshot.by_path[failure.path].state == "failed"
 
 
-def test_a_failure_in_a_child_is_told_from_the_child_up(place: Desk) -> None:
+def test_a_failure_in_a_child_is_told_from_the_child_up(place: Database) -> None:
     snapshot = ended(place, "'SELECT 1'\n~> df.call_child(\n  'SELECT nope',\n  'kid')")
     failure = snapshot.failure
     assert failure is not None
@@ -127,7 +127,7 @@ def test_a_failure_in_a_child_is_told_from_the_child_up(place: Desk) -> None:
     assert " ^^^^^^^^^^^^^ so the child kid failed" in text
 
 
-def test_a_child_that_takes_too_long_is_told_in_the_parent_s_words(place: Desk) -> None:
+def test_a_child_that_takes_too_long_is_told_in_the_parent_s_words(place: Database) -> None:
     snapshot = ended(place, """df.call_child(df.sleep(600), 'slow', '{"timeout_seconds": 1}') ~> 'SELECT 1'""")
     failure = snapshot.failure
     assert failure is not None
@@ -141,7 +141,7 @@ def test_a_child_that_takes_too_long_is_told_in_the_parent_s_words(place: Desk) 
     assert "It goes on by itself" not in later.finding.help
 
 
-def test_a_child_that_was_cancelled_is_told_in_the_parent_s_words_too(place: Desk) -> None:
+def test_a_child_that_was_cancelled_is_told_in_the_parent_s_words_too(place: Database) -> None:
     workflow = pgweave.parse("df.call_child(df.sleep(600), 'slow')", "program")
     parent = start(place.client, workflow)
     place.until("exists (select from df.runs where awaited_id is not null and status = 'waiting')")
@@ -154,7 +154,7 @@ def test_a_child_that_was_cancelled_is_told_in_the_parent_s_words_too(place: Des
     assert failure.finding.span.of(workflow.module.source.text) == "df.call_child"
 
 
-def test_a_failure_that_was_caught_is_not_the_reason(place: Desk) -> None:
+def test_a_failure_that_was_caught_is_not_the_reason(place: Database) -> None:
     """The child's failure came first, and was asked for; the later one ended the parent."""
     text = """df.call_child('SELECT 1/0', 'kid', '{"on_failure": "return"}') ~> 'SELECT nope'"""
     failure = ended(place, text).failure
@@ -162,14 +162,14 @@ def test_a_failure_that_was_caught_is_not_the_reason(place: Desk) -> None:
     assert failure.title == 'column "nope" does not exist'
 
 
-def test_instances_that_sql_starts_are_named_with_their_step(place: Desk) -> None:
+def test_instances_that_sql_starts_are_named_with_their_step(place: Database) -> None:
     instance_id, _ = begun(place, "$$ SELECT df.start(df.sleep(0), 'by hand') $$", "finished")
     snapshot = take(place.client, instance_id)
     (started,) = [child for step in snapshot.steps for child in step.started]
     assert snapshot.family[1].id == started
 
 
-def test_the_program_of_an_old_instance_is_read_from_its_rows(place: Desk) -> None:
+def test_the_program_of_an_old_instance_is_read_from_its_rows(place: Database) -> None:
     text = "'SELECT 1' |=> 'a' ~> df.call_child('SELECT 2', 'kid', '{\"timeout_seconds\": 300}')"
     instance_id, snapshot = begun(place, text, "finished")
     rebuilt = take(place.client, instance_id)
@@ -178,21 +178,21 @@ def test_the_program_of_an_old_instance_is_read_from_its_rows(place: Desk) -> No
     assert [step.state for step in rebuilt.steps] == [step.state for step in snapshot.steps]
 
 
-def test_what_only_the_database_could_evaluate_is_drawn_as_it_runs(place: Desk) -> None:
+def test_what_only_the_database_could_evaluate_is_drawn_as_it_runs(place: Database) -> None:
     text = "'SELECT 1' ~> df.sleep((SELECT 0)) ~> 'SELECT 2'"
     _, snapshot = begun(place, text, "finished")
     assert "df.sleep(0)" in snapshot.workflow.module.source.text
     assert {step.state for step in snapshot.steps} == {"completed"}
 
 
-def test_another_program_is_not_laid_over_the_rows(place: Desk) -> None:
+def test_another_program_is_not_laid_over_the_rows(place: Database) -> None:
     """Somebody has edited the cell since: the picture is that of what runs."""
     instance_id, _ = begun(place, "'SELECT 1' ~> 'SELECT 2'", "finished")
     edited = pgweave.parse("'SELECT 1' ~> 'SELECT 3'", "edited")
     assert "'SELECT 2'" in take(place.client, instance_id, edited).workflow.module.source.text
 
 
-def test_nothing_new_is_one_question_and_a_change_is_noticed(place: Desk) -> None:
+def test_nothing_new_is_one_question_and_a_change_is_noticed(place: Database) -> None:
     instance_id, _ = begun(place, "df.wait_for_signal('go') ~> 'SELECT 1'", "parked")
     observer = Observer(place.client, instance_id)
     assert observer.changed()
@@ -205,7 +205,7 @@ def test_nothing_new_is_one_question_and_a_change_is_noticed(place: Desk) -> Non
     assert observer.look().ended
 
 
-def test_the_timeline_has_a_bar_for_each_step_that_was_reached(place: Desk) -> None:
+def test_the_timeline_has_a_bar_for_each_step_that_was_reached(place: Database) -> None:
     instance_id, snapshot = begun(
         place, "'SELECT 1' ~> df.call_child('SELECT pg_sleep(0.05)', 'kid') ~> ('SELECT false' ?> 'SELECT 2' !> 'SELECT 3')",
         "finished",
@@ -221,7 +221,7 @@ def test_the_timeline_has_a_bar_for_each_step_that_was_reached(place: Desk) -> N
     assert timeline.text().count("│") == 2 * len(words)
 
 
-def test_a_hostile_label_stays_text_in_the_timeline(place: Desk) -> None:
+def test_a_hostile_label_stays_text_in_the_timeline(place: Database) -> None:
     from xml.etree import ElementTree
 
     workflow = pgweave.parse(

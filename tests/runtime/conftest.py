@@ -1,4 +1,4 @@
-"""Databases of every supported version, for tests of the df schema itself (`any_database`, `town`), and `quiet`."""
+"""Databases of every supported version, for tests of the df schema itself (`any_database`, `db`), and `quiet`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from support.checker import check
 from support.database import TemplateDatabases, prepare
+from support.role_database import RoleDatabases
 from support.servers import VERSIONS, running
-from support.town import Towns
-from support.work import Desk
+from support.work import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.town import Town
+    from support.role_database import RoleDatabase
 
     from pgweave.runtime.server.embedded import Server
 
@@ -45,22 +45,22 @@ def any_database(any_databases: TemplateDatabases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def towns(any_server: str) -> Towns:
+def role_databases(any_server: str) -> RoleDatabases:
     """Databases with several roles in them."""
-    return Towns(any_server)
+    return RoleDatabases(any_server)
 
 
 @pytest.fixture
-def town(towns: Towns) -> Iterator[Town]:
+def db(role_databases: RoleDatabases) -> Iterator[RoleDatabase]:
     """A fresh database with an owner, a worker, ann, bob, eve, and people with strange names."""
-    with towns.build() as found:
+    with role_databases.create() as found:
         yield found
 
 
 @pytest.fixture
-def quiet(database: str) -> Iterator[Desk]:
-    """A desk without a worker; steps leave their marks in fx."""
-    place = Desk(database)
+def quiet(database: str) -> Iterator[Database]:
+    """A database without a worker; steps leave their marks in fx."""
+    place = Database(database)
     place.sql("create table fx (step text)")
     yield place
     place.client.close()

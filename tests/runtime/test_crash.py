@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from support.checker import check
-from support.work import Desk, worker_process
+from support.work import Database, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,22 +22,22 @@ PROGRAM = """df.call_child(
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
-    found = Desk(database)
+def place(database: str) -> Iterator[Database]:
+    found = Database(database)
     found.sql("create table fx (step text, worker int default pg_backend_pid())")
     found.sql("create table audit_log (payload jsonb)")
     yield found
     found.client.close()
 
 
-def one_of_each(place: Desk, parent: str) -> None:
+def one_of_each(place: Database, parent: str) -> None:
     assert place.ended(parent).status == "completed"
     assert place.sql("select count(*) from audit_log") == [(1,)]
     assert place.sql("select count(*) from df.instances where label = 'generate-report'") == [(1,)]
     check(place.dsn)
 
 
-def test_a_parent_whose_worker_is_killed_while_it_waits_goes_on_with_another(place: Desk) -> None:
+def test_a_parent_whose_worker_is_killed_while_it_waits_goes_on_with_another(place: Database) -> None:
     parent = place.start(PROGRAM)
     with worker_process(place.dsn) as first:
         first.wait_for(f"parked instance={parent}")
@@ -49,8 +49,8 @@ def test_a_parent_whose_worker_is_killed_while_it_waits_goes_on_with_another(pla
         one_of_each(place, parent)
 
 
-def test_a_worker_killed_inside_a_step_leaves_nothing_and_the_step_runs_once(place: Desk) -> None:
-    """The step is held up by a lock of ours; its worker dies; the server rolls it back when it finds nobody there."""
+def test_a_worker_killed_inside_a_step_leaves_nothing_and_the_step_runs_once(place: Database) -> None:
+    """The step waits for a lock that the test has; its worker dies; the server notices and rolls it back."""
     parent = place.start("'INSERT INTO fx VALUES (''held'')' ~> 'SELECT 1'")
     with psycopg.connect(place.dsn) as holder:
         holder.execute("lock table fx in exclusive mode")
@@ -64,7 +64,7 @@ def test_a_worker_killed_inside_a_step_leaves_nothing_and_the_step_runs_once(pla
     check(place.dsn)
 
 
-def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(place: Desk) -> None:
+def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(place: Database) -> None:
     """SIGSTOP in the middle of a chain, another worker takes over, SIGCONT: the late one must be refused."""
     steps = " ~> ".join(f"'INSERT INTO fx VALUES (''{n}'')'" for n in range(100))
     parent = place.start(steps)
@@ -82,7 +82,7 @@ def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(place: Desk) ->
     check(place.dsn)
 
 
-def test_backends_terminated_under_a_worker_cost_nothing(place: Desk) -> None:
+def test_backends_terminated_under_a_worker_cost_nothing(place: Database) -> None:
     steps = " ~> ".join(f"'INSERT INTO fx VALUES (''{n}'')'" for n in range(60))
     parents = [place.start(steps.replace("(''", f"(''{n}-")) for n in range(4)]
     with worker_process(place.dsn) as worker:
@@ -98,7 +98,7 @@ def test_backends_terminated_under_a_worker_cost_nothing(place: Desk) -> None:
     check(place.dsn)
 
 
-def test_sigterm_finishes_the_step_in_hand_and_gives_the_rest_back(place: Desk) -> None:
+def test_sigterm_finishes_the_step_in_hand_and_gives_the_rest_back(place: Database) -> None:
     parent = place.start("'SELECT pg_sleep(0.5)' ~> 'INSERT INTO fx VALUES (''after'')'")
     with worker_process(place.dsn) as first:
         first.wait_for(f"step instance={parent}")
@@ -112,8 +112,46 @@ def test_sigterm_finishes_the_step_in_hand_and_gives_the_rest_back(place: Desk) 
     check(place.dsn)
 
 
+def test_what_a_killed_worker_had_in_hand_is_taken_over_long_before_its_lease_ends(place: Database) -> None:
+    """The server knows that its session is gone. Leases are for links that have gone silent."""
+    with psycopg.connect(place.dsn) as holder:
+        holder.execute("lock table fx in access exclusive mode")
+        parent = place.start("'INSERT INTO fx VALUES (''once'')'")
+        with worker_process(place.dsn, "--lease-seconds", "600") as first:
+            place.until(
+                "exists (select from pg_stat_activity where application_name = 'pgweave step' and wait_event_type = 'Lock')"
+            )
+            place.until("exists (select from df.workers where lock_key is not null)")
+            first.kill()
+        with worker_process(place.dsn, "--lease-seconds", "600") as second:
+            second.wait_for(f"claimed instance={parent}")
+            holder.rollback()
+            assert place.ended(parent).status == "completed"
+    assert place.sql("select step from fx") == [("once",)]
+    check(place.dsn)
+
+
+def test_a_worker_that_only_lost_its_session_keeps_its_leases(place: Database) -> None:
+    """It takes another lock before the others have looked twice."""
+    parent = place.start("$$INSERT INTO fx SELECT 'once' FROM pg_sleep(6)$$")
+    with worker_process(place.dsn, "--lease-seconds", "600") as first:
+        first.wait_for(f"step instance={parent}")
+        place.until("exists (select from df.workers where lock_key is not null)")
+        with worker_process(place.dsn, "--lease-seconds", "600") as second:
+            place.until("(select count(*) = 2 from df.workers where lock_key is not null)")
+            for _ in range(3):
+                ((before,),) = place.sql("select max(lock_key) from df.workers")
+                place.sql(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgweave listener'"
+                )
+                place.until(f"not exists (select from df.workers where lock_key = {before})")
+            assert place.ended(parent).status == "completed"
+        assert not [line for line in second.lines if f"claimed instance={parent}" in line]
+    check(place.dsn)
+
+
 @pytest.mark.slow
-def test_two_workers_share_the_work_without_a_duplicate(place: Desk) -> None:
+def test_two_workers_share_the_work_without_a_duplicate(place: Database) -> None:
     """Both take part, and every effect is there once."""
     with worker_process(place.dsn) as one, worker_process(place.dsn) as two:
         one.wait_for("is ready")
@@ -131,7 +169,7 @@ def test_two_workers_share_the_work_without_a_duplicate(place: Desk) -> None:
     check(place.dsn)
 
 
-def test_a_step_that_kills_its_own_backend_is_given_up_and_blocks_nobody(place: Desk) -> None:
+def test_a_step_that_kills_its_own_backend_is_given_up_and_blocks_nobody(place: Database) -> None:
     poisoned = place.start("'SELECT pg_terminate_backend(pg_backend_pid())'")
     healthy = place.start("'INSERT INTO fx VALUES (''healthy'')'")
     with worker_process(place.dsn):
@@ -144,7 +182,7 @@ def test_a_step_that_kills_its_own_backend_is_given_up_and_blocks_nobody(place: 
 # The checker itself is tested: a bug is planted, and it has to go red.
 
 
-def test_the_checker_sees_a_step_that_ran_twice_when_the_fence_is_gone(place: Desk) -> None:
+def test_the_checker_sees_a_step_that_ran_twice_when_the_fence_is_gone(place: Database) -> None:
     """Two sessions run one node-run side by side; without the check in step_begin and checkpoint both commit."""
     checkpoint = "df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz)"
     place.sql(f"drop function {checkpoint}")
@@ -163,14 +201,14 @@ def test_the_checker_sees_a_step_that_ran_twice_when_the_fence_is_gone(place: De
         check(place.dsn)
 
 
-def test_the_checker_sees_an_instance_that_nothing_will_ever_look_at(place: Desk) -> None:
+def test_the_checker_sees_an_instance_that_nothing_will_ever_look_at(place: Database) -> None:
     place.start("'SELECT 1'")
     place.sql("delete from df.queue")
     with pytest.raises(AssertionError, match="stranded"):
         check(place.dsn)
 
 
-def test_one_node_run_cannot_commit_twice_even_under_one_lease(place: Desk) -> None:
+def test_one_node_run_cannot_commit_twice_even_under_one_lease(place: Database) -> None:
     parent = place.start("'INSERT INTO fx VALUES (''once'')'")
     (token,) = place.sql("select token from df_internal.worker_claim('by hand', 1, 60)")
     (node,) = place.sql("select id from df.nodes")

@@ -157,10 +157,10 @@ def test_a_set_up_file_cannot_end_the_transaction(asked: Connection, text: str) 
 
 
 def test_the_set_up_file_comes_first_and_is_undone_as_well(asked: Connection) -> None:
-    setup = "-- what it needs\nCREATE TABLE IF NOT EXISTS town (name text);\nINSERT INTO town VALUES ('Brno');\n"
-    program = "'SELECT name, mayor FROM town'"
+    setup = "-- what it needs\nCREATE TABLE IF NOT EXISTS db (name text);\nINSERT INTO db VALUES ('Brno');\n"
+    program = "'SELECT name, mayor FROM db'"
     assert said(check(asked, program, setup), program) == [("PW513", 'Column "mayor" does not exist', "mayor")]
-    assert asked.execute("SELECT to_regclass('town')").fetchone() == (None,)
+    assert asked.execute("SELECT to_regclass('db')").fetchone() == (None,)
 
 
 SCRIPT = """\\set who ann
@@ -204,7 +204,7 @@ def test_a_statement_of_a_script_that_fails_is_said_with_its_line(asked: Connect
 
 
 def test_after_a_set_up_that_failed_nothing_is_called_missing(asked: Connection) -> None:
-    outcome = check(asked, "'SELECT * FROM town, LATERAL f(name)'", "CREATE TABLE town (name text);\nSELECT nope;\n")
+    outcome = check(asked, "'SELECT * FROM db, LATERAL f(name)'", "CREATE TABLE db (name text);\nSELECT nope;\n")
     assert outcome.findings == ()
     assert outcome.notes == ('asked.setup.sql:2: the set-up failed: column "nope" does not exist',)
 

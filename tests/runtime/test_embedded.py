@@ -285,7 +285,7 @@ class TestSeveralProcesses:
         os.kill(watching, signal.SIGKILL)
         assert wait_until(lambda: keepers(base) == [])
         end(process, signal.SIGKILL)
-        assert embedded.status(base).running, "nobody is left to stop it"
+        assert embedded.status(base).running, "the keeper is gone, so no process stops it"
         embedded.start(base, keep=False).release()
         assert embedded.status(base).pid is None
         assert wait_until(lambda: stopped(base))
@@ -421,7 +421,7 @@ class TestDirectories:
         place.mkdir()
         place.chmod(0o777)
         try:
-            with pytest.raises(embedded.EmbeddedError, match="not ours") as caught:
+            with pytest.raises(embedded.EmbeddedError, match="belongs to another account") as caught:
                 embedded.start(base, keep=False)
             assert str(place) in caught.value.advice
         finally:
@@ -612,12 +612,18 @@ class TestRoot:
         embedded.start(base, keep=False, progress=told.append).release()
         assert not any("copying" in line for line in told)
 
-    def test_useradd_is_found_where_path_does_not_name_it(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_useradd_is_found_where_path_does_not_name_it(self, new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        provision.make_base(new)
         ran: list[list[str]] = []
+
+        def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+            ran.append(command)
+            return subprocess.CompletedProcess(command, 0)
+
         monkeypatch.setenv("PATH", "/usr/bin:/bin")
         monkeypatch.setattr(provision, "ACCOUNT", "pgweave-test-only")
-        monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command))
-        assert provision._make_account(lambda _: None) is None
+        monkeypatch.setattr(subprocess, "run", run)
+        provision.provide(new, 18, lambda _: None)
         assert ran[0][0] in {"/usr/sbin/useradd", "/sbin/useradd"}
         assert ran[0][-1] == "pgweave-test-only"
 
@@ -635,7 +641,10 @@ class TestRoot:
             assert pwd.getpwuid((new / "data" / "postmaster.pid").stat().st_uid).pw_name == name
 
     def test_where_there_is_none_it_says_so(self, new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(provision, "_find", lambda name: None)
+        def unknown(name: str) -> pwd.struct_passwd:
+            raise KeyError(name)
+
+        monkeypatch.setattr(pwd, "getpwnam", unknown)
         monkeypatch.setattr(shutil, "which", lambda name, path: None)
         with pytest.raises(embedded.EmbeddedError, match="could not be made") as caught:
             embedded.start(new)
@@ -675,14 +684,17 @@ class TestTemporary:
             assert not left.exists()
             assert other.data_dir.exists()
 
-    def test_a_directory_that_is_just_being_made_is_not_swept(self, folder: Path) -> None:
+    def test_a_directory_that_is_just_being_made_is_not_swept(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
         young, old = (folder / f"{embedded.TEMPORARY}{name}" for name in ("young", "old"))
         for path in (young, old):
             path.mkdir()
             server_users.make_files(path)
         os.utime(old, (0, 0))
-        embedded._sweep(young)
-        embedded._sweep(old)
+        with embedded.temporary():
+            pass
         assert young.exists()
         assert not old.exists()
 

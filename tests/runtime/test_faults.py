@@ -26,9 +26,9 @@ import psycopg
 import pytest
 from support.checker import check, wrong
 from support.database import TemplateDatabases, prepare
-from support.lockstep import Crew, Stage
+from support.lockstep import SimulatedWorker, Stage
 from support.proxy import Cut, Proxy
-from support.work import PATIENCE_SECONDS, Desk, desk, worker_process
+from support.work import PATIENCE_SECONDS, Database, with_worker, worker_process
 
 from pgweave.runtime.client import Client
 from pgweave.runtime.server import embedded
@@ -46,18 +46,18 @@ NODES = int(os.environ.get("PGWEAVE_NODES", "1500"))
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
-    """A desk with a worker of this process beside it."""
-    with desk(database) as found:
+def place(database: str) -> Iterator[Database]:
+    """A database with a worker of this process."""
+    with with_worker(database) as found:
         found.sql("create table fx (step text)")
         yield found
     check(database)
 
 
 @pytest.fixture(scope="module")
-def town_hall(databases: TemplateDatabases) -> Iterator[Desk]:
+def shared(databases: TemplateDatabases) -> Iterator[Database]:
     dsn = databases.create()
-    with desk(dsn) as found:
+    with with_worker(dsn) as found:
         found.sql("create table fx (step text)")
         found.sql("create sequence tries")
         yield found
@@ -66,11 +66,11 @@ def town_hall(databases: TemplateDatabases) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def common(town_hall: Desk) -> Desk:
-    """A desk with a worker, shared by tests that leave nothing behind but ended instances."""
-    town_hall.sql("truncate fx")
-    town_hall.sql("alter sequence tries restart")
-    return town_hall
+def common(shared: Database) -> Database:
+    """A database with a worker, shared by tests that leave nothing behind but ended instances."""
+    shared.sql("truncate fx")
+    shared.sql("alter sequence tries restart")
+    return shared
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ LATER = ("before_step:5", "after_step:5", "after_step:9", "before_decide:2", "af
 
 
 @pytest.mark.parametrize("point", [*POINTS, *LATER])
-def test_a_worker_that_dies_at_this_point_costs_nothing(quiet: Desk, point: str) -> None:
+def test_a_worker_that_dies_at_this_point_costs_nothing(quiet: Database, point: str) -> None:
     """Everything has exactly one effect and comes to its end, with another worker that knows only the rows."""
     parent = quiet.start(EVERYTHING)
     if not point.endswith("_park"):  # or it would never have to
@@ -111,14 +111,14 @@ def test_a_worker_that_dies_at_this_point_costs_nothing(quiet: Desk, point: str)
         quiet.client.signal(parent, "go", 7)
     # What the dead worker had leased need not be waited for here; that leases run out has a test of its own.
     quiet.sql("update df.queue set leased_until = '-infinity'")
-    with desk(quiet.dsn):
+    with with_worker(quiet.dsn):
         assert quiet.ended(parent).status == "completed"
         assert quiet.sql("select step from fx order by 1") == [(step,) for step in EFFECTS]
     check(quiet.dsn)
 
 
 @pytest.mark.slow
-def test_workers_killed_again_and_again_lose_and_repeat_nothing(quiet: Desk) -> None:
+def test_workers_killed_again_and_again_lose_and_repeat_nothing(quiet: Database) -> None:
     """Three workers; one that has a lease is shot or told to stop while it works, and another takes its place."""
     starts: list[str] = []
     kills = 0
@@ -160,7 +160,7 @@ def test_workers_killed_again_and_again_lose_and_repeat_nothing(quiet: Desk) -> 
     check(quiet.dsn)
 
 
-def test_a_worker_that_comes_back_too_late_is_refused(quiet: Desk) -> None:
+def test_a_worker_that_comes_back_too_late_is_refused(quiet: Database) -> None:
     """Stopped while it holds the lease; another worker ends the instance; what it then tries to write is refused."""
     parent = quiet.start(
         f"{effect('a')} ~> df.loop('SELECT nextval(''turns'') AS n' |=> 't', 'SELECT $t < 200') ~> {effect('b')}"
@@ -188,7 +188,7 @@ def test_a_worker_that_comes_back_too_late_is_refused(quiet: Desk) -> None:
 
 
 @pytest.mark.parametrize("shape", ["chain", "join"])
-def test_connections_cut_around_the_commit_never_double_or_lose_a_step(quiet: Desk, shape: str) -> None:
+def test_connections_cut_around_the_commit_never_double_or_lose_a_step(quiet: Database, shape: str) -> None:
     """Every statement of a step is cut the first time it is sent, in each of four ways, in turn."""
     cuts: Counter[Cut] = Counter()
     ways = cycle([Cut.BEFORE, Cut.AFTER, Cut.HALF, Cut.HALF_ANSWER])
@@ -204,7 +204,7 @@ def test_connections_cut_around_the_commit_never_double_or_lose_a_step(quiet: De
         return way
 
     steps = [effect(str(n)) for n in range(24)]
-    with Proxy(quiet.dsn, plan) as proxy, desk(proxy.dsn):
+    with Proxy(quiet.dsn, plan) as proxy, with_worker(proxy.dsn):
         if shape == "chain":
             parent = quiet.start(" ~> ".join(steps))
         else:
@@ -215,7 +215,7 @@ def test_connections_cut_around_the_commit_never_double_or_lose_a_step(quiet: De
     check(quiet.dsn)
 
 
-def test_cuts_of_the_workers_own_session_cost_a_lease_and_no_more(quiet: Desk) -> None:
+def test_cuts_of_the_workers_own_session_cost_a_lease_and_no_more(quiet: Database) -> None:
     """What it records itself: waits, decisions, parks, ends. Each is cut once before and once after it was done."""
     queries = ("worker_load", "worker_settle", "worker_wait", "worker_decide", "worker_park", "worker_finish")
     pending = [(query.encode(), way) for query in queries for way in (Cut.BEFORE, Cut.AFTER)]
@@ -234,7 +234,7 @@ def test_cuts_of_the_workers_own_session_cost_a_lease_and_no_more(quiet: Desk) -
     )
     with (
         Proxy(quiet.dsn, plan) as proxy,
-        desk(proxy.dsn, Settings(lease_seconds=0.5, poll_seconds=0.1, max_attempts=100)),
+        with_worker(proxy.dsn, Settings(lease_seconds=0.5, poll_seconds=0.1, max_attempts=100)),
     ):
         parents = [quiet.start(program.replace("''a''", f"''a{n}''").replace("''b''", f"''b{n}''").replace("lost?", str(n)))
                    for n in range(3)]  # fmt: skip
@@ -259,9 +259,9 @@ def mortal_databases(mortal: embedded.Server) -> TemplateDatabases:
 
 
 @pytest.fixture
-def doomed(mortal_databases: TemplateDatabases) -> Iterator[Desk]:
-    """A desk whose server may go away. No worker."""
-    place = Desk(mortal_databases.create())
+def doomed(mortal_databases: TemplateDatabases) -> Iterator[Database]:
+    """A database whose server may go away. No worker."""
+    place = Database(mortal_databases.create())
     place.sql("create table fx (step text)")
     yield place
     place.client.close()
@@ -271,7 +271,7 @@ def doomed(mortal_databases: TemplateDatabases) -> Iterator[Desk]:
 ROUNDS = range(10, 100, max(10, int(360 / CHAOS_SECONDS)))  # effects after which the server is hit; of 126
 
 
-def load(place: Desk, instances: int = 6, steps: int = 20) -> list[str]:
+def load(place: Database, instances: int = 6, steps: int = 20) -> list[str]:
     """Something to do: chains of steps, each with an effect of its own, with a branch and a wait in the middle."""
     starts = []
     for n in range(instances):
@@ -282,7 +282,7 @@ def load(place: Desk, instances: int = 6, steps: int = 20) -> list[str]:
     return starts
 
 
-def all_done(place: Desk, starts: list[str], steps: int = 20) -> None:
+def all_done(place: Database, starts: list[str], steps: int = 20) -> None:
     place.client.close()
     place.client = Client(place.dsn)  # the old session died with the server
     for parent in starts:
@@ -292,9 +292,9 @@ def all_done(place: Desk, starts: list[str], steps: int = 20) -> None:
 
 
 @pytest.mark.slow
-def test_a_backend_killed_under_the_server_costs_nothing(mortal: embedded.Server, doomed: Desk) -> None:
+def test_a_backend_killed_under_the_server_costs_nothing(mortal: embedded.Server, doomed: Database) -> None:
     """SIGKILL of one backend makes PostgreSQL end all sessions and recover."""
-    with desk(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
+    with with_worker(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
         starts = load(doomed)
         for done in ROUNDS:
             victims = "from pg_stat_activity where application_name in ('pgweave step', 'pgweave worker')"
@@ -309,9 +309,9 @@ def test_a_backend_killed_under_the_server_costs_nothing(mortal: embedded.Server
 
 
 @pytest.mark.slow
-def test_an_immediate_shutdown_costs_nothing(mortal: embedded.Server, doomed: Desk) -> None:
-    cluster = mortal._cluster
-    with desk(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
+def test_an_immediate_shutdown_costs_nothing(mortal: embedded.Server, doomed: Database) -> None:
+    cluster = mortal.cluster
+    with with_worker(doomed.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)):
         starts = load(doomed)
         for done in ROUNDS:
             doomed.until(f"(select count(*) from fx) >= {done}")
@@ -331,14 +331,14 @@ def recovered(server: embedded.Server) -> None:
     raise AssertionError("the server does not come back")
 
 
-def test_a_server_without_free_connections_is_waited_for(mortal: embedded.Server, doomed: Desk) -> None:
-    """Nobody's step fails because others have taken all connections, and nobody has to do anything afterwards."""
+def test_a_server_without_free_connections_is_waited_for(mortal: embedded.Server, doomed: Database) -> None:
+    """No step fails because others have taken all connections, and no person has to do anything afterwards."""
     doomed.sql("alter system set max_connections = 20")
-    cluster = mortal._cluster
+    cluster = mortal.cluster
     assert cluster.run("pg_ctl", "restart", "-D", "data", "-m", "fast", "-w", "-l", "data/server.log").returncode == 0
     try:
         with (
-            desk(doomed.dsn, Settings(concurrency=2, lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)),
+            with_worker(doomed.dsn, Settings(concurrency=2, lease_seconds=1.0, poll_seconds=0.1, max_attempts=100)),
             ExitStack() as hogs,
         ):
             doomed.client.close()
@@ -364,14 +364,14 @@ def test_a_server_without_free_connections_is_waited_for(mortal: embedded.Server
 # The database says no for a while.
 
 
-def end_all_sessions(place: Desk) -> None:
+def end_all_sessions(place: Database) -> None:
     place.sql(
         "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
         " and starts_with(application_name, 'pgweave ') and application_name <> 'pgweave client'"
     )
 
 
-def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Desk) -> None:
+def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Database) -> None:
     """As after a failover to a standby that is still to be promoted."""
     with worker_process(quiet.dsn, "--lease-seconds", "1") as worker:
         worker.wait_for("is ready")
@@ -381,7 +381,7 @@ def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Desk) -> 
         with psycopg.connect(quiet.dsn, autocommit=True, options="-c default_transaction_read_only=off") as connection:
             row = connection.execute(f"select df.start({effect('a')} ~> {effect('b')})").fetchone()
             assert row is not None
-            worker.wait_for("cannot claim: ReadOnlySqlTransaction")
+            worker.wait_for("cannot claim: ReadOnlySqlTransaction: the server is a standby or set to read-only")
             connection.execute(f"alter database {name} reset default_transaction_read_only")
         end_all_sessions(quiet)
         assert quiet.ended(row[0]).status == "completed"
@@ -389,8 +389,8 @@ def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Desk) -> 
     check(quiet.dsn)
 
 
-def test_short_timeouts_and_the_locks_of_an_administrator_lose_nothing(quiet: Desk) -> None:
-    """Timeouts that people set for the database hit the worker's own statements while somebody locks its tables."""
+def test_short_timeouts_and_the_locks_of_an_administrator_lose_nothing(quiet: Database) -> None:
+    """Timeouts that people set for the database hit the worker's own statements while its tables are locked."""
     name = quiet.sql("select current_database()")[0][0]
     for setting in ("statement_timeout", "lock_timeout"):
         quiet.sql(f"alter database {name} set {setting} = '100ms'")
@@ -404,7 +404,7 @@ def test_short_timeouts_and_the_locks_of_an_administrator_lose_nothing(quiet: De
         all_done(quiet, starts, 6)
 
 
-def test_a_deadlock_between_two_steps_is_nobodys_failure(place: Desk) -> None:
+def test_a_deadlock_between_two_steps_is_nobodys_failure(place: Database) -> None:
     place.sql("create table account (id int primary key, n int)")
     place.sql("insert into account values (1, 0), (2, 0)")
     place.sql("create sequence met")
@@ -425,7 +425,7 @@ def test_a_deadlock_between_two_steps_is_nobodys_failure(place: Desk) -> None:
 @pytest.mark.parametrize(
     "state", ["serialization_failure", "lock_not_available", "too_many_connections", "read_only_sql_transaction"]
 )
-def test_an_error_that_passes_is_tried_again(common: Desk, state: str) -> None:
+def test_an_error_that_passes_is_tried_again(common: Database, state: str) -> None:
     common.sql(
         "create or replace function shaky() returns int language plpgsql as $f$ begin"
         f" if nextval('tries') < 3 then raise exception 'not now' using errcode = '{state}'; end if; return 1; end $f$"
@@ -438,7 +438,7 @@ def test_an_error_that_passes_is_tried_again(common: Desk, state: str) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_an_error_that_does_not_pass_is_given_up(common: Desk) -> None:
+def test_an_error_that_does_not_pass_is_given_up(common: Database) -> None:
     common.sql(
         "create function never() returns int language plpgsql as $f$ begin perform nextval('tries');"
         " raise exception 'busy' using errcode = 'serialization_failure'; end $f$"
@@ -460,9 +460,9 @@ end $$
 """
 
 
-def test_without_any_notification_everything_is_found_by_polling(quiet: Desk) -> None:
+def test_without_any_notification_everything_is_found_by_polling(quiet: Database) -> None:
     quiet.sql(SILENCE)
-    with desk(quiet.dsn, Settings(poll_seconds=0.05)) as working:
+    with with_worker(quiet.dsn, Settings(poll_seconds=0.05)) as working:
         working.until("exists (select from pg_stat_activity where application_name = 'pgweave listener')")
         waiting = quiet.start("df.wait_for_signal('go') ~> df.call_child('SELECT 1')")
         working.events.wait_for("parked", waiting)
@@ -475,9 +475,9 @@ def test_without_any_notification_everything_is_found_by_polling(quiet: Desk) ->
     check(quiet.dsn)
 
 
-def test_a_listener_that_loses_its_connection_listens_again(quiet: Desk) -> None:
+def test_a_listener_that_loses_its_connection_listens_again(quiet: Database) -> None:
     """With a poll interval of an hour only notifications can have brought the work."""
-    with desk(quiet.dsn, Settings(poll_seconds=3600.0)):
+    with with_worker(quiet.dsn, Settings(poll_seconds=3600.0)):
         listening = "exists (select from pg_stat_activity where application_name = 'pgweave listener' and datname = current_database() and pid <> {})"
         quiet.until(listening.format(0))
         (pid,) = quiet.sql(
@@ -488,10 +488,10 @@ def test_a_listener_that_loses_its_connection_listens_again(quiet: Desk) -> None
         assert quiet.finish("'SELECT 1'").status == "completed"
 
 
-def test_a_flood_of_notifications_is_not_a_flood_of_polls(quiet: Desk) -> None:
+def test_a_flood_of_notifications_is_not_a_flood_of_polls(quiet: Database) -> None:
     """Anybody may NOTIFY. The worker looks at most once per MIN_POLL_SECONDS, and still gets its work done."""
     looks = []
-    with desk(quiet.dsn) as working:
+    with with_worker(quiet.dsn) as working:
         quiet.finish("'SELECT 1'")
         claim = working.worker.store.claim
         working.worker.store.claim = lambda *given: looks.append(monotonic()) or claim(*given)  # type: ignore[method-assign, func-returns-value, redundant-expr]
@@ -514,7 +514,7 @@ def wide(leaves: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_very_wide_join_completes(common: Desk) -> None:
+def test_a_very_wide_join_completes(common: Database) -> None:
     (parent,) = common.sql("select df.start(%s)", wide(NODES - 1))[0]
     ended = common.ended(parent)
     assert ended.status == "completed", ended.error
@@ -522,7 +522,7 @@ def test_a_very_wide_join_completes(common: Desk) -> None:
 
 
 @pytest.mark.parametrize(("levels", "status"), [(255, "completed"), (256, "completed"), (257, None)])
-def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(common: Desk, levels: int, status: str | None) -> None:
+def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(common: Database, levels: int, status: str | None) -> None:
     """Levels of all kinds in turn: the walk needs a few frames of Python's stack for each."""
     node: dict[str, object] = {"node_type": "SQL", "query": "SELECT 1 AS n"}
     leaf = dict(node)
@@ -556,7 +556,7 @@ def test_the_deepest_graph_runs_and_a_deeper_one_is_refused(common: Desk, levels
     ],
 )  # fmt: skip
 def test_a_large_result_is_kept_or_refused_by_name_and_never_reaches_the_worker(
-    quiet: Desk, query: str, outcome: str
+    quiet: Database, query: str, outcome: str
 ) -> None:
     with worker_process(quiet.dsn) as worker:
         ended = quiet.finish(f"$${query}$$")
@@ -570,12 +570,12 @@ def test_a_large_result_is_kept_or_refused_by_name_and_never_reaches_the_worker(
 @pytest.mark.parametrize(
     "statement", ["SELECT pg_sleep(600)", "SELECT set_config('statement_timeout', '0', false), pg_sleep(600)"]
 )
-def test_a_statement_that_takes_too_long_is_ended_and_cannot_prevent_that(quiet: Desk, statement: str) -> None:
+def test_a_statement_that_takes_too_long_is_ended_and_cannot_prevent_that(quiet: Database, statement: str) -> None:
     with worker_process(quiet.dsn, "--step-seconds", "0.3"):
         assert quiet.error(f"$${statement}$$").endswith("canceling statement due to statement timeout")
 
 
-def test_how_large_a_result_may_be_is_the_workers_to_say(quiet: Desk) -> None:
+def test_how_large_a_result_may_be_is_the_workers_to_say(quiet: Database) -> None:
     with worker_process(quiet.dsn, "--max-result-bytes", "100"):
         assert quiet.finish("'SELECT repeat(''x'', 90) AS v'").status == "completed"
         assert quiet.error("'SELECT repeat(''x'', 100) AS v'").endswith("The result is larger than 100 bytes")
@@ -597,7 +597,9 @@ def test_how_large_a_result_may_be_is_the_workers_to_say(quiet: Desk) -> None:
         ("SELECT repeat('[', 100000)::json", "stack depth limit exceeded"),
     ],
 )  # fmt: skip
-def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(common: Desk, step: str, message: str) -> None:
+def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(
+    common: Database, step: str, message: str
+) -> None:
     """It may raise our own codes, or end its session again and again: it fails, soon, and the others do not notice."""
     healthy = [common.start(effect(str(n))) for n in range(20)]
     assert message in common.error(f"$df${step}$df$")
@@ -626,7 +628,7 @@ def test_a_step_that_makes_trouble_fails_by_itself_among_healthy_ones(common: De
     ],
 )  # fmt: skip
 def test_a_row_written_by_hand_that_makes_no_sense_fails_by_name(
-    common: Desk, node: dict[str, object], message: str
+    common: Database, node: dict[str, object], message: str
 ) -> None:
     """df.start checks the graph, not every configuration: the worker meets them, once, and says what is wrong."""
     (instance,) = common.sql("select df.start(%s)", json.dumps(node))[0]
@@ -635,7 +637,7 @@ def test_a_row_written_by_hand_that_makes_no_sense_fails_by_name(
     assert message in str((ended.error or {})["message"])
 
 
-def test_a_sleep_beyond_all_time_never_ends_and_can_be_cancelled(common: Desk) -> None:
+def test_a_sleep_beyond_all_time_never_ends_and_can_be_cancelled(common: Database) -> None:
     (instance,) = common.sql("select df.start(%s)", json.dumps({"node_type": "SLEEP", "query": "9" * 400}))[0]
     common.events.wait_for("parked", instance)
     common.client.cancel(instance)
@@ -661,9 +663,9 @@ class FakeClock:
 
     def work_off(self) -> None:
         with self.stage.open():
-            crew = Crew(self.stage, Settings())
-            while crew.claim(10) or crew.ready():
-                for actor in crew.ready():
+            worker = SimulatedWorker(self.stage, Settings())
+            while worker.claim(10) or worker.ready():
+                for actor in worker.ready():
                     actor.step()
 
     def close(self) -> None:
@@ -687,7 +689,7 @@ def in_a_thread(work: Callable[[], object]) -> Iterator[Future[object]]:
         yield thread.submit(work)
 
 
-def test_a_cancel_that_meets_the_end_waits_for_it_and_finds_it_ended(quiet: Desk) -> None:
+def test_a_cancel_that_meets_the_end_waits_for_it_and_finds_it_ended(quiet: Database) -> None:
     """Committed before the end was visible: without a common lock it would say cancelled first, completed later."""
     instance = quiet.start("'SELECT 1'")
     with by_hand(quiet.dsn) as worker:
@@ -706,18 +708,18 @@ def test_a_cancel_that_meets_the_end_waits_for_it_and_finds_it_ended(quiet: Desk
     check(quiet.dsn)
 
 
-def test_a_cancel_that_is_never_committed_holds_nobody_up(quiet: Desk) -> None:
+def test_a_cancel_that_is_never_committed_holds_nobody_up(quiet: Database) -> None:
     instance = quiet.start(f"{effect('a')} ~> {effect('b')}")
     with psycopg.connect(quiet.dsn) as undecided:
         undecided.execute("select df.cancel(%s)", [instance])
-        with desk(quiet.dsn):
+        with with_worker(quiet.dsn):
             assert quiet.ended(instance).status == "completed"
         undecided.rollback()
     check(quiet.dsn)
 
 
 @pytest.mark.parametrize("other", ["end", "signal", "timeout", "step"])
-def test_a_cancel_that_races_has_exactly_one_outcome(common: Desk, other: str) -> None:
+def test_a_cancel_that_races_has_exactly_one_outcome(common: Database, other: str) -> None:
     """Many at once: whatever comes first, the status never goes back, and afterwards nothing more happens."""
     programs = {
         "end": "'SELECT 1'",
@@ -740,7 +742,7 @@ def test_a_cancel_that_races_has_exactly_one_outcome(common: Desk, other: str) -
             assert seen == 1
 
 
-def test_a_parent_and_its_child_cancelled_together_both_end(place: Desk) -> None:
+def test_a_parent_and_its_child_cancelled_together_both_end(place: Database) -> None:
     parents = [
         place.start(f"""df.call_child(df.sleep(3600), 'c{n}', '{{"on_cancel": "cancel"}}')""") for n in range(10)
     ]
@@ -756,7 +758,7 @@ def test_a_parent_and_its_child_cancelled_together_both_end(place: Desk) -> None
         assert place.ended(instance).status in {"cancelled", "failed"}
 
 
-def test_a_long_statement_does_not_outlive_a_race_that_time_has_won(common: Desk) -> None:
+def test_a_long_statement_does_not_outlive_a_race_that_time_has_won(common: Database) -> None:
     """The sleep is noticed while the statement still runs, and the statement is interrupted."""
     began = monotonic()
     instance = common.finish("df.sleep(1) | $$INSERT INTO fx SELECT 'late' FROM pg_sleep(600)$$")
@@ -765,7 +767,7 @@ def test_a_long_statement_does_not_outlive_a_race_that_time_has_won(common: Desk
     assert common.sql("select * from fx") == []
 
 
-def test_a_signal_is_not_lost_to_a_wait_that_has_lost_its_race(place: Desk) -> None:
+def test_a_signal_is_not_lost_to_a_wait_that_has_lost_its_race(place: Database) -> None:
     """The second wait is there for it. The first has lost long ago, but its worker was busy in between."""
     place.sql("create table gate (n int)")
     instance = place.start(
@@ -780,7 +782,7 @@ def test_a_signal_is_not_lost_to_a_wait_that_has_lost_its_race(place: Desk) -> N
     assert '"timed_out":false' in str(place.ended(instance).result)
 
 
-def test_a_signal_and_a_cancel_reach_an_instance_beside_one_that_is_flooded(quiet: Desk) -> None:
+def test_a_signal_and_a_cancel_reach_an_instance_beside_one_that_is_flooded(quiet: Database) -> None:
     """Thousands of letters for an instance that a worker holds must not hide the one for another."""
     busy, other = quiet.start("'SELECT 1'"), quiet.start("df.wait_for_signal('go')")
     work_off(quiet.dsn)
@@ -796,8 +798,8 @@ def test_a_signal_and_a_cancel_reach_an_instance_beside_one_that_is_flooded(quie
         assert claimed(worker)[0] == other
 
 
-def test_letters_that_come_after_the_end_hide_nobody_elses(quiet: Desk) -> None:
-    """The sender saw the instance alive, committed after its end; the letter stays, and is nobody's business."""
+def test_letters_that_come_after_the_end_hide_nobody_elses(quiet: Database) -> None:
+    """The sender saw the instance alive, committed after its end; the letter stays, and no worker looks at it."""
     ended, other = quiet.start("'SELECT 1'"), quiet.start("df.wait_for_signal('go')")
     with psycopg.connect(quiet.dsn) as late:
         for _ in range(20):
@@ -813,7 +815,7 @@ def work_off(dsn: str) -> None:
     Worker(dsn, Settings(poll_seconds=0.05)).run(once=True)
 
 
-def test_signals_sent_in_the_same_transaction_as_the_start_are_kept(place: Desk) -> None:
+def test_signals_sent_in_the_same_transaction_as_the_start_are_kept(place: Database) -> None:
     with psycopg.connect(place.dsn) as connection:
         row = connection.execute("select df.start(df.wait_for_signal('go') & df.wait_for_signal('go'))").fetchone()
         assert row is not None
@@ -824,7 +826,7 @@ def test_signals_sent_in_the_same_transaction_as_the_start_are_kept(place: Desk)
     assert place.sql("select payload::text from df.inbox where consumed_by is null") == [("3",)]
 
 
-def test_a_long_queue_of_signals_is_taken_in_order_and_completely(place: Desk) -> None:
+def test_a_long_queue_of_signals_is_taken_in_order_and_completely(place: Database) -> None:
     count = 200
     instance = place.start(
         "df.loop((df.wait_for_signal('go') |=> 's') ~> $$INSERT INTO fx VALUES ($s.data) RETURNING step::int$$ |=> 'n',"
@@ -838,7 +840,7 @@ def test_a_long_queue_of_signals_is_taken_in_order_and_completely(place: Desk) -
 
 
 @pytest.mark.parametrize("sent", [-1, 0, 1])
-def test_a_signal_and_its_timeout_at_the_same_moment_have_one_outcome(quiet: Desk, sent: int) -> None:
+def test_a_signal_and_its_timeout_at_the_same_moment_have_one_outcome(quiet: Database, sent: int) -> None:
     """Before the due time or at it, the signal is taken; after it, it is kept for another wait."""
     beginning = datetime(2030, 1, 1, tzinfo=UTC)
     clock = FakeClock(quiet.dsn)
@@ -858,7 +860,7 @@ def test_a_signal_and_its_timeout_at_the_same_moment_have_one_outcome(quiet: Des
 
 @pytest.mark.parametrize("order", ["df.sleep(20) | df.sleep(10)", "df.wait_for_signal('go', 20) | df.sleep(10)",
                                    "df.sleep(20) | df.wait_for_signal('go')"])  # fmt: skip
-def test_a_race_is_decided_by_what_came_first_and_not_by_when_somebody_looked(quiet: Desk, order: str) -> None:
+def test_a_race_is_decided_by_what_came_first_and_not_by_when_somebody_looked(quiet: Database, order: str) -> None:
     """Both branches have ended when a worker looks, long afterwards. Real time: the clock orders what it settles."""
     instance = quiet.start(order)
     work_off(quiet.dsn)
@@ -881,13 +883,13 @@ def test_a_race_is_decided_by_what_came_first_and_not_by_when_somebody_looked(qu
 
 
 @pytest.mark.parametrize("ending", ["completed", "failed", "cancelled"])
-def test_a_parent_wakes_in_whatever_order_it_waits_and_its_child_ends(quiet: Desk, ending: str) -> None:
+def test_a_parent_wakes_in_whatever_order_it_waits_and_its_child_ends(quiet: Database, ending: str) -> None:
     """All orders of the parent's effects (its wait is written, looked at, parked) and of the child's up to its end."""
     step = {"completed": "'SELECT 1'", "failed": "'SELECT 1/0'", "cancelled": "df.sleep(3600)"}[ending]
     clock = FakeClock(quiet.dsn)
     with clock.stage.open():
         for turns_of_the_parent in combinations(range(7), 3):
-            parent, child = (Crew(clock.stage, Settings()) for _ in range(2))
+            parent, child = (SimulatedWorker(clock.stage, Settings()) for _ in range(2))
             instance = clock.value(f"select df.start(df.call_child({step}, 'child'))")
             assert [lease.instance_id for lease in parent.claim()] == [instance]
             while parent.actors[0].effect != "wait":
@@ -896,8 +898,8 @@ def test_a_parent_wakes_in_whatever_order_it_waits_and_its_child_ends(quiet: Des
             if ending == "cancelled":
                 quiet.client.cancel(lease.instance_id)
             for turn in range(7):
-                crew = parent if turn in turns_of_the_parent else child
-                for actor in crew.ready():
+                worker = parent if turn in turns_of_the_parent else child
+                for actor in worker.ready():
                     actor.step()
             assert wrong(clock.connection) == {}
             while ready := [*parent.ready(), *child.ready()]:
@@ -910,12 +912,12 @@ def test_a_parent_wakes_in_whatever_order_it_waits_and_its_child_ends(quiet: Des
     check(quiet.dsn)
 
 
-def test_an_instance_that_awaits_itself_waits_until_its_time_is_up(common: Desk) -> None:
+def test_an_instance_that_awaits_itself_waits_until_its_time_is_up(common: Database) -> None:
     message = common.error("df.await_instance('{sys_instance_id}', 1)")
     assert message.startswith("Timed out after 1s waiting for instance ")
 
 
-def test_an_instance_that_was_removed_fails_a_later_wait_and_never_while_it_is_awaited(quiet: Desk) -> None:
+def test_an_instance_that_was_removed_fails_a_later_wait_and_never_while_it_is_awaited(quiet: Database) -> None:
     awaited, forgotten = quiet.start("'SELECT 1'"), quiet.start("'SELECT 2'")
     work_off(quiet.dsn)
     parent = quiet.start(f"df.wait_for_signal('go') ~> df.await_instance('{forgotten}')")

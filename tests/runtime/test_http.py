@@ -585,7 +585,7 @@ def test_a_request_in_hand_can_be_stopped_from_another_thread(web: Server, stage
     with pytest.raises(StepInterrupted):
         perform(
             made(f"http://some.example:{web.port}/", seconds=60),
-            secrets={}, key="k", policy=policy, max_bytes=100, hold=hold,
+            secrets={}, key="k", policy=policy, max_bytes=100, interruptible=hold,
         )  # fmt: skip
     given_up.set()
     assert time.monotonic() - began < 10

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from support.checker import check
 from support.http_server import Received, Server, answer, serving
-from support.work import Desk, Events, desk, worker_process
+from support.work import Database, Events, with_worker, worker_process
 
 from pgweave.runtime.http.ssrf import VARIABLE, Policy
 from pgweave.runtime.worker.failpoints import HTTP_POINTS
@@ -36,8 +36,8 @@ def web() -> Iterator[Server]:
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
-    with desk(database, QUICK) as found:
+def place(database: str) -> Iterator[Database]:
+    with with_worker(database, QUICK) as found:
         yield found
         check(database)
 
@@ -83,7 +83,7 @@ def node(kind: str = "HTTP", **config: object) -> str:
     return json.dumps({"node_type": kind, "query": json.dumps({"method": "POST", "timeout_seconds": 10, **config})})
 
 
-def error(place: Desk, instance_id: str) -> dict[str, Any]:
+def error(place: Database, instance_id: str) -> dict[str, Any]:
     instance = place.ended(instance_id)
     assert instance.status == "failed", instance
     return dict(instance.error or {})
@@ -92,7 +92,7 @@ def error(place: Desk, instance_id: str) -> dict[str, Any]:
 # Results.
 
 
-def test_a_workflow_reads_the_fields_of_an_answer(place: Desk, web: Server) -> None:
+def test_a_workflow_reads_the_fields_of_an_answer(place: Database, web: Server) -> None:
     web.on("/price", answer('{"cents": 1999}', 404, content_type="application/json"))
     instance = place.finish(
         f"df.http('{web.url('/price')}', 'GET') |=> 'r' ~> "
@@ -104,7 +104,7 @@ def test_a_workflow_reads_the_fields_of_an_answer(place: Desk, web: Server) -> N
     ]
 
 
-def test_values_reach_url_body_and_headers_as_data(place: Desk, web: Server) -> None:
+def test_values_reach_url_body_and_headers_as_data(place: Database, web: Server) -> None:
     web.on("/find", answer("found"))
     instance = place.finish(
         "'SELECT ''a \"b\" & c'' AS q, 1.50 AS n' |=> 'x' ~> "
@@ -117,7 +117,7 @@ def test_values_reach_url_body_and_headers_as_data(place: Desk, web: Server) -> 
     assert sent.header("X-N") == "1.50"
 
 
-def test_binary_data_goes_from_one_server_to_another_unchanged(place: Desk, web: Server) -> None:
+def test_binary_data_goes_from_one_server_to_another_unchanged(place: Database, web: Server) -> None:
     picture = bytes(range(256)) * 4
     web.on("/picture", answer(picture, content_type="image/png"))
     web.on("/up", answer(status=201))
@@ -129,14 +129,14 @@ def test_binary_data_goes_from_one_server_to_another_unchanged(place: Desk, web:
     assert picture in web.requests[1].body
 
 
-def test_a_server_error_fails_the_workflow_and_nothing_is_sent_again(place: Desk, web: Server) -> None:
+def test_a_server_error_fails_the_workflow_and_nothing_is_sent_again(place: Database, web: Server) -> None:
     url = web.on("/", answer("on fire", 500))
     instance = place.finish(f"df.http('{url}') ~> 'SELECT 1'")
     assert (instance.error or {})["message"] == f"HTTP POST {url} returned 500: on fire"
     assert len(web.requests) == 1
 
 
-def test_a_nul_in_an_answer_is_kept_and_fails_nobody(place: Desk, web: Server) -> None:
+def test_a_nul_in_an_answer_is_kept_and_fails_nobody(place: Database, web: Server) -> None:
     url = web.on("/", answer(b"a\0b"))
     instance = place.finish(f"df.http('{url}')")
     assert instance.status == "completed", instance.error
@@ -145,13 +145,13 @@ def test_a_nul_in_an_answer_is_kept_and_fails_nobody(place: Desk, web: Server) -
     assert place.error(f"df.http('{url}')") == f"HTTP POST {url} returned 500: a\ufffdb"
 
 
-def test_an_answer_over_the_limit_fails_by_name(place: Desk, web: Server) -> None:
+def test_an_answer_over_the_limit_fails_by_name(place: Database, web: Server) -> None:
     url = web.on("/", answer(b"x" * 1_200_000))
     instance = place.finish(f"df.http('{url}')")
     assert (instance.error or {})["sqlstate"] == "PWR03"
 
 
-def test_each_turn_of_a_loop_has_a_key_of_its_own(place: Desk, web: Server) -> None:
+def test_each_turn_of_a_loop_has_a_key_of_its_own(place: Database, web: Server) -> None:
     url = web.on("/", answer())
     place.sql("create sequence turns")
     instance = place.finish(f"df.loop(df.http('{url}'), 'SELECT nextval(''turns'') < 3')")
@@ -160,7 +160,7 @@ def test_each_turn_of_a_loop_has_a_key_of_its_own(place: Desk, web: Server) -> N
     assert len(set(web.keys())) == 3
 
 
-def test_the_request_is_recorded_without_headers_and_body(place: Desk, web: Server) -> None:
+def test_the_request_is_recorded_without_headers_and_body(place: Database, web: Server) -> None:
     url = web.on("/", answer())
     instance = place.finish(f"""df.http('{url}?a=1', 'PUT', 'the body', '{{"X-A": "the header"}}')""")
     (found,) = place.client.nodes(instance.id)
@@ -174,7 +174,7 @@ def silent(_: Received, connection: socket.socket) -> None:
     connection.recv(1)
 
 
-def test_a_request_that_loses_a_race_is_given_up(place: Desk, web: Server) -> None:
+def test_a_request_that_loses_a_race_is_given_up(place: Database, web: Server) -> None:
     url = web.on("/", silent)
     began = time.monotonic()
     instance = place.finish(f"df.http('{url}', timeout_seconds => 50) | df.sleep(1)")
@@ -182,7 +182,7 @@ def test_a_request_that_loses_a_race_is_given_up(place: Desk, web: Server) -> No
     assert time.monotonic() - began < 20
 
 
-def test_a_cancel_does_not_wait_for_an_answer(place: Desk, web: Server) -> None:
+def test_a_cancel_does_not_wait_for_an_answer(place: Database, web: Server) -> None:
     url = web.on("/", silent)
     instance = place.start(f"df.http('{url}', timeout_seconds => 50)")
     web.wait_for_requests(1)
@@ -196,13 +196,13 @@ def test_a_cancel_does_not_wait_for_an_answer(place: Desk, web: Server) -> None:
 
 
 def test_without_a_rule_that_says_otherwise_nothing_private_is_reached(database: str, web: Server) -> None:
-    with desk(database, Settings(poll_seconds=0.2, http=Policy())) as place:
+    with with_worker(database, Settings(poll_seconds=0.2, http=Policy())) as place:
         assert place.error(f"df.http('{web.url()}')").startswith("Blocked: requests to bare IP addresses")
         assert place.error(f"df.http('http://localhost:{web.port}/')").endswith("is in a restricted range.")
     assert web.connections == 0
 
 
-def test_http_is_off_until_it_is_granted(place: Desk, role: Role, web: Server) -> None:
+def test_http_is_off_until_it_is_granted(place: Database, role: Role, web: Server) -> None:
     url = web.on("/", answer("hello"))
     for call in (f"df.http('{url}')", f"""df.http_multipart('{url}', 'POST', '[{{"name": "a", "data_b64": ""}}]')"""):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -215,7 +215,7 @@ def test_http_is_off_until_it_is_granted(place: Desk, role: Role, web: Server) -
 
 @pytest.mark.parametrize(("kind", "called"), [("HTTP", "df.http()"), ("HTTP_MULTIPART", "df.http_multipart()")])
 def test_a_node_written_by_hand_needs_the_same_privilege(
-    place: Desk, role: Role, web: Server, kind: str, called: str
+    place: Database, role: Role, web: Server, kind: str, called: str
 ) -> None:
     """The privilege for one is not the privilege for the other."""
     other = {
@@ -230,7 +230,9 @@ def test_a_node_written_by_hand_needs_the_same_privilege(
     assert web.connections == 0
 
 
-def test_a_privilege_that_is_taken_back_counts_for_what_has_been_started(place: Desk, role: Role, web: Server) -> None:
+def test_a_privilege_that_is_taken_back_counts_for_what_has_been_started(
+    place: Database, role: Role, web: Server
+) -> None:
     role.owner("grant execute on function df.http(text, text, text, jsonb, integer) to {}")
     wait = {"node_type": "SIGNAL", "query": '{"signal_name":"go"}'}
     request = json.loads(node(url=web.url()))
@@ -242,12 +244,12 @@ def test_a_privilege_that_is_taken_back_counts_for_what_has_been_started(place: 
     assert web.connections == 0
 
 
-def test_a_scheme_written_by_hand_is_refused(place: Desk) -> None:
+def test_a_scheme_written_by_hand_is_refused(place: Database) -> None:
     instance = place.start("$$" + node(url="file:///etc/passwd") + "$$")
     assert error(place, instance)["message"].startswith("Blocked: unsupported URL scheme 'file'.")
 
 
-def test_a_configuration_that_is_no_object_fails_the_node_and_not_the_worker(place: Desk) -> None:
+def test_a_configuration_that_is_no_object_fails_the_node_and_not_the_worker(place: Database) -> None:
     for query in ("[]", "5", "no json", '{"url": 5}', '{"headers": {"Authorization": 5}, "url": "http://e.com"}'):
         instance = place.start("$$" + json.dumps({"node_type": "HTTP", "query": query}) + "$$")
         assert "message" in error(place, instance)
@@ -256,7 +258,7 @@ def test_a_configuration_that_is_no_object_fails_the_node_and_not_the_worker(pla
 def test_the_worker_says_what_may_be_reached(database: str, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """By option, or by the environment; the option wins."""
     url = web.on("/", answer())
-    place = Desk(database)
+    place = Database(database)
     monkeypatch.setenv(VARIABLE, f"public 127.0.0.1:{web.port}")
     first, second = place.start(f"df.http('{url}')"), ""
     with worker_process(database):
@@ -277,7 +279,7 @@ def granted(role: Role) -> Role:
 
 
 def test_a_secret_goes_out_and_is_kept_nowhere(
-    place: Desk, role: Role, web: Server, caplog: pytest.LogCaptureFixture
+    place: Database, role: Role, web: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     def echo(received: Received, connection: socket.socket) -> None:
         connection.sendall(answer(str(received.header("Authorization")), int(received.target.removeprefix("/?"))))
@@ -316,7 +318,7 @@ def test_nobody_reads_a_secret(database: str, role: Role) -> None:
             role.sql(statement)
 
 
-def test_each_role_has_its_own_secrets(place: Desk, database: str, role: Role, web: Server) -> None:
+def test_each_role_has_its_own_secrets(place: Database, database: str, role: Role, web: Server) -> None:
     url = web.on("/", answer())
     other = Role(database)
     other.sql("select df.set_secret('KEY', %s)", "of the other")
@@ -338,13 +340,13 @@ def test_each_role_has_its_own_secrets(place: Desk, database: str, role: Role, w
 @pytest.mark.parametrize(
     ("name", "value"), [("KEY", "a\nb"), ("KEY", ""), ("KEY", None), ("no name", "x"), (None, "x"), ("KEY", "x" * 9000)]
 )
-def test_a_secret_that_could_not_be_sent_is_refused(place: Desk, name: str | None, value: str | None) -> None:
+def test_a_secret_that_could_not_be_sent_is_refused(place: Database, name: str | None, value: str | None) -> None:
     with pytest.raises(psycopg.DataError, match=r"df\.set_secret: "):
         place.sql("select df.set_secret(%s, %s)", name, value)
     assert place.sql("select count(*) from df.secrets") == [(0,)]
 
 
-def test_a_secret_cannot_be_set_by_a_step(place: Desk) -> None:
+def test_a_secret_cannot_be_set_by_a_step(place: Database) -> None:
     assert "cannot be called inside a workflow" in place.error("'SELECT df.set_secret(''KEY'', ''value'')'")
     assert place.sql("select count(*) from df.secrets") == [(0,)]
 
@@ -353,21 +355,21 @@ def test_a_secret_cannot_be_set_by_a_step(place: Desk) -> None:
 
 
 @pytest.fixture
-def alone(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A desk without a worker of its own."""
+def alone(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A database without a worker of its own."""
     monkeypatch.setenv(VARIABLE, "127.0.0.1")
-    place = Desk(database)
+    place = Database(database)
     place.events = Events()
     yield place
     place.client.close()
     check(database)
 
 
-def blocked(place: Desk, table: str) -> str:
+def blocked(place: Database, table: str) -> str:
     return f"select count(*) > 0 from pg_locks where not granted and relation = 'df.{table}'::regclass"
 
 
-def test_a_worker_killed_before_it_sends_leaves_nothing_behind(alone: Desk, web: Server) -> None:
+def test_a_worker_killed_before_it_sends_leaves_nothing_behind(alone: Database, web: Server) -> None:
     url = web.on("/", answer("hello"))
     instance = alone.start(f"df.http('{url}')")
     with psycopg.connect(alone.dsn) as holder:
@@ -382,7 +384,9 @@ def test_a_worker_killed_before_it_sends_leaves_nothing_behind(alone: Desk, web:
     assert len(web.requests) == 1
 
 
-def test_a_worker_killed_while_it_waits_for_the_answer_sends_again_under_the_same_key(alone: Desk, web: Server) -> None:
+def test_a_worker_killed_while_it_waits_for_the_answer_sends_again_under_the_same_key(
+    alone: Database, web: Server
+) -> None:
     url = web.on("/", silent)
     instance = alone.start(f"df.http('{url}')")
     with worker_process(alone.dsn, "--lease-seconds", "1") as first:
@@ -396,7 +400,9 @@ def test_a_worker_killed_while_it_waits_for_the_answer_sends_again_under_the_sam
     assert alone.sql("select attempts from df.runs") == [(2,)]
 
 
-def test_a_worker_killed_before_it_records_the_answer_sends_again_under_the_same_key(alone: Desk, web: Server) -> None:
+def test_a_worker_killed_before_it_records_the_answer_sends_again_under_the_same_key(
+    alone: Database, web: Server
+) -> None:
     url = web.on("/", answer("hello"))
     instance = alone.start(f"df.http('{url}')")
     with psycopg.connect(alone.dsn) as holder:
@@ -425,7 +431,7 @@ POINTS = {
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_that_dies_around_a_request_leaves_one_key_and_one_effect_each(
-    alone: Desk, web: Server, point: str
+    alone: Database, web: Server, point: str
 ) -> None:
     """Everything ends. POINTS: how many requests the worker that dies has made of the one node."""
     assert set(HTTP_POINTS) <= POINTS.keys()
@@ -447,7 +453,7 @@ def test_a_worker_that_dies_around_a_request_leaves_one_key_and_one_effect_each(
     check(alone.dsn)
 
 
-def test_an_outcome_is_recorded_through_short_troubles_of_the_database(place: Desk, web: Server) -> None:
+def test_an_outcome_is_recorded_through_short_troubles_of_the_database(place: Database, web: Server) -> None:
     """Without the record the request would be sent again. The connection is gone; then the record fails twice."""
     place.sql("create sequence records")
     place.sql(

@@ -10,7 +10,7 @@ import pytest
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from support.checker import check
-from support.work import desk, worker_process
+from support.work import with_worker, worker_process
 
 from pgweave.runtime.client import Client
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.database import TemplateDatabases
-    from support.work import Desk
+    from support.work import Database
 
 SEED = b"""SELECT df.start(
     df.call_child(
@@ -32,8 +32,8 @@ SEED = b"""SELECT df.start(
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
-    with desk(database) as found:
+def place(database: str) -> Iterator[Database]:
+    with with_worker(database) as found:
         yield found
         check(database)
 
@@ -46,7 +46,7 @@ def rows(result: str | None) -> list[dict[str, object]]:
 
 
 def test_the_seed_pasted_into_psql_completes_with_its_row_in_the_audit_log(database: str) -> None:
-    """libpq only: no compiler of ours takes part in the start."""
+    """libpq only: the compiler takes no part in the start."""
     connection = pq.PGconn.connect(database.encode())
     try:
         assert connection.exec_(b"create table audit_log (payload jsonb)").status == pq.ExecStatus.COMMAND_OK
@@ -68,21 +68,21 @@ def test_the_seed_pasted_into_psql_completes_with_its_row_in_the_audit_log(datab
     check(database)
 
 
-def test_a_child_knows_its_parent(place: Desk) -> None:
+def test_a_child_knows_its_parent(place: Database) -> None:
     parent = place.finish("df.call_child('SELECT 1', 'the-child')", "the-parent")
     child = next(instance for instance in place.client.instances() if instance.label == "the-child")
     assert child.parent_instance_id == parent.id
     assert [member.id for member in place.client.family(parent.id)] == [parent.id, child.id]
 
 
-def test_the_envelope_of_a_child_has_exactly_three_fields(place: Desk) -> None:
+def test_the_envelope_of_a_child_has_exactly_three_fields(place: Database) -> None:
     parent = place.finish("df.call_child('SELECT 1 AS n') |=> 'c'")
     envelope = json.loads(parent.result or "")
     assert list(envelope) == ["instance_id", "status", "result"]
     assert envelope["result"]["rows"] == [{"n": 1}]
 
 
-def test_the_fields_of_the_envelope_can_be_used_one_by_one(place: Desk) -> None:
+def test_the_fields_of_the_envelope_can_be_used_one_by_one(place: Database) -> None:
     parent = place.finish(
         "df.call_child('SELECT 7 AS n') |=> 'c' ~> "
         "'SELECT $c.status AS status, ($c.result)::jsonb #>> ''{rows,0,n}'' AS n, length($c.instance_id) AS width'"
@@ -90,14 +90,14 @@ def test_the_fields_of_the_envelope_can_be_used_one_by_one(place: Desk) -> None:
     assert rows(parent.result) == [{"status": "completed", "n": "7", "width": 8}]
 
 
-def test_children_nest(place: Desk) -> None:
+def test_children_nest(place: Database) -> None:
     parent = place.finish("df.call_child(df.call_child(df.call_child('SELECT 3 AS deep', 'c'), 'b'), 'a')")
     assert parent.status == "completed"
     inner = json.loads(parent.result or "")["result"]["result"]["result"]
     assert inner["rows"] == [{"deep": 3}]
 
 
-def test_the_names_of_a_child_are_its_own(place: Desk) -> None:
+def test_the_names_of_a_child_are_its_own(place: Database) -> None:
     """The parent's $x must not be put into the child's SQL, nor its {v}."""
     parent = place.finish(
         "'SELECT 1 AS v' |=> 'x' ~> df.call_child('SELECT 2 AS v' |=> 'x' ~> 'SELECT $x AS seen') |=> 'c' ~> "
@@ -106,7 +106,7 @@ def test_the_names_of_a_child_are_its_own(place: Desk) -> None:
     assert rows(parent.result) == [{"child": "2", "parent": 1}]
 
 
-def test_a_failed_child_fails_its_parent_with_the_documented_wording(place: Desk) -> None:
+def test_a_failed_child_fails_its_parent_with_the_documented_wording(place: Database) -> None:
     message = place.error("df.call_child('SELECT 1/0') |=> 'c'")
     child = next(instance for instance in place.client.instances() if instance.parent_instance_id)
     assert message == (
@@ -115,7 +115,7 @@ def test_a_failed_child_fails_its_parent_with_the_documented_wording(place: Desk
     )
 
 
-def test_a_cancelled_child_fails_its_parent_with_the_documented_wording(place: Desk) -> None:
+def test_a_cancelled_child_fails_its_parent_with_the_documented_wording(place: Database) -> None:
     parent = place.start("df.call_child(df.sleep(3600), 'sleeper')")
     place.events.wait_for("waiting", parent)
     (child,) = (instance for instance in place.client.instances() if instance.label == "sleeper")
@@ -124,24 +124,24 @@ def test_a_cancelled_child_fails_its_parent_with_the_documented_wording(place: D
     assert (ended.error or {})["message"] == f"Awaited instance {child.id} ended with status cancelled: null"
 
 
-def test_a_timeout_fails_the_parent_and_leaves_the_child_running(place: Desk) -> None:
+def test_a_timeout_fails_the_parent_and_leaves_the_child_running(place: Database) -> None:
     message = place.error("""df.call_child(df.sleep(3600), 'sleeper', '{"timeout_seconds": 1}')""")
     (child,) = (instance for instance in place.client.instances() if instance.label == "sleeper")
     assert message == f"Timed out after 1s waiting for instance {child.id}"
     assert child.status == "running"
 
 
-def test_awaiting_an_instance_that_has_ended_answers_at_once(place: Desk) -> None:
+def test_awaiting_an_instance_that_has_ended_answers_at_once(place: Database) -> None:
     child = place.finish("'SELECT 5 AS n'")
     parent = place.finish(f"df.await_instance('{child.id}')")
     assert json.loads(parent.result or "")["result"]["rows"] == [{"n": 5}]
 
 
-def test_awaiting_an_unknown_instance_fails_at_once(place: Desk) -> None:
+def test_awaiting_an_unknown_instance_fails_at_once(place: Database) -> None:
     assert place.error("df.await_instance('ffffffff')") == "Instance not found: ffffffff"
 
 
-def test_two_parents_wait_for_one_instance(place: Desk) -> None:
+def test_two_parents_wait_for_one_instance(place: Database) -> None:
     child = place.start("df.wait_for_signal('go')")
     parents = [place.start(f"df.await_instance('{child}')") for _ in range(2)]
     for parent in parents:
@@ -183,14 +183,14 @@ def _work_off(database: str) -> None:
     Worker(database, Settings(poll_seconds=0.05)).run(once=True)
 
 
-def test_steps_run_strictly_in_order(place: Desk) -> None:
+def test_steps_run_strictly_in_order(place: Database) -> None:
     place.sql("create table log (n int, at timestamptz default clock_timestamp())")
     chain = " ~> ".join(f"'INSERT INTO log (n) VALUES ({n})'" for n in range(30))
     assert place.finish(chain).status == "completed"
     assert [n for (n,) in place.sql("select n from log order by at")] == list(range(30))
 
 
-def test_a_failing_step_stops_the_workflow_and_undoes_nothing_before_it(place: Desk) -> None:
+def test_a_failing_step_stops_the_workflow_and_undoes_nothing_before_it(place: Database) -> None:
     place.sql("create table log (n int)")
     instance = place.finish("'INSERT INTO log VALUES (1)' ~> 'SELECT 1/0' ~> 'INSERT INTO log VALUES (2)'")
     assert instance.status == "failed"
@@ -200,7 +200,7 @@ def test_a_failing_step_stops_the_workflow_and_undoes_nothing_before_it(place: D
     assert states["INSERT INTO log VALUES (2)"] == "pending"
 
 
-def test_an_error_keeps_what_the_server_said(place: Desk) -> None:
+def test_an_error_keeps_what_the_server_said(place: Database) -> None:
     place.sql("create table orders (amount int)")
     instance = place.finish("'SELECT amout FROM orders'")
     error = instance.error or {}
@@ -224,7 +224,9 @@ def test_an_error_keeps_what_the_server_said(place: Desk) -> None:
         ("SELECT 1 AS a;", {"rows": [{"a": 1}], "row_count": 1, "rows_affected": 1}),
     ],
 )  # fmt: skip
-def test_results_have_rows_in_select_order_and_both_counts(place: Desk, step: str, expected: dict[str, object]) -> None:
+def test_results_have_rows_in_select_order_and_both_counts(
+    place: Database, step: str, expected: dict[str, object]
+) -> None:
     place.sql("create table t (n int)")
     instance = place.finish(f"$df${step}$df$")
     assert instance.status == "completed", instance.error
@@ -233,7 +235,7 @@ def test_results_have_rows_in_select_order_and_both_counts(place: Desk, step: st
     assert [list(row) for row in found["rows"]] == [list(row) for row in expected["rows"]]  # type: ignore[attr-defined]
 
 
-def test_every_column_type_can_be_returned(place: Desk) -> None:
+def test_every_column_type_can_be_returned(place: Database) -> None:
     instance = place.finish(
         "$$SELECT '\\xff00'::bytea AS bytes, array[1,2] AS list, interval '1 day' AS span, '1.50'::numeric AS exact,"
         " point(1,2) AS place, '[1,3)'::int4range AS range, row(1,'a') AS pair, '10.0.0.1'::inet AS host$$"
@@ -246,19 +248,19 @@ def test_every_column_type_can_be_returned(place: Desk) -> None:
 @pytest.mark.parametrize(
     "step", ["COMMIT", "ROLLBACK", "SAVEPOINT a", "PREPARE TRANSACTION 'x'", "COMMIT AND CHAIN", "BEGIN"]
 )
-def test_a_step_cannot_leave_its_transaction(place: Desk, step: str) -> None:
+def test_a_step_cannot_leave_its_transaction(place: Database, step: str) -> None:
     message = place.error(f"$${step}$$")
     assert "transaction" in message.lower()
 
 
-def test_a_step_is_one_statement(place: Desk) -> None:
+def test_a_step_is_one_statement(place: Database) -> None:
     place.sql("create table log (n int)")
     message = place.error("'INSERT INTO log VALUES (1); INSERT INTO log VALUES (2)'")
     assert "one statement" in message
     assert place.sql("select n from log") == []
 
 
-def test_a_result_over_the_limit_is_an_error_and_undoes_the_step(place: Desk) -> None:
+def test_a_result_over_the_limit_is_an_error_and_undoes_the_step(place: Database) -> None:
     place.sql("create table log (n int)")
     instance = place.finish(
         "'WITH w AS (INSERT INTO log VALUES (1)) SELECT repeat(''x'', 600000) AS a FROM generate_series(1, 2)'"
@@ -267,19 +269,19 @@ def test_a_result_over_the_limit_is_an_error_and_undoes_the_step(place: Desk) ->
     assert place.sql("select n from log") == []
 
 
-def test_if_takes_the_branch_its_condition_names(place: Desk) -> None:
+def test_if_takes_the_branch_its_condition_names(place: Database) -> None:
     assert rows(place.finish("'SELECT 1 > 0' ?> 'SELECT 1 AS taken' !> 'SELECT 2 AS taken'").result) == [{"taken": 1}]
     assert rows(place.finish("'SELECT 1 WHERE false' ?> 'SELECT 1 AS taken' !> 'SELECT 2 AS taken'").result) == [
         {"taken": 2}
     ]
 
 
-def test_join_runs_all_branches_and_returns_their_results_in_order(place: Desk) -> None:
+def test_join_runs_all_branches_and_returns_their_results_in_order(place: Database) -> None:
     joined = place.finish("df.join3('SELECT 1 AS n', df.sleep(0) ~> 'SELECT 2 AS n', 'SELECT 3 AS n')")
     assert [branch["rows"] for branch in json.loads(joined.result or "")] == [[{"n": 1}], [{"n": 2}], [{"n": 3}]]
 
 
-def test_join_branches_run_side_by_side(place: Desk) -> None:
+def test_join_branches_run_side_by_side(place: Database) -> None:
     """Each branch waits until both have arrived: in turn they would never meet."""
     place.sql("create sequence arrived")
     place.sql(
@@ -292,19 +294,19 @@ def test_join_branches_run_side_by_side(place: Desk) -> None:
     assert [branch["rows"] for branch in json.loads(joined.result or "")] == [[{"met": True}], [{"met": True}]]
 
 
-def test_a_failing_branch_lets_its_sibling_finish_and_then_fails_the_join(place: Desk) -> None:
+def test_a_failing_branch_lets_its_sibling_finish_and_then_fails_the_join(place: Database) -> None:
     place.sql("create table log (n int)")
     message = place.error("'SELECT 1/0' & (df.sleep(1) ~> 'INSERT INTO log VALUES (1)')")
     assert message == "JOIN branch 1 failed: SQL execution failed: error returned from database: division by zero"
     assert place.sql("select n from log") == [(1,)]
 
 
-def test_names_bound_in_join_branches_are_visible_after_the_join(place: Desk) -> None:
+def test_names_bound_in_join_branches_are_visible_after_the_join(place: Database) -> None:
     instance = place.finish("('SELECT 1' |=> 'a') & ('SELECT 2' |=> 'b') ~> 'SELECT $a + $b AS sum'")
     assert rows(instance.result) == [{"sum": 3}]
 
 
-def test_a_sleep_never_ends_early_by_the_databases_clock(place: Desk) -> None:
+def test_a_sleep_never_ends_early_by_the_databases_clock(place: Database) -> None:
     instance = place.finish("df.sleep(1) ~> 'SELECT 1'")
     (slept,) = (node for node in place.client.nodes(instance.id) if node.node_type == "SLEEP")
     assert slept.started_at is not None
@@ -313,7 +315,7 @@ def test_a_sleep_never_ends_early_by_the_databases_clock(place: Desk) -> None:
     assert slept.result == '{"slept": true, "seconds": 1}'
 
 
-def test_a_race_is_won_by_the_first_and_the_loser_does_nothing_more(place: Desk) -> None:
+def test_a_race_is_won_by_the_first_and_the_loser_does_nothing_more(place: Database) -> None:
     place.sql("create table log (n int)")
     instance = place.finish("'SELECT 1 AS won' | (df.sleep(1) ~> 'INSERT INTO log VALUES (1)')")
     assert rows(instance.result) == [{"won": 1}]
@@ -321,7 +323,7 @@ def test_a_race_is_won_by_the_first_and_the_loser_does_nothing_more(place: Desk)
     assert place.sql("select n from log") == []
 
 
-def test_a_loop_runs_while_its_condition_holds_and_remembers_names(place: Desk) -> None:
+def test_a_loop_runs_while_its_condition_holds_and_remembers_names(place: Database) -> None:
     place.sql("create table log (n int)")
     instance = place.finish(
         "'SELECT 10 AS base' |=> 'start' ~> df.loop("
@@ -331,19 +333,19 @@ def test_a_loop_runs_while_its_condition_holds_and_remembers_names(place: Desk) 
     assert place.sql("select n from log order by n") == [(10,), (11,), (12,), (13,)]
 
 
-def test_break_leaves_the_loop_with_its_value(place: Desk) -> None:
+def test_break_leaves_the_loop_with_its_value(place: Database) -> None:
     instance = place.finish("df.loop(df.sleep(0) ~> df.break('{\"done\": true}')) |=> 'r' ~> 'SELECT $r.done AS done'")
     assert rows(instance.result) == [{"done": True}]
 
 
-def test_a_loop_keeps_only_its_latest_turn(place: Desk) -> None:
+def test_a_loop_keeps_only_its_latest_turn(place: Database) -> None:
     place.sql("create sequence turns")
     instance = place.finish("df.loop('SELECT nextval(''turns'') AS n' |=> 't', 'SELECT $t < 50')")
     assert instance.status == "completed"
     assert place.sql("select count(*) <= 6 from df.runs where instance_id = %s", instance.id) == [(True,)]
 
 
-def test_a_signal_is_kept_until_a_wait_takes_it_first_in_first_out(place: Desk) -> None:
+def test_a_signal_is_kept_until_a_wait_takes_it_first_in_first_out(place: Database) -> None:
     instance = place.start(
         "df.sleep(1) ~> (df.wait_for_signal('go') |=> 'one') ~> (df.wait_for_signal('go') |=> 'two')"
         " ~> 'SELECT ($one::jsonb)->''data'' AS one, ($two::jsonb)->''data'' AS two'"
@@ -353,12 +355,12 @@ def test_a_signal_is_kept_until_a_wait_takes_it_first_in_first_out(place: Desk) 
     assert rows(place.ended(instance).result) == [{"one": {"n": 1}, "two": {"n": 2}}]
 
 
-def test_a_signal_that_does_not_come_is_a_normal_result(place: Desk) -> None:
+def test_a_signal_that_does_not_come_is_a_normal_result(place: Database) -> None:
     instance = place.finish("df.wait_for_signal('never', 1)")
     assert json.loads(instance.result or "") == {"signal_name": "never", "timed_out": True, "data": None}
 
 
-def test_cancel_ends_an_instance_that_waits(place: Desk) -> None:
+def test_cancel_ends_an_instance_that_waits(place: Database) -> None:
     instance = place.start("df.sleep(3600) ~> 'SELECT 1'")
     place.events.wait_for("parked", instance)
     assert place.client.cancel(instance, "changed my mind") == f"Instance {instance} cancelled: changed my mind"
@@ -368,7 +370,7 @@ def test_cancel_ends_an_instance_that_waits(place: Desk) -> None:
     assert ended.completed_at is not None
 
 
-def test_no_step_begins_after_a_cancel_was_committed(place: Desk) -> None:
+def test_no_step_begins_after_a_cancel_was_committed(place: Database) -> None:
     """The step that asks for the cancel ends; the next one must not begin."""
     place.sql("create table log (n int)")
     instance = place.finish("'SELECT df.cancel(''{sys_instance_id}'')' ~> 'INSERT INTO log VALUES (1)'")
@@ -376,13 +378,13 @@ def test_no_step_begins_after_a_cancel_was_committed(place: Desk) -> None:
     assert place.sql("select n from log") == []
 
 
-def test_cancelling_an_ended_instance_changes_nothing(place: Desk) -> None:
+def test_cancelling_an_ended_instance_changes_nothing(place: Database) -> None:
     instance = place.finish("'SELECT 1'")
     assert place.client.cancel(instance.id) == f"Instance {instance.id} is already completed"
     assert place.client.status(instance.id) == "completed"
 
 
-def test_a_rolled_back_start_never_existed(place: Desk) -> None:
+def test_a_rolled_back_start_never_existed(place: Database) -> None:
     with psycopg.connect(place.dsn) as connection:
         connection.execute("create table never (n int)")
         connection.execute("select df.start('INSERT INTO never VALUES (1)')")
@@ -391,7 +393,7 @@ def test_a_rolled_back_start_never_existed(place: Desk) -> None:
     assert len(place.client.instances()) == 1
 
 
-def test_a_late_commit_is_found_all_the_same(place: Desk) -> None:
+def test_a_late_commit_is_found_all_the_same(place: Database) -> None:
     """An instance that was started early and committed late must not be stranded."""
     with psycopg.connect(place.dsn) as connection:
         found = connection.execute("select df.start('SELECT 1')").fetchone()
@@ -401,7 +403,7 @@ def test_a_late_commit_is_found_all_the_same(place: Desk) -> None:
     assert place.ended(found[0]).status == "completed"
 
 
-def test_variables_are_captured_at_the_start(place: Desk) -> None:
+def test_variables_are_captured_at_the_start(place: Database) -> None:
     place.client.setvar("who", "ann")
     instance = place.start("df.wait_for_signal('go') ~> 'SELECT ''{who} {sys_label}'' AS seen'", "greeting")
     place.client.setvar("who", "bob")
@@ -409,18 +411,18 @@ def test_variables_are_captured_at_the_start(place: Desk) -> None:
     assert rows(place.ended(instance).result) == [{"seen": "ann greeting"}]
 
 
-def test_a_terminal_status_cannot_be_changed_even_by_the_owner(place: Desk) -> None:
+def test_a_terminal_status_cannot_be_changed_even_by_the_owner(place: Database) -> None:
     instance = place.finish("'SELECT 1'")
     with pytest.raises(psycopg.DatabaseError, match="never changes"):
         place.sql("update df.instances set status = 'running' where id = %s", instance.id)
 
 
-def test_a_node_written_by_hand_that_makes_no_sense_fails_by_name_and_blocks_nobody(place: Desk) -> None:
+def test_a_node_written_by_hand_that_makes_no_sense_fails_by_name_and_blocks_nobody(place: Database) -> None:
     assert place.error("""'{"node_type":"SLEEP","query":"soon"}'""") == "Invalid sleep duration: soon"
     assert place.finish("'SELECT 1'").status == "completed"
 
 
-def test_a_child_that_fails_can_be_a_result(place: Desk) -> None:
+def test_a_child_that_fails_can_be_a_result(place: Database) -> None:
     parent = place.finish(
         """df.call_child('SELECT 1/0', 'c', '{"on_failure": "return"}') |=> 'c' ~> 'SELECT $c.status AS status'"""
     )
@@ -431,7 +433,7 @@ def test_a_child_that_fails_can_be_a_result(place: Desk) -> None:
     assert "division by zero" in envelope["error"]
 
 
-def test_a_timeout_can_be_a_result(place: Desk) -> None:
+def test_a_timeout_can_be_a_result(place: Database) -> None:
     parent = place.finish("""df.call_child(df.sleep(3600), 'c', '{"timeout_seconds": 1, "on_timeout": "return"}')""")
     envelope = json.loads(parent.result or "")
     assert (envelope["status"], envelope["timed_out"]) == ("running", True)
@@ -439,7 +441,7 @@ def test_a_timeout_can_be_a_result(place: Desk) -> None:
 
 
 @pytest.mark.parametrize(("on_cancel", "status"), [("leave", "running"), ("cancel", "cancelled")])
-def test_a_cancelled_parent_leaves_its_child_or_takes_it_along(place: Desk, on_cancel: str, status: str) -> None:
+def test_a_cancelled_parent_leaves_its_child_or_takes_it_along(place: Database, on_cancel: str, status: str) -> None:
     parent = place.start(f"""df.call_child(df.sleep(3600), 'c', '{{"on_cancel": "{on_cancel}"}}')""")
     place.events.wait_for("parked", parent)
     place.client.cancel(parent)
@@ -448,27 +450,27 @@ def test_a_cancelled_parent_leaves_its_child_or_takes_it_along(place: Desk, on_c
     assert place.client.status(child.id) == status
 
 
-def test_a_child_in_a_lost_race_is_cancelled_if_its_call_says_so(place: Desk) -> None:
+def test_a_child_in_a_lost_race_is_cancelled_if_its_call_says_so(place: Database) -> None:
     place.finish("""df.call_child(df.sleep(3600), 'c', '{"on_cancel": "cancel"}') | df.sleep(1)""")
     (child,) = (instance for instance in place.client.instances() if instance.label == "c")
     assert place.ended(child.id).status == "cancelled"
 
 
-def test_a_race_does_not_wait_for_the_statement_of_its_loser(place: Desk) -> None:
+def test_a_race_does_not_wait_for_the_statement_of_its_loser(place: Database) -> None:
     place.sql("create table log (n int)")
     instance = place.finish("'SELECT 1 AS won' | $$WITH s AS (SELECT pg_sleep(600)) INSERT INTO log SELECT 1 FROM s$$")
     assert rows(instance.result) == [{"won": 1}]
     assert place.sql("select n from log") == []
 
 
-def test_cancel_interrupts_the_statement_in_hand(place: Desk) -> None:
+def test_cancel_interrupts_the_statement_in_hand(place: Database) -> None:
     instance = place.start("'SELECT pg_sleep(600)'")
     place.events.wait_for("step", instance)
     place.client.cancel(instance)
     assert place.ended(instance).status == "cancelled"
 
 
-def test_statements_that_refuse_transactions_run_alone(place: Desk) -> None:
+def test_statements_that_refuse_transactions_run_alone(place: Database) -> None:
     place.sql("create table t (n int)")
     place.sql(
         "create procedure twice() language plpgsql as $p$ begin insert into t values (1); commit;"
@@ -480,12 +482,12 @@ def test_statements_that_refuse_transactions_run_alone(place: Desk) -> None:
     assert place.sql("select count(*) from pg_indexes where indexname = 't_n'") == [(1,)]
 
 
-def test_steps_run_in_the_database_that_the_start_names(place: Desk, databases: TemplateDatabases) -> None:
+def test_steps_run_in_the_database_that_the_start_names(place: Database, databases: TemplateDatabases) -> None:
     other = databases.create()
     name = conninfo_to_dict(other)["dbname"]
     try:
         with psycopg.connect(other, autocommit=True) as connection:
-            connection.execute("drop schema df cascade")
+            connection.execute("drop schema df, df_internal cascade")
             connection.execute("create table there (n int)")
         found = place.sql(
             "select df.start('INSERT INTO there VALUES (7) RETURNING n' |=> 'x'"
@@ -502,12 +504,12 @@ def test_steps_run_in_the_database_that_the_start_names(place: Desk, databases: 
         databases.drop(other)
 
 
-def test_a_row_set_keeps_its_columns_when_it_has_no_rows(place: Desk) -> None:
+def test_a_row_set_keeps_its_columns_when_it_has_no_rows(place: Database) -> None:
     instance = place.finish("'SELECT 1 AS a, 2 AS b WHERE false' |=> 'r' ~> 'SELECT count(r.b) AS n FROM $r.*'")
     assert rows(instance.result) == [{"n": 0}]
 
 
-def test_an_endless_loop_that_never_waits_cannot_eat_a_worker(place: Desk) -> None:
+def test_an_endless_loop_that_never_waits_cannot_eat_a_worker(place: Database) -> None:
     place.sql("create sequence turns")
     instance = place.start("@> 'SELECT nextval(''turns'')'")
     place.finish("df.sleep(3)")
@@ -517,7 +519,7 @@ def test_an_endless_loop_that_never_waits_cannot_eat_a_worker(place: Desk) -> No
     assert 2 <= turns[0] <= 5
 
 
-def test_every_run_of_a_step_can_be_drawn_on_a_time_line(place: Desk) -> None:
+def test_every_run_of_a_step_can_be_drawn_on_a_time_line(place: Database) -> None:
     """Steps and waits of a parent and of its child, the latest turn of a loop, and what is still waited for."""
     parent = place.start(
         "df.call_child('SELECT 1', 'child') ~> ('SELECT 0 AS n' |=> 't')"
@@ -547,7 +549,7 @@ def test_every_run_of_a_step_can_be_drawn_on_a_time_line(place: Desk) -> None:
         assert run.completed_at >= run.started_at
 
 
-def test_a_step_in_hand_is_on_the_time_line_too(place: Desk) -> None:
+def test_a_step_in_hand_is_on_the_time_line_too(place: Database) -> None:
     instance = place.start("'SELECT 1' ~> 'SELECT pg_sleep(600)'")
     place.until(
         f"exists (select from df.nodes where instance_id = '{instance}' and query like '%pg_sleep%' and status = 'running')"

@@ -8,44 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from support.work import Desk, desk
+from support.work import Database, with_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
+def place(database: str) -> Iterator[Database]:
     """With a worker."""
-    with desk(database) as found:
+    with with_worker(database) as found:
         yield found
 
 
 @pytest.fixture
-def quiet(database: str) -> Iterator[Desk]:
+def quiet(database: str) -> Iterator[Database]:
     """Without one: what is started stays pending."""
-    found = Desk(database)
+    found = Database(database)
     yield found
     found.client.close()
 
 
-def one(place: Desk, statement: str, *arguments: object) -> Any:  # noqa: ANN401 - of any type
+def one(place: Database, statement: str, *arguments: object) -> Any:  # noqa: ANN401 - of any type
     ((value,),) = place.sql(statement, *arguments)
     return value
 
 
-def rows(place: Desk, statement: str, *arguments: object) -> list[dict[str, Any]]:
+def rows(place: Database, statement: str, *arguments: object) -> list[dict[str, Any]]:
     with psycopg.connect(place.dsn, row_factory=psycopg.rows.dict_row) as connection:
         return connection.execute(statement.encode(), arguments or None).fetchall()
 
 
-def explained(place: Desk, text: str) -> str:
+def explained(place: Database, text: str) -> str:
     """df.explain without the padding at the ends of lines."""
     found: str = one(place, "select df.explain(%s)", text)
     return "\n".join(line.rstrip() for line in found.split("\n"))
 
 
-def refusal(place: Desk, statement: str, *arguments: object) -> str:
+def refusal(place: Database, statement: str, *arguments: object) -> str:
     with pytest.raises(psycopg.Error) as caught:
         place.sql(statement, *arguments)
     return str(caught.value.diag.message_primary)
@@ -54,7 +54,7 @@ def refusal(place: Desk, statement: str, *arguments: object) -> str:
 # Lists.
 
 
-def test_the_newest_instance_comes_first_and_instance_info_says_the_same(place: Desk) -> None:
+def test_the_newest_instance_comes_first_and_instance_info_says_the_same(place: Database) -> None:
     ids = [place.finish(f"'SELECT {n} AS n'", f"label {n}").id for n in range(3)]
     listed = rows(place, "select * from df.list_instances()")
     assert [row["instance_id"] for row in listed] == ids[::-1]
@@ -67,7 +67,7 @@ def test_the_newest_instance_comes_first_and_instance_info_says_the_same(place: 
     assert json.loads(listed[0]["output"])["rows"] == [{"n": 2}]
 
 
-def test_an_unknown_instance_has_no_row_anywhere(quiet: Desk) -> None:
+def test_an_unknown_instance_has_no_row_anywhere(quiet: Database) -> None:
     for function in (
         "instance_info",
         "instance_nodes",
@@ -79,7 +79,7 @@ def test_an_unknown_instance_has_no_row_anywhere(quiet: Desk) -> None:
         assert quiet.sql(f"select * from df.{function}('00000000')") == []
 
 
-def test_filters_for_status_and_label_combine(place: Desk) -> None:
+def test_filters_for_status_and_label_combine(place: Database) -> None:
     good = place.finish("'SELECT 1'", "mine").id
     place.finish("'SELECT 1'", "other")
     bad = place.finish("'SELECT 1/0'", "mine").id
@@ -92,7 +92,7 @@ def test_filters_for_status_and_label_combine(place: Desk) -> None:
     assert one(place, "select output from df.list_instances('failed')").endswith("division by zero")
 
 
-def test_pages_reproduce_the_whole_order_without_gap_or_repeat(quiet: Desk) -> None:
+def test_pages_reproduce_the_whole_order_without_gap_or_repeat(quiet: Database) -> None:
     """Several start in one transaction and have one creation time, so the cursor has to break ties."""
     for count in (3, 1, 4):
         quiet.sql(f"select df.start('SELECT 1') from generate_series(1, {count})")
@@ -108,7 +108,7 @@ def test_pages_reproduce_the_whole_order_without_gap_or_repeat(quiet: Desk) -> N
     assert [row["instance_id"] for row in rows(quiet, "select * from df.list_instances()")] == whole
 
 
-def test_a_full_last_page_says_that_it_is_the_last(quiet: Desk) -> None:
+def test_a_full_last_page_says_that_it_is_the_last(quiet: Database) -> None:
     quiet.sql("select df.start('SELECT 1') from generate_series(1, 2)")
     assert {row["next_cursor"] for row in rows(quiet, "select * from df.list_instances(null, 2, null)")} == {None}
 
@@ -128,7 +128,7 @@ def test_a_cursor_that_is_none_is_refused(any_database: str) -> None:
     assert said == {"df.list_instances: invalid after_cursor"}
 
 
-def test_limits_are_checked_by_both_forms(quiet: Desk) -> None:
+def test_limits_are_checked_by_both_forms(quiet: Database) -> None:
     quiet.sql("update df.settings set value = 5 where name = 'list_instances_max_limit'")
     for form in ("df.list_instances(null, %s)", "df.list_instances(null, %s, null)"):
         assert refusal(quiet, f"select * from {form}", 0) == "limit_count must be at least 1"
@@ -139,7 +139,7 @@ def test_limits_are_checked_by_both_forms(quiet: Desk) -> None:
         assert quiet.sql(f"select * from {form}", 5) == []
 
 
-def test_a_cancel_shows_everywhere_at_once(quiet: Desk) -> None:
+def test_a_cancel_shows_everywhere_at_once(quiet: Database) -> None:
     instance = quiet.start("df.sleep(3600)", "x")
     quiet.sql("select df.cancel(%s)", instance)
     assert one(quiet, "select df.status(%s)", instance) == "cancelled"
@@ -149,7 +149,7 @@ def test_a_cancel_shows_everywhere_at_once(quiet: Desk) -> None:
     assert quiet.sql("select * from df.list_instances('pending')") == []
 
 
-def test_executions_count_the_turns_of_a_root_loop(place: Desk) -> None:
+def test_executions_count_the_turns_of_a_root_loop(place: Database) -> None:
     place.sql("create sequence turns")
     loop = place.finish("df.loop('SELECT nextval(''turns'') AS n' |=> 't', 'SELECT $t < 3')").id
     ((number, status, events, _, output),) = place.sql("select * from df.instance_executions(%s)", loop)
@@ -158,13 +158,13 @@ def test_executions_count_the_turns_of_a_root_loop(place: Desk) -> None:
     assert one(place, "select execution_count from df.list_instances()") == 3
 
 
-def test_an_open_execution_lasts_nothing_yet(quiet: Desk) -> None:
+def test_an_open_execution_lasts_nothing_yet(quiet: Database) -> None:
     instance = quiet.start("'SELECT 1'")
     assert quiet.sql("select * from df.instance_executions(%s)", instance) == [(1, "Pending", 0, 0, None)]
     assert refusal(quiet, "select * from df.instance_executions(%s, 0)", instance) == "limit_count must be at least 1"
 
 
-def test_metrics_count_instances_turns_and_runs(place: Desk) -> None:
+def test_metrics_count_instances_turns_and_runs(place: Database) -> None:
     place.finish("'SELECT 1' ~> 'SELECT 2'")
     place.finish("'SELECT 1/0'")
     waits = place.start("df.wait_for_signal('go')")
@@ -178,7 +178,7 @@ def test_metrics_count_instances_turns_and_runs(place: Desk) -> None:
 # Nodes.
 
 
-def inferred(place: Desk, instance_id: str) -> list[tuple[str, str, str]]:
+def inferred(place: Database, instance_id: str) -> list[tuple[str, str, str]]:
     """In pre-order: what a node is, as stored, as inferred."""
     found = rows(place, "select * from df.instance_nodes(%s)", instance_id)
     return [
@@ -187,7 +187,7 @@ def inferred(place: Desk, instance_id: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_the_branch_that_was_not_taken_is_skipped_because_of_the_if(place: Desk) -> None:
+def test_the_branch_that_was_not_taken_is_skipped_because_of_the_if(place: Database) -> None:
     instance = place.finish("df.if('SELECT true', 'SELECT 1', df.sleep(5) ~> 'SELECT 2') ~> 'SELECT 3'").id
     assert inferred(place, instance) == [
         ("THEN", "completed", "completed"),
@@ -204,7 +204,7 @@ def test_the_branch_that_was_not_taken_is_skipped_because_of_the_if(place: Desk)
     assert found["IF"]["inferred_status_from_ancestor_id"] is None
 
 
-def test_the_loser_of_a_race_is_skipped(place: Desk) -> None:
+def test_the_loser_of_a_race_is_skipped(place: Database) -> None:
     instance = place.finish("'SELECT 1' | (df.sleep(3600) ~> 'SELECT 2')").id
     states = {what: after for what, _, after in inferred(place, instance)}
     assert states == {
@@ -216,7 +216,7 @@ def test_the_loser_of_a_race_is_skipped(place: Desk) -> None:
     }
 
 
-def test_a_failure_shows_in_all_that_holds_it_and_what_would_have_followed_is_skipped(place: Desk) -> None:
+def test_a_failure_shows_in_all_that_holds_it_and_what_would_have_followed_is_skipped(place: Database) -> None:
     instance = place.finish("('SELECT 1' & 'SELECT 1/0') ~> 'SELECT 2'").id
     states = {what: after for what, _, after in inferred(place, instance)}
     assert states == {
@@ -231,7 +231,7 @@ def test_a_failure_shows_in_all_that_holds_it_and_what_would_have_followed_is_sk
     assert errors["JOIN"].startswith("JOIN branch 2 failed: SQL execution failed")
 
 
-def test_nothing_runs_or_is_pending_in_an_instance_that_was_cancelled(place: Desk) -> None:
+def test_nothing_runs_or_is_pending_in_an_instance_that_was_cancelled(place: Database) -> None:
     instance = place.start("'SELECT 1' ~> (df.sleep(3600) & df.wait_for_signal('go')) ~> 'SELECT 2'")
     place.events.wait_for("parked", instance)
     assert [state for _, _, state in inferred(place, instance)] == [
@@ -243,7 +243,7 @@ def test_nothing_runs_or_is_pending_in_an_instance_that_was_cancelled(place: Des
     assert one(place, "select completed_at is not null from df.instances where id = %s", instance)
 
 
-def test_a_body_is_pending_again_when_its_loop_begins_another_turn(place: Desk) -> None:
+def test_a_body_is_pending_again_when_its_loop_begins_another_turn(place: Database) -> None:
     """Stored is what the last turn came to; inferred is what this turn has reached."""
     instance = place.start("@> ('SELECT 1' ~> df.wait_for_signal('go') ~> ('SELECT 2' & 'SELECT 3'))")
     place.events.wait_for("parked", instance)
@@ -259,7 +259,7 @@ def test_a_body_is_pending_again_when_its_loop_begins_another_turn(place: Desk) 
     place.ended(instance)
 
 
-def test_nested_loops_leave_nothing_running_or_pending(place: Desk) -> None:
+def test_nested_loops_leave_nothing_running_or_pending(place: Database) -> None:
     place.sql("create table log (n int)")
     inner = "df.loop('INSERT INTO log VALUES (1)', 'SELECT count(*) % 2 <> 0 FROM log')"
     instance = place.finish(f"df.loop({inner} ~> 'SELECT 1', 'SELECT count(*) < 6 FROM log')")
@@ -268,7 +268,7 @@ def test_nested_loops_leave_nothing_running_or_pending(place: Desk) -> None:
     assert {state for _, _, state in inferred(place, instance.id)} == {"completed"}
 
 
-def test_a_choice_that_breaks_out_of_a_later_turn_was_made(place: Desk) -> None:
+def test_a_choice_that_breaks_out_of_a_later_turn_was_made(place: Database) -> None:
     """The break has no run of its own, and the branch of the first turn was another."""
     place.sql("create table log (n int)")
     choice = "df.if_rows('r', df.break('enough'), 'INSERT INTO log VALUES (1)')"
@@ -278,7 +278,7 @@ def test_a_choice_that_breaks_out_of_a_later_turn_was_made(place: Desk) -> None:
     assert states["INSERT INTO log VALUES (1)"] == "skipped"
 
 
-def test_a_stamp_names_scopes_and_turns(place: Desk) -> None:
+def test_a_stamp_names_scopes_and_turns(place: Database) -> None:
     """{scope}::{turn}: a branch and a loop are scopes of their own, numbered from 1."""
     instance = place.finish("'SELECT 1' ~> (df.loop('SELECT 2', 'SELECT false') & 'SELECT 3')").id
     found = rows(place, "select * from df.instance_nodes(%s)", instance)
@@ -290,7 +290,7 @@ def test_a_stamp_names_scopes_and_turns(place: Desk) -> None:
     assert stamps["SELECT 3"] == f"{instance}::1::{ids['SELECT 3']}::1"
 
 
-def test_nodes_of_one_instance_are_not_mixed_with_those_of_another(quiet: Desk) -> None:
+def test_nodes_of_one_instance_are_not_mixed_with_those_of_another(quiet: Database) -> None:
     """Node ids are unique within an instance only."""
     first, second = quiet.start("'SELECT 1'"), quiet.start("'SELECT 2'")
     with psycopg.connect(quiet.dsn) as connection:
@@ -302,7 +302,7 @@ def test_nodes_of_one_instance_are_not_mixed_with_those_of_another(quiet: Desk) 
         assert f"SQL: {query} ○" in explained(quiet, instance)
 
 
-def test_the_old_form_of_instance_nodes_shows_what_is_stored(place: Desk) -> None:
+def test_the_old_form_of_instance_nodes_shows_what_is_stored(place: Database) -> None:
     instance = place.finish("'SELECT 1' | df.sleep(3600)").id
     found = rows(place, "select * from df.instance_nodes(%s, 5)", instance)
     assert [(row["execution_id"], row["node_type"], row["status"]) for row in found][:2] == [
@@ -313,7 +313,7 @@ def test_the_old_form_of_instance_nodes_shows_what_is_stored(place: Desk) -> Non
 # Runs, families, waits.
 
 
-def test_runs_say_what_ran_how_often_when_and_what_the_server_said(place: Desk) -> None:
+def test_runs_say_what_ran_how_often_when_and_what_the_server_said(place: Database) -> None:
     instance = place.finish("'SELECT 7 AS n, ''it''''s'' AS t' |=> 'x' ~> 'SELECT $x.t, $x / 0'").id
     first, second = rows(place, "select * from df.instance_runs(%s)", instance)
     assert (first["result_name"], first["status"], first["attempts"]) == ("x", "completed", 1)
@@ -324,7 +324,7 @@ def test_runs_say_what_ran_how_often_when_and_what_the_server_said(place: Desk) 
     assert first["child_instance_ids"] == []
 
 
-def test_runs_keep_detail_hint_and_position_of_an_error(place: Desk) -> None:
+def test_runs_keep_detail_hint_and_position_of_an_error(place: Database) -> None:
     place.sql("create table orders (amount int check (amount > 0))")
     (run,) = rows(place, "select * from df.instance_runs(%s)", place.finish("'SELECT amout FROM orders'").id)
     assert (run["sqlstate"], run["position"]) == ("42703", 8)
@@ -333,7 +333,7 @@ def test_runs_keep_detail_hint_and_position_of_an_error(place: Desk) -> None:
     assert (run["sqlstate"], run["detail"]) == ("23514", "Failing row contains (-5).")
 
 
-def test_parents_and_children_name_each_other(place: Desk) -> None:
+def test_parents_and_children_name_each_other(place: Database) -> None:
     parent = place.finish(
         "df.call_child(df.call_child('SELECT 1', 'grandchild'), 'child') |=> 'c' ~> 'SELECT 1'", "parent"
     )
@@ -347,7 +347,7 @@ def test_parents_and_children_name_each_other(place: Desk) -> None:
     assert started["node_id"] == family[1]["parent_node_id"]
 
 
-def test_what_waits_for_a_signal_is_released_by_the_sql_it_shows(place: Desk) -> None:
+def test_what_waits_for_a_signal_is_released_by_the_sql_it_shows(place: Database) -> None:
     instance = place.start("df.wait_for_signal('it''s \"go\"; --', 3600)", "o'label")
     place.events.wait_for("parked", instance)
     (wait,) = rows(place, "select * from df.waiting()")
@@ -358,7 +358,7 @@ def test_what_waits_for_a_signal_is_released_by_the_sql_it_shows(place: Desk) ->
     assert place.sql("select * from df.waiting()") == []
 
 
-def test_what_waits_for_an_instance_shows_what_would_release_that_one(place: Desk) -> None:
+def test_what_waits_for_an_instance_shows_what_would_release_that_one(place: Database) -> None:
     parent = place.start("df.call_child(df.call_child(df.wait_for_signal('go'), 'inner'), 'outer')", "top")
     place.until("select count(*) = 3 from df.runs where status = 'waiting'")
     waits = {row["label"]: row for row in rows(place, "select * from df.waiting()")}
@@ -373,7 +373,7 @@ def test_what_waits_for_an_instance_shows_what_would_release_that_one(place: Des
     assert place.ended(parent).status == "completed"
 
 
-def test_what_only_time_releases_says_until_when(place: Desk) -> None:
+def test_what_only_time_releases_says_until_when(place: Database) -> None:
     place.events.wait_for("parked", place.start("df.sleep(3600)", "sleep"))
     place.events.wait_for("parked", place.start("df.wait_for_schedule('0 3 * * *')", "schedule"))
     waits = {row["label"]: row for row in rows(place, "select * from df.waiting()")}
@@ -382,13 +382,13 @@ def test_what_only_time_releases_says_until_when(place: Desk) -> None:
     assert waits["schedule"]["until"].strftime("%H:%M:%S") == "03:00:00"
 
 
-def test_an_instance_that_no_worker_has_seen_waits_for_one(quiet: Desk) -> None:
+def test_an_instance_that_no_worker_has_seen_waits_for_one(quiet: Database) -> None:
     instance = quiet.start("'SELECT 1'")
     (wait,) = rows(quiet, "select * from df.waiting()")
     assert (wait["instance_id"], wait["waits_for"], wait["until"], wait["release"]) == (instance, "worker", None, None)
 
 
-def test_instances_that_wait_in_a_circle_are_listed_all_the_same(place: Desk) -> None:
+def test_instances_that_wait_in_a_circle_are_listed_all_the_same(place: Database) -> None:
     """Each waits for the other's end; the question must come to an end itself."""
     first = place.start(
         "df.wait_for_signal('who') |=> 's' ~> 'SELECT ($s::jsonb)->>''data'' AS id' |=> 'o' ~> df.await_instance('$o.id')"
@@ -404,7 +404,7 @@ def test_instances_that_wait_in_a_circle_are_listed_all_the_same(place: Desk) ->
 # df.explain.
 
 
-def test_explain_draws_the_example_of_the_reference(quiet: Desk) -> None:
+def test_explain_draws_the_example_of_the_reference(quiet: Database) -> None:
     text = "'SELECT 1' |=> 'a' ~> df.if('SELECT $a > 0', df.sleep(1) ~> 'SELECT 2', 'SELECT 3')"
     drawn: str = one(quiet, "select df.explain(%s)", text)
     assert [line.rstrip() for line in drawn.split("\n")] == [
@@ -473,11 +473,11 @@ def test_explain_of_a_text(any_database: str) -> None:
                 assert found == expected
 
 
-def test_explain_takes_the_json_that_the_builders_make(quiet: Desk) -> None:
+def test_explain_takes_the_json_that_the_builders_make(quiet: Database) -> None:
     assert one(quiet, "select df.explain('a' ~> df.sleep(1)) = df.explain($$'a' ~> df.sleep(1)$$)") is True
 
 
-def test_explain_starts_sets_and_stores_nothing(quiet: Desk) -> None:
+def test_explain_starts_sets_and_stores_nothing(quiet: Database) -> None:
     quiet.sql("create table log (n int)")
     quiet.sql(
         "create function noisy() returns text language sql as $$ insert into log values (1); select 'SELECT 1' $$"
@@ -489,12 +489,12 @@ def test_explain_starts_sets_and_stores_nothing(quiet: Desk) -> None:
         assert one(quiet, f"select count(*) from {table}") == 0
 
 
-def test_explain_shows_an_error_of_the_expression_as_it_is(quiet: Desk) -> None:
+def test_explain_shows_an_error_of_the_expression_as_it_is(quiet: Database) -> None:
     assert refusal(quiet, "select df.explain('df.sleep(-1)')") == "Sleep duration must be non-negative"
     assert "does not exist" in refusal(quiet, "select df.explain('df.slep(1)')")
 
 
-def test_explain_of_an_instance_shows_what_each_node_is(place: Desk) -> None:
+def test_explain_of_an_instance_shows_what_each_node_is(place: Database) -> None:
     instance = place.finish(
         "df.if('SELECT true', 'SELECT 1 AS n', 'SELECT 2') |=> 'x' ~> 'SELECT $x / 0'", "my label"
     ).id
@@ -515,7 +515,7 @@ def test_explain_of_an_instance_shows_what_each_node_is(place: Desk) -> None:
     assert explained(place, instance.upper()) == explained(place, instance)
 
 
-def test_explain_of_an_instance_that_waits_and_of_one_that_was_cancelled(place: Desk) -> None:
+def test_explain_of_an_instance_that_waits_and_of_one_that_was_cancelled(place: Database) -> None:
     instance = place.start("df.wait_for_signal('go') | (df.sleep(3600) ~> 'SELECT 1')")
     place.events.wait_for("parked", instance)
     tree = [
@@ -534,7 +534,7 @@ def test_explain_of_an_instance_that_waits_and_of_one_that_was_cancelled(place: 
     assert {line[-1] for line in shown[4:] if "branch" not in line} == {"⊘"}
 
 
-def test_explain_of_a_parent_shows_the_steps_of_its_child(place: Desk) -> None:
+def test_explain_of_a_parent_shows_the_steps_of_its_child(place: Database) -> None:
     instance = place.finish("df.call_child('SELECT 1' ~> 'SELECT 2', 'the child') |=> 'c' ~> 'SELECT 3'").id
     assert explained(place, instance).split("\n")[4:] == [
         "CALL_CHILD 'the child' |=> 'c' ✓",
@@ -547,7 +547,7 @@ def test_explain_of_a_parent_shows_the_steps_of_its_child(place: Desk) -> None:
 
 def test_every_supported_version_shows_the_same(any_database: str) -> None:
     program = "'SELECT 1' ~> df.loop('SELECT 2 AS n' |=> 'l', 'SELECT false') ~> ('SELECT 3' | df.sleep(3600)) ~> 'SELECT 1/0'"
-    with desk(any_database) as place:
+    with with_worker(any_database) as place:
         instance = place.finish(program, "x").id
         waits = place.start("df.call_child(df.wait_for_signal('go'), 'child')")
         place.until("select count(*) = 2 from df.runs where status = 'waiting'")
@@ -564,7 +564,7 @@ def test_every_supported_version_shows_the_same(any_database: str) -> None:
         assert one(place, "select status from df.instance_executions(%s)", instance) == "Failed"
 
 
-def test_the_largest_graph_is_listed_and_drawn_within_seconds(quiet: Desk) -> None:
+def test_the_largest_graph_is_listed_and_drawn_within_seconds(quiet: Database) -> None:
     quiet.sql(
         "create function wide(n int) returns text language sql as $$"
         " select case when n = 1 then 'SELECT 1' else df.join(wide(n / 2), wide(n - n / 2)) end $$"

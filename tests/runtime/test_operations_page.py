@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from support.work import desk
+from support.work import with_worker
 
 from pgweave.runtime import enrolment, migrate
 from pgweave.runtime.worker.service import Settings
@@ -44,7 +44,7 @@ def test_a_database_with_three_kinds_of_role_is_set_up_as_it_says(server: Server
             with psycopg.connect(make_conninfo(shop, user="ann"), autocommit=True) as ann:
                 row = ann.execute("select df.start('SELECT current_user AS who')").fetchone()
                 assert row is not None
-            with desk(make_conninfo(shop, user="pgweave_worker")) as working:
+            with with_worker(make_conninfo(shop, user="pgweave_worker")) as working:
                 working.client.close()
                 working.client = type(working.client)(make_conninfo(shop, user="ann"))
                 assert '"ann"' in str(working.ended(row[0]).result)
@@ -55,7 +55,7 @@ def test_a_database_with_three_kinds_of_role_is_set_up_as_it_says(server: Server
 
 
 def test_the_statements_for_monitoring_and_retention_run(database: str) -> None:
-    with desk(database) as place:
+    with with_worker(database) as place:
         place.finish("'SELECT 1'")
         for statement in [*statements("Monitoring"), *statements("Retention and limits")]:
             place.sql(statement)

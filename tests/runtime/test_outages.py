@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from support.checker import check
-from support.work import QUICK, Desk, desk
+from support.work import QUICK, Database, with_worker
 
 from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
@@ -34,8 +34,8 @@ SOON = (0.05, 0.1)
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is put off comes back soon."""
-    monkeypatch.setattr(service, "PUT_OFF_SECONDS", SOON)
+    """What is deferred comes back soon."""
+    monkeypatch.setattr(service, "DEFER_SECONDS", SOON)
 
 
 def effect(step: str) -> str:
@@ -48,9 +48,9 @@ STEP_SESSIONS = "from pg_stat_activity where datname = current_database() and ap
 # The server is away, or has nothing to give.
 
 
-def test_sessions_that_died_while_nobody_used_them_cost_no_attempt(quiet: Desk) -> None:
+def test_sessions_that_died_while_nobody_used_them_cost_no_attempt(quiet: Database) -> None:
     """A restart ends all of them at once; a step that met with one after the other used to come to its last attempt."""
-    with desk(quiet.dsn):
+    with with_worker(quiet.dsn):
         quiet.finish(" & ".join(["'SELECT pg_sleep(0.2)'"] * 8))
         assert quiet.sql(f"select count(*) > 4 {STEP_SESSIONS}") == [(True,)], "too few sessions to make it interesting"
         quiet.sql(f"select pg_terminate_backend(pid) {STEP_SESSIONS}")
@@ -67,16 +67,16 @@ def own_server() -> Iterator[embedded.Server]:
 
 
 def test_a_step_waits_for_its_server_however_long_it_is_away() -> None:
-    """Longer than all patience there is: the step in hand is put off, again and again, and runs once."""
+    """Longer than all patience there is: the step in hand is deferred, again and again, and runs once."""
     with own_server() as server, pytest.MonkeyPatch.context() as patch:
         for name in ("RECONNECT_SECONDS", "ACQUIRE_SECONDS", "MAX_PAUSE_SECONDS"):
             patch.setattr(service, name, 1.0)
         patch.setattr(service, "Sessions", partial(sessions.Sessions, acquire_seconds=1.0))
-        place = Desk(server.dsn)
+        place = Database(server.dsn)
         place.sql("create table fx (step text)")
         place.client.close()
-        cluster = server._cluster
-        with desk(server.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=2)) as working:
+        cluster = server.cluster
+        with with_worker(server.dsn, Settings(lease_seconds=1.0, poll_seconds=0.1, max_attempts=2)) as working:
             instance = working.start(f"$$SELECT pg_sleep(1)$$ ~> {effect('after')}")
             working.until(
                 "exists (select from pg_stat_activity where application_name = 'pgweave step' and state = 'active')"
@@ -92,7 +92,7 @@ def test_a_step_waits_for_its_server_however_long_it_is_away() -> None:
         check(server.dsn)
 
 
-def test_a_role_whose_sessions_are_all_taken_is_waited_for(quiet: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_whose_sessions_are_all_taken_is_waited_for(quiet: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer than a step is patient. Meanwhile others work, and so does the worker itself."""
     impatient = partial(sessions.Sessions, acquire_seconds=0.2)
     monkeypatch.setattr(service, "Sessions", impatient)
@@ -101,7 +101,7 @@ def test_a_role_whose_sessions_are_all_taken_is_waited_for(quiet: Desk, monkeypa
     quiet.sql(f"grant usage on schema public to {name}; grant insert on fx to {name}; select df.grant_usage('{name}')")
     try:
         quiet.sql(f"alter role {name} connection limit 0")
-        with desk(quiet.dsn) as working:
+        with with_worker(quiet.dsn) as working:
             with psycopg.connect(quiet.dsn, autocommit=True) as ann:
                 ann.execute(f"set role {name}")
                 row = ann.execute(f"select df.start({effect('crowded')})").fetchone()
@@ -116,7 +116,7 @@ def test_a_role_whose_sessions_are_all_taken_is_waited_for(quiet: Desk, monkeypa
 
 
 def test_a_standby_that_is_still_to_be_promoted_is_not_the_fault_of_a_step(
-    quiet: Desk, monkeypatch: pytest.MonkeyPatch
+    quiet: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker's claim came before the failover, its step comes after it."""
     monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
@@ -127,22 +127,24 @@ def test_a_standby_that_is_still_to_be_promoted_is_not_the_fault_of_a_step(
     ][0]
     refuse = "if (select shut from public.gate) then raise read_only_sql_transaction; end if;"
     quiet.sql(begin.replace("\nbegin\n", f"\nbegin\n{refuse}\n", 1))
-    with desk(quiet.dsn) as working:
+    with with_worker(quiet.dsn) as working:
         instance = working.start(effect("promoted"))
         working.events.wait_for("claimed", instance, times=2)
         quiet.sql("update gate set shut = false")
         assert working.ended(instance).status == "completed"
 
 
-def test_branches_share_the_few_sessions_that_their_role_may_have(quiet: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_branches_share_the_few_sessions_that_their_role_may_have(
+    quiet: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two at a time where six could run: those that find none wait their turn, and the others do not wait for them."""
     monkeypatch.setattr(service, "Sessions", partial(sessions.Sessions, acquire_seconds=0.1))
-    monkeypatch.setattr(drive, "HOLD_SECONDS", 0.1)
+    monkeypatch.setattr(drive, "RETRY_SECONDS", 0.1)
     name = f"modest_{os.getpid()}"
     quiet.sql(f"create role {name} login connection limit 2")
     quiet.sql(f"grant usage on schema public to {name}; grant insert on fx to {name}; select df.grant_usage('{name}')")
     try:
-        with desk(quiet.dsn) as working:
+        with with_worker(quiet.dsn) as working:
             with psycopg.connect(quiet.dsn, autocommit=True) as ann:
                 ann.execute(f"set role {name}")
                 branches = [f"$$INSERT INTO fx SELECT '{n}' FROM pg_sleep(0.4)$$" for n in range(6)]
@@ -169,7 +171,7 @@ def test_branches_share_the_few_sessions_that_their_role_may_have(quiet: Desk, m
         ('connection to server on socket "/srv/password/.s.PGSQL.5432" failed: No such file or directory', False),
     ],
 )
-def test_what_only_people_can_mend_is_told_from_what_passes(
+def test_a_refusal_that_only_people_can_lift_is_told_from_one_that_passes(
     monkeypatch: pytest.MonkeyPatch, said: str, for_good: bool
 ) -> None:
     def refuse(conninfo: str) -> None:
@@ -180,7 +182,7 @@ def test_what_only_people_can_mend_is_told_from_what_passes(
     assert (refusal is not None) == for_good
 
 
-def test_what_was_done_outside_of_a_transaction_is_recorded_through_short_troubles(quiet: Desk) -> None:
+def test_what_was_done_outside_of_a_transaction_is_recorded_through_short_troubles(quiet: Database) -> None:
     """Else it would be done again, and fail: the index is there."""
     quiet.sql("create sequence records")
     quiet.sql(
@@ -189,36 +191,37 @@ def test_what_was_done_outside_of_a_transaction_is_recorded_through_short_troubl
         " return new; end $f$"
     )
     quiet.sql("create trigger trip before insert on df.runs for each row execute function trip()")
-    with desk(quiet.dsn) as working:
+    with with_worker(quiet.dsn) as working:
         ended = working.finish("'CREATE INDEX CONCURRENTLY by_step ON fx (step)'")
     assert ended.status == "completed", ended.error
     assert quiet.sql("select last_value from records") == [(3,)]
 
 
-# Who is to blame.
+# A step that kills workers or sessions, and those beside it.
 
 
 WORKER = """
 import os, sys
-from pgweave.runtime.worker import drive, service
+from pgweave.runtime.worker import service
+from pgweave.runtime.worker.service import Settings, Worker
 
-service.PUT_OFF_SECONDS = (0.05, 0.1)
-step = drive.Drive._step
-def deadly(self, todo):
-    if "deadly" in (todo.row.query or ""):
+service.DEFER_SECONDS = (0.05, 0.1)
+dsn, deadly = sys.argv[1:]
+
+def die(event, instance_id, node_id):
+    if (event, instance_id) == ("step", deadly):
         os._exit(1)
-    return step(self, todo)
-drive.Drive._step = deadly
-Worker(sys.argv[1], Settings(lease_seconds=0.3, poll_seconds=0.05, max_attempts=6)).run()
+
+Worker(dsn, Settings(lease_seconds=0.3, poll_seconds=0.05, max_attempts=6), die).run()
 """
 
 
-def test_who_was_beside_an_instance_that_kills_its_workers_goes_on(quiet: Desk) -> None:
+def test_who_was_beside_an_instance_that_kills_its_workers_goes_on(quiet: Database) -> None:
     """All of them die with each worker, and none of the others comes further while the deadly one is there."""
     deadly = quiet.start("'SELECT 1 AS deadly'")
     others = [quiet.start(f"$$SELECT pg_sleep(0.7)$$ ~> {effect(str(n))}") for n in range(3)]
     while quiet.client.status(deadly) != "failed":
-        process = subprocess.Popen([sys.executable, "-c", WORKER, quiet.dsn])
+        process = subprocess.Popen([sys.executable, "-c", WORKER, quiet.dsn, deadly])
         try:
             while process.poll() is None and quiet.client.status(deadly) != "failed":
                 with suppress(subprocess.TimeoutExpired):
@@ -226,7 +229,7 @@ def test_who_was_beside_an_instance_that_kills_its_workers_goes_on(quiet: Desk) 
         finally:
             process.kill()
             process.wait()
-    with desk(quiet.dsn):
+    with with_worker(quiet.dsn):
         for other in others:
             ended = quiet.ended(other)
             assert ended.status == "completed", ended.error
@@ -234,7 +237,7 @@ def test_who_was_beside_an_instance_that_kills_its_workers_goes_on(quiet: Desk) 
     assert error["message"] == "poison: given up after 6 attempts without progress"
 
 
-def test_only_one_suspect_at_a_time_is_worked_on(quiet: Desk) -> None:
+def test_only_one_suspect_at_a_time_is_worked_on(quiet: Database) -> None:
     with psycopg.connect(quiet.dsn, autocommit=True) as one, psycopg.connect(quiet.dsn, autocommit=True) as two:
         first, second = (Store(lambda held=held: nullcontext(held)) for held in (one, two))  # type: ignore[misc]
         with first.quarantine() as free:
@@ -245,8 +248,8 @@ def test_only_one_suspect_at_a_time_is_worked_on(quiet: Desk) -> None:
             assert free
 
 
-def test_a_suspect_has_its_turn_when_the_other_has_had_it(quiet: Desk) -> None:
-    with desk(quiet.dsn, QUICK) as working:
+def test_a_suspect_has_its_turn_when_the_other_has_had_it(quiet: Database) -> None:
+    with with_worker(quiet.dsn, QUICK) as working:
         with psycopg.connect(quiet.dsn) as holder:
             holder.execute("select df_internal.worker_quarantine()")
             instance = working.start("df.wait_for_signal('go') ~> " + effect("cleared"))
@@ -260,11 +263,11 @@ def test_a_suspect_has_its_turn_when_the_other_has_had_it(quiet: Desk) -> None:
 
 
 def test_a_step_that_ends_its_session_again_and_again_becomes_a_suspect_and_is_given_up(
-    quiet: Desk, monkeypatch: pytest.MonkeyPatch
+    quiet: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step that crashes the server takes the sessions of all others along: they too lose theirs several times."""
     monkeypatch.setattr(sql_step, "sleep", lambda seconds: None)
-    with desk(quiet.dsn, QUICK) as working:
+    with with_worker(quiet.dsn, QUICK) as working:
         with psycopg.connect(quiet.dsn) as holder:
             holder.execute("select df_internal.worker_quarantine()")
             quiet.sql("create sequence tried")

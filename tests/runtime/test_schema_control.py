@@ -10,44 +10,44 @@ import pytest
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from support.checker import check
-from support.work import Desk, desk
+from support.work import Database, with_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
+def place(database: str) -> Iterator[Database]:
     """With a worker."""
-    with desk(database) as found:
+    with with_worker(database) as found:
         yield found
         check(database)
 
 
 @pytest.fixture
-def quiet(any_database: str) -> Iterator[Desk]:
+def quiet(any_database: str) -> Iterator[Database]:
     """Without one, on every supported PostgreSQL."""
-    found = Desk(any_database)
+    found = Database(any_database)
     yield found
     found.client.close()
 
 
-def one(place: Desk, statement: str, *arguments: object) -> Any:  # noqa: ANN401 - of any type
+def one(place: Database, statement: str, *arguments: object) -> Any:  # noqa: ANN401 - of any type
     ((value,),) = place.sql(statement, *arguments)
     return value
 
 
-def refusal(place: Desk, statement: str, *arguments: object) -> psycopg.Error:
+def refusal(place: Database, statement: str, *arguments: object) -> psycopg.Error:
     with pytest.raises(psycopg.Error) as caught:
         place.sql(statement, *arguments)
     return caught.value
 
 
-def said(place: Desk, statement: str, *arguments: object) -> str:
+def said(place: Database, statement: str, *arguments: object) -> str:
     return str(refusal(place, statement, *arguments).diag.message_primary)
 
 
-def stored(place: Desk) -> int:
+def stored(place: Database) -> int:
     return int(
         one(
             place,
@@ -59,20 +59,20 @@ def stored(place: Desk) -> int:
 # Starting.
 
 
-def test_ids_are_eight_lower_case_hexadecimal_digits(quiet: Desk) -> None:
+def test_ids_are_eight_lower_case_hexadecimal_digits(quiet: Database) -> None:
     ids = [row[0] for row in quiet.sql("select df.start('SELECT 1') from generate_series(1, 50)")]
     assert len(set(ids)) == 50
     assert all(len(found) == 8 and set(found) <= set("0123456789abcdef") for found in ids)
 
 
-def test_one_stored_graph_can_be_started_many_times(quiet: Desk) -> None:
+def test_one_stored_graph_can_be_started_many_times(quiet: Database) -> None:
     quiet.sql("create table graphs as select 'SELECT 1' ~> 'SELECT 2' as graph")
     ids = quiet.sql("select df.start(graph) from graphs, generate_series(1, 3)")
     assert len(set(ids)) == 3
     assert one(quiet, "select count(*) from df.nodes") == 9
 
 
-def test_a_start_is_rows_in_the_callers_transaction(quiet: Desk) -> None:
+def test_a_start_is_rows_in_the_callers_transaction(quiet: Database) -> None:
     with psycopg.connect(quiet.dsn) as connection:
         started = connection.execute("select df.start('SELECT 1')").fetchone()
         assert started is not None
@@ -88,14 +88,14 @@ def test_a_start_is_rows_in_the_callers_transaction(quiet: Desk) -> None:
     assert quiet.sql("select query from df.nodes") == [("SELECT 2",)]
 
 
-def test_label_and_database_are_stored_on_the_instance_and_all_its_nodes(quiet: Desk) -> None:
+def test_label_and_database_are_stored_on_the_instance_and_all_its_nodes(quiet: Database) -> None:
     name = conninfo_to_dict(quiet.dsn)["dbname"]
     started = one(quiet, "select df.start('a' ~> 'b', 'it''s \"my\" label', %s)", name)
     assert quiet.sql("select label, database from df.instances where id = %s", started) == [('it\'s "my" label', name)]
     assert quiet.sql("select distinct database from df.nodes") == [(name,)]
 
 
-def test_what_cannot_start_is_refused_and_nothing_is_stored(quiet: Desk) -> None:
+def test_what_cannot_start_is_refused_and_nothing_is_stored(quiet: Database) -> None:
     assert said(quiet, "select df.start(null)") == "Invalid durable function: it is NULL"
     assert said(quiet, "select df.start('a', database => 'nowhere')") == 'database "nowhere" does not exist'
     assert said(quiet, "select df.start('a', transaction_mode => 'later')") == (
@@ -106,11 +106,11 @@ def test_what_cannot_start_is_refused_and_nothing_is_stored(quiet: Desk) -> None
     assert stored(quiet) == 0
 
 
-def test_the_mode_is_read_without_regard_to_case(quiet: Desk) -> None:
+def test_the_mode_is_read_without_regard_to_case(quiet: Database) -> None:
     assert one(quiet, "select df.start('a', null, null, 'CALLER')")
 
 
-def test_variables_set_earlier_in_the_same_transaction_are_captured(quiet: Desk) -> None:
+def test_variables_set_earlier_in_the_same_transaction_are_captured(quiet: Database) -> None:
     with psycopg.connect(quiet.dsn) as connection:
         connection.execute("select df.setvar('a', '1')")
         connection.execute("select df.start('SELECT {a}')")
@@ -121,7 +121,7 @@ def test_variables_set_earlier_in_the_same_transaction_are_captured(quiet: Desk)
 # The same key.
 
 
-def test_the_same_key_gives_the_same_instance(quiet: Desk) -> None:
+def test_the_same_key_gives_the_same_instance(quiet: Database) -> None:
     first = one(quiet, "select df.start('SELECT 1', idempotency_key => 'order 7')")
     assert one(quiet, "select df.start('SELECT 1', idempotency_key => 'order 7')") == first
     assert one(quiet, "select df.start('something else', 'label', idempotency_key => 'order 7')") == first
@@ -130,7 +130,7 @@ def test_the_same_key_gives_the_same_instance(quiet: Desk) -> None:
     assert one(quiet, "select count(*) from df.nodes") == 4
 
 
-def test_a_key_whose_start_was_rolled_back_is_free(quiet: Desk) -> None:
+def test_a_key_whose_start_was_rolled_back_is_free(quiet: Database) -> None:
     with psycopg.connect(quiet.dsn) as connection:
         connection.execute("select df.start('SELECT 1', idempotency_key => 'k')")
         connection.rollback()
@@ -138,7 +138,7 @@ def test_a_key_whose_start_was_rolled_back_is_free(quiet: Desk) -> None:
     assert quiet.sql("select query from df.nodes") == [("SELECT 2",)]
 
 
-def test_sessions_that_start_with_one_key_at_once_share_one_instance(quiet: Desk) -> None:
+def test_sessions_that_start_with_one_key_at_once_share_one_instance(quiet: Database) -> None:
     together, ids = Barrier(4), []
 
     def start() -> None:
@@ -161,13 +161,13 @@ def test_sessions_that_start_with_one_key_at_once_share_one_instance(quiet: Desk
 # In a transaction of its own.
 
 
-def test_a_new_transaction_needs_dblink_and_says_so(quiet: Desk) -> None:
+def test_a_new_transaction_needs_dblink_and_says_so(quiet: Database) -> None:
     error = refusal(quiet, "select df.start('SELECT 1', transaction_mode => 'new')")
     assert "needs the extension dblink" in str(error)
     assert error.diag.message_hint
 
 
-def test_a_start_in_a_new_transaction_survives_the_rollback_of_the_caller(quiet: Desk) -> None:
+def test_a_start_in_a_new_transaction_survives_the_rollback_of_the_caller(quiet: Database) -> None:
     if not quiet.sql("select name from pg_available_extensions where name = 'dblink'"):
         pytest.skip("this PostgreSQL was built without dblink; Debian's 15 has it")
     quiet.sql("create extension dblink")
@@ -192,7 +192,7 @@ def test_a_start_in_a_new_transaction_survives_the_rollback_of_the_caller(quiet:
 # Steering and asking.
 
 
-def test_status_result_and_friends_of_unknown_ids(quiet: Desk) -> None:
+def test_status_result_and_friends_of_unknown_ids(quiet: Database) -> None:
     assert one(quiet, "select df.status('00000000')") is None
     assert one(quiet, "select df.result('00000000')") is None
     started = one(quiet, "select df.start('SELECT 1', 'my label')")
@@ -214,18 +214,18 @@ def test_status_result_and_friends_of_unknown_ids(quiet: Desk) -> None:
         assert one(quiet, f"select {call}".replace("%s", f"'{started}'")) is None
 
 
-def test_waiting_in_vain_says_for_how_long_and_for_what(quiet: Desk) -> None:
+def test_waiting_in_vain_says_for_how_long_and_for_what(quiet: Database) -> None:
     started = one(quiet, "select df.start('SELECT 1')")
     assert said(quiet, "select df.wait_for_completion(%s, 1)", started) == (
         f"Timeout after 1s waiting for instance {started} (status: pending). Check if background worker is running."
     )
 
 
-def test_waiting_for_what_this_transaction_started_is_refused_at_once(quiet: Desk) -> None:
+def test_waiting_for_what_this_transaction_started_is_refused_at_once(quiet: Database) -> None:
     assert "was started in this transaction" in said(quiet, "select df.wait_for_completion(df.start('SELECT 1'), 60)")
 
 
-def test_a_payload_is_json_if_it_can_be_and_else_a_string(quiet: Desk) -> None:
+def test_a_payload_is_json_if_it_can_be_and_else_a_string(quiet: Database) -> None:
     started = one(quiet, "select df.start('SELECT 1')")
     for payload in ('{"b": 1.50}', "[1]", '"x"', "null", "plain text", "{broken", r'"\u0000"', ""):
         assert one(quiet, "select df.signal(%s, 'go', %s)", started, payload) == "OK"
@@ -235,7 +235,7 @@ def test_a_payload_is_json_if_it_can_be_and_else_a_string(quiet: Desk) -> None:
     ]  # fmt: skip
 
 
-def test_signals_and_cancels_belong_to_the_senders_transaction(quiet: Desk) -> None:
+def test_signals_and_cancels_belong_to_the_senders_transaction(quiet: Database) -> None:
     started = one(quiet, "select df.start('SELECT 1')")
     with psycopg.connect(quiet.dsn) as connection:
         connection.execute("select df.signal(%s, 'go')", [started])
@@ -246,7 +246,7 @@ def test_signals_and_cancels_belong_to_the_senders_transaction(quiet: Desk) -> N
     assert one(quiet, "select count(*) from df.inbox") == 0
 
 
-def test_a_cancel_in_an_open_transaction_does_not_hold_up_a_worker(place: Desk) -> None:
+def test_a_cancel_in_an_open_transaction_does_not_hold_up_a_worker(place: Database) -> None:
     started = place.start("df.wait_for_signal('go') ~> 'SELECT 1'")
     place.events.wait_for("parked", started)
     with psycopg.connect(place.dsn) as connection:
@@ -257,7 +257,7 @@ def test_a_cancel_in_an_open_transaction_does_not_hold_up_a_worker(place: Desk) 
     assert place.client.status(started) == "completed"
 
 
-def test_steering_an_instance_that_has_ended_changes_nothing(place: Desk) -> None:
+def test_steering_an_instance_that_has_ended_changes_nothing(place: Database) -> None:
     ended = place.finish("'SELECT 42 AS n'")
     before = place.sql("select * from df.instances")
     assert one(place, "select df.cancel(%s)", ended.id) == f"Instance {ended.id} is already completed"
@@ -268,7 +268,7 @@ def test_steering_an_instance_that_has_ended_changes_nothing(place: Desk) -> Non
     assert place.sql("select * from df.instances") == before
 
 
-def test_inside_a_workflow_some_calls_are_refused_by_name(place: Desk) -> None:
+def test_inside_a_workflow_some_calls_are_refused_by_name(place: Database) -> None:
     refused = {
         "df.setvar('a', 'b')": "df.setvar() cannot be called inside a workflow - set variables before starting the workflow",
         "df.unsetvar('a')": "df.unsetvar() cannot be called inside a workflow - manage variables before starting the workflow",
@@ -286,7 +286,7 @@ def test_inside_a_workflow_some_calls_are_refused_by_name(place: Desk) -> None:
     assert '{"a":"b","s":"running","n":false}' in ended.result
 
 
-def test_variables_are_set_read_and_removed(quiet: Desk) -> None:
+def test_variables_are_set_read_and_removed(quiet: Database) -> None:
     assert one(quiet, "select df.setvar('a', '1')") == "OK"
     assert one(quiet, "select df.setvar('a', '2')") == "OK"
     for name in ("it's", '"; drop table df.vars; --', "", "é 🐘", "x" * 200):
@@ -302,7 +302,7 @@ def test_variables_are_set_read_and_removed(quiet: Desk) -> None:
     assert one(quiet, "select count(*) from df.vars") == 0
 
 
-def test_small_functions_answer(quiet: Desk) -> None:
+def test_small_functions_answer(quiet: Database) -> None:
     assert one(quiet, "select df.target_database()") == conninfo_to_dict(quiet.dsn)["dbname"]
     assert one(quiet, "select df.version()").startswith("pgweave schema ")
     assert one(quiet, "select df.run()") == "Triggered run for all pending instances"
@@ -316,7 +316,7 @@ NODE = "insert into df.nodes (id, instance_id, ordinal, node_type, query, left_n
 LEAF = "('00000000', %s, 0, 'SQL', 'SELECT 1', null, null)"
 
 
-def by_hand(place: Desk, *nodes: str) -> str:
+def by_hand(place: Database, *nodes: str) -> str:
     """Insert an instance with these nodes, as a compiled script does; its id."""
     with psycopg.connect(place.dsn) as connection:
         row = connection.execute(INSTANCE).fetchone()
@@ -327,7 +327,7 @@ def by_hand(place: Desk, *nodes: str) -> str:
     return str(row[0])
 
 
-def test_rows_written_by_hand_run_like_any_other(place: Desk) -> None:
+def test_rows_written_by_hand_run_like_any_other(place: Database) -> None:
     assert place.ended(by_hand(place, LEAF)).status == "completed"
 
 
@@ -355,7 +355,7 @@ def test_rows_written_by_hand_run_like_any_other(place: Desk) -> None:
     ],
 )  # fmt: skip
 def test_rows_that_are_no_graph_are_refused_by_name(database: str, nodes: tuple[str, ...], constraint: str) -> None:
-    place = Desk(database)
+    place = Database(database)
     with pytest.raises(psycopg.Error) as caught:
         by_hand(place, *nodes)
     place.client.close()
@@ -363,7 +363,7 @@ def test_rows_that_are_no_graph_are_refused_by_name(database: str, nodes: tuple[
     assert stored(place) == 0
 
 
-def test_a_graph_by_hand_is_bound_by_the_same_limits(quiet: Desk) -> None:
+def test_a_graph_by_hand_is_bound_by_the_same_limits(quiet: Database) -> None:
     deep = [f"('{n:08x}', %s, {n}, 'LOOP', null, '{n + 1:08x}', null)" for n in range(257)]
     with pytest.raises(psycopg.Error, match="maximum nesting depth of 256"):
         by_hand(quiet, *deep, f"('{257:08x}', %s, 257, 'SQL', 'x', null, null)")
@@ -378,11 +378,11 @@ def test_a_graph_by_hand_is_bound_by_the_same_limits(quiet: Desk) -> None:
 # Limits.
 
 
-def limit(place: Desk, name: str, value: int) -> None:
+def limit(place: Database, name: str, value: int) -> None:
     place.sql("update df.settings set value = %s where name = %s", value, name)
 
 
-def test_every_limit_has_an_error_of_its_own_and_stores_nothing(quiet: Desk) -> None:
+def test_every_limit_has_an_error_of_its_own_and_stores_nothing(quiet: Database) -> None:
     limit(quiet, "max_graph_bytes", 1000)
     assert said(quiet, "select df.start(repeat('x', 1001))") == (
         "Invalid durable function: Workflow exceeds maximum size of 1000 bytes."
@@ -405,7 +405,7 @@ def test_every_limit_has_an_error_of_its_own_and_stores_nothing(quiet: Desk) -> 
         quiet.sql(call)
 
 
-def test_live_instances_of_a_role_are_limited(quiet: Desk) -> None:
+def test_live_instances_of_a_role_are_limited(quiet: Database) -> None:
     limit(quiet, "max_live_instances", 3)
     quiet.sql("select df.start('x') from generate_series(1, 3)")
     error = refusal(quiet, "select df.start('x')")
@@ -414,7 +414,7 @@ def test_live_instances_of_a_role_are_limited(quiet: Desk) -> None:
     assert one(quiet, "select count(*) from df.instances") == 3
 
 
-def test_payloads_and_waiting_signals_are_limited(quiet: Desk) -> None:
+def test_payloads_and_waiting_signals_are_limited(quiet: Database) -> None:
     started = one(quiet, "select df.start('x')")
     limit(quiet, "max_payload_bytes", 30)
     too_much = said(quiet, "select df.signal(%s, 'go', repeat('x', 31))", started)
@@ -429,7 +429,7 @@ def test_payloads_and_waiting_signals_are_limited(quiet: Desk) -> None:
     assert "cancelled" in one(quiet, "select df.cancel(%s)", started)
 
 
-def test_a_setting_has_a_range(quiet: Desk) -> None:
+def test_a_setting_has_a_range(quiet: Database) -> None:
     for name, value in (("max_depth", 257), ("max_nodes", 10_001), ("max_label_bytes", 0), ("superuser_instances", 2)):
         error = refusal(quiet, "update df.settings set value = %s where name = %s", value, name)
         assert error.diag.constraint_name == "settings_range_chk"
@@ -451,7 +451,7 @@ def hostile(dsn: str, statement: bytes) -> tuple[str, str]:
         connection.finish()
 
 
-def test_hostile_input_meets_a_named_error_and_stores_nothing(quiet: Desk) -> None:
+def test_hostile_input_meets_a_named_error_and_stores_nothing(quiet: Database) -> None:
     answers = {
         b"select df.start(E'SELECT \\x00')": ("22021", "invalid byte sequence for encoding"),
         b"select df.start(E'\\xff')": ("22021", "invalid byte sequence for encoding"),
@@ -476,7 +476,7 @@ def test_hostile_input_meets_a_named_error_and_stores_nothing(quiet: Desk) -> No
     assert stored(quiet) == 0
 
 
-def test_labels_and_signal_names_are_text_and_nothing_else(place: Desk) -> None:
+def test_labels_and_signal_names_are_text_and_nothing_else(place: Database) -> None:
     nasty = "'; drop schema df cascade; -- $x {y} \\ \" 🐘\n"
     started = str(one(place, "select df.start(df.wait_for_signal(%s), %s)", nasty, nasty))
     place.events.wait_for("parked", started)
@@ -491,7 +491,7 @@ def test_labels_and_signal_names_are_text_and_nothing_else(place: Desk) -> None:
 # Retention.
 
 
-def test_ended_instances_go_when_they_are_old_and_when_they_are_too_many(place: Desk) -> None:
+def test_ended_instances_go_when_they_are_old_and_when_they_are_too_many(place: Database) -> None:
     ids = [place.finish(f"'SELECT {n}'", f"n{n}").id for n in range(5)]
     live = place.start("df.sleep(3600)")
     place.events.wait_for("parked", live)
@@ -514,7 +514,7 @@ def test_ended_instances_go_when_they_are_old_and_when_they_are_too_many(place: 
     assert place.client.status(live) == "running"
 
 
-def test_what_a_live_instance_started_or_waits_for_is_kept(place: Desk) -> None:
+def test_what_a_live_instance_started_or_waits_for_is_kept(place: Database) -> None:
     limit(place, "retention_days", 0)
     parent = place.start("df.call_child('SELECT 1', 'child') ~> df.wait_for_signal('go')")
     place.events.wait_for("parked", parent)
@@ -527,7 +527,7 @@ def test_what_a_live_instance_started_or_waits_for_is_kept(place: Desk) -> None:
     assert place.sql("select * from df.inbox") == []
 
 
-def test_pruning_waits_for_nobody_and_nobody_for_it(place: Desk) -> None:
+def test_pruning_waits_for_nobody_and_nobody_for_it(place: Database) -> None:
     """Somebody who reads an ended instance under a lock keeps it; two who prune at once share the work."""
     limit(place, "retention_days", 0)
     first, second = place.finish("'SELECT 1'").id, place.finish("'SELECT 2'").id
@@ -571,7 +571,7 @@ def test_pruning_finds_what_is_old_by_an_index(database: str) -> None:
         assert connection.execute("select df.prune()").fetchone() == (100,)
 
 
-def test_a_loop_does_not_gather_the_signals_it_has_taken(place: Desk) -> None:
+def test_a_loop_does_not_gather_the_signals_it_has_taken(place: Database) -> None:
     started = place.start("@> (df.wait_for_signal('go') ~> 'SELECT 1')")
     for turn in range(1, 5):
         place.events.wait_for("parked", started, times=turn)

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from support.work import Desk
+    from support.work import Database
 
 IMPATIENT = "-c lock_timeout=2s"
 
 
-def test_a_renewal_waits_for_no_lock_and_keeps_the_lease_that_is_locked(quiet: Desk) -> None:
+def test_a_renewal_waits_for_no_lock_and_keeps_the_lease_that_is_locked(quiet: Database) -> None:
     """The end of a child holds its own queue row and wants its parent's; a renewal of both must not do the reverse."""
     ids = [quiet.start("'SELECT 1'") for _ in range(2)]
     tokens = dict(quiet.sql("select instance_id, token from df_internal.worker_claim('by hand', 2, 60)"))
@@ -38,7 +38,7 @@ def test_a_renewal_waits_for_no_lock_and_keeps_the_lease_that_is_locked(quiet: D
     )
 
 
-def test_a_checkpoint_locks_its_queue_row_before_its_node(quiet: Desk) -> None:
+def test_a_checkpoint_locks_its_queue_row_before_its_node(quiet: Database) -> None:
     """As a renewal does, which shows a long step in its node: else the two could wait for each other."""
     instance = quiet.start("'SELECT 1'")
     ((token,),) = quiet.sql("select token from df_internal.worker_claim('by hand', 1, 60)")
@@ -56,7 +56,7 @@ def test_a_checkpoint_locks_its_queue_row_before_its_node(quiet: Desk) -> None:
     assert 'relation "queue"' in str(waited.value)
 
 
-def test_people_do_not_block_a_worker_with_an_open_transaction(quiet: Desk) -> None:
+def test_people_do_not_block_a_worker_with_an_open_transaction(quiet: Database) -> None:
     instance = quiet.start("'SELECT 1'")
     ((token,),) = quiet.sql("select token from df_internal.worker_claim('by hand', 1, 60)")
     with (

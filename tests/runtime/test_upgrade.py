@@ -15,8 +15,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from support.catalogue import catalogue, generator
 from support.checker import check
-from support.town import ANN, OWNER, WORKER
-from support.work import QUICK, Desk, desk
+from support.role_database import ANN, OWNER, WORKER
+from support.work import QUICK, Database, with_worker
 
 from pgweave.grammar.kinds import KINDS
 from pgweave.runtime import migrate
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.database import TemplateDatabases
-    from support.town import Town
+    from support.role_database import RoleDatabase
 
 NEWEST = migrations()[-1].number
 NEXT = Migration(
@@ -108,7 +108,7 @@ def test_every_kind_is_in_flight_here() -> None:
     assert IN_FLIGHT.keys() == KINDS.keys()
 
 
-def signal_all(place: Desk) -> None:
+def signal_all(place: Database) -> None:
     """What is waited for by name, arrives."""
     for (release,) in place.sql("select distinct release from df.waiting() where release is not null"):
         place.sql(release)
@@ -116,7 +116,7 @@ def signal_all(place: Desk) -> None:
 
 def test_instances_of_every_kind_are_carried_across_an_upgrade(first: str) -> None:
     """Parked under the old schema, finished by a new worker under the new one, with one effect of every step."""
-    with desk(first) as old:
+    with with_worker(first) as old:
         old.sql("create table fx (step text)")
         old.sql("create table turns (n int)")
         ids = {kind: old.start(program, kind) for kind, program in IN_FLIGHT.items()}
@@ -129,7 +129,7 @@ def test_instances_of_every_kind_are_carried_across_an_upgrade(first: str) -> No
         waiting = old.sql("select instance_id, node_id, iteration from df.runs where status = 'waiting' order by 1, 2")
     with known(*migrations(), NEXT):
         assert migrate.install(first) == 1
-        with desk(first) as new:
+        with with_worker(first) as new:
             assert (
                 new.sql("select instance_id, node_id, iteration from df.runs where status = 'waiting' order by 1, 2")
                 == waiting
@@ -149,7 +149,7 @@ def test_instances_of_every_kind_are_carried_across_an_upgrade(first: str) -> No
 
 
 def test_a_worker_goes_on_while_the_schema_is_upgraded_under_it(database: str) -> None:
-    with desk(database) as place:
+    with with_worker(database) as place:
         place.sql("create table fx (step text)")
         ids = [
             place.start(" ~> ".join(f"'INSERT INTO fx VALUES (''{n}-{step}'')'" for step in range(40)))
@@ -215,17 +215,17 @@ def test_settings_that_were_changed_stay_changed(database: str) -> None:
     assert row == (77,)
 
 
-def test_people_keep_their_privileges_and_the_worker_gets_the_new_ones_by_granting_again(town: Town) -> None:
-    before = town.start(ANN, "'SELECT 1' ~> 'SELECT 2'")
+def test_people_keep_their_privileges_and_the_worker_gets_the_new_ones_by_granting_again(db: RoleDatabase) -> None:
+    before = db.start(ANN, "'SELECT 1' ~> 'SELECT 2'")
     with known(*migrations(), NEXT):
-        assert migrate.install(make_conninfo(town.root, user=OWNER)) == 1
-        town.denied(ANN, "select df_internal.worker_new(1)")
-        town.denied(WORKER, "select df_internal.worker_new(1)")
-        town.sql(OWNER, "select df.grant_worker('town_worker')")
-        assert town.one(WORKER, "select df_internal.worker_new(1)") == 1
-        with town.work():
-            assert town.ended(ANN, before).status == "completed"
-            assert town.ended(ANN, town.start(ANN, "'SELECT 3'")).status == "completed"
+        assert migrate.install(make_conninfo(db.root, user=OWNER)) == 1
+        db.denied(ANN, "select df_internal.worker_new(1)")
+        db.denied(WORKER, "select df_internal.worker_new(1)")
+        db.sql(OWNER, "select df.grant_worker('worker_role')")
+        assert db.one(WORKER, "select df_internal.worker_new(1)") == 1
+        with db.work():
+            assert db.ended(ANN, before).status == "completed"
+            assert db.ended(ANN, db.start(ANN, "'SELECT 3'")).status == "completed"
 
 
 def test_a_migration_that_fails_changes_nothing(database: str) -> None:
@@ -261,7 +261,7 @@ def test_an_upgrade_does_not_wait_for_long_behind_a_long_transaction(
 def test_starting_goes_on_during_an_upgrade(database: str) -> None:
     """Every start either commits or is not there; none is lost."""
     started: list[str] = []
-    place = Desk(database)
+    place = Database(database)
 
     def start() -> None:
         with psycopg.connect(database, autocommit=True) as connection:
@@ -277,7 +277,7 @@ def test_starting_goes_on_during_an_upgrade(database: str) -> None:
     thread.join()
     assert len(started) == 100
     assert place.sql("select count(*) from df.instances") == [(100,)]
-    with known(*migrations(), NEXT), desk(database, QUICK) as busy:
+    with known(*migrations(), NEXT), with_worker(database, QUICK) as busy:
         assert {busy.ended(instance).status for instance in started} == {"completed"}
     place.client.close()
     check(database)

@@ -159,7 +159,7 @@ class Scheduler:
         self.in_flight[todo.key] = begun
 
     def let_time_pass(self) -> bool:
-        """Jump to the next end of a leaf. A loser's is recorded like any other: nobody can stop a statement for sure."""
+        """Jump to the next end of a leaf. A loser's is recorded like any other: a statement cannot be stopped for sure."""
         ends = [begun.ending.at for begun in self.in_flight.values() if begun.ending is not None]
         if not ends:
             return False
@@ -232,7 +232,7 @@ def test_a_worker_that_knows_only_the_runs_comes_to_the_same(program: Node, seed
     agree(MadeUp(program, seed), forget=lambda: chance.random() < 0.5)
 
 
-# Workers that die, and look late. Then nobody can say in advance what happens, but afterwards whether it was right.
+# Workers that die, and look late. What happens cannot be predicted then, but checked afterwards.
 
 
 class Dead(Exception):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from support.checker import check
-from support.lockstep import Crew, Stage
-from support.work import Desk
+from support.lockstep import SimulatedWorker, Stage
+from support.work import Database
 
 from pgweave.runtime.worker.service import Settings, Worker
 
@@ -24,14 +24,14 @@ SETTINGS = Settings(lease_seconds=10.0, poll_seconds=0.05, loop_seconds=0.0)
 
 
 @pytest.fixture
-def place(database: str) -> Iterator[Desk]:
-    found = Desk(database)
+def place(database: str) -> Iterator[Database]:
+    found = Database(database)
     found.sql("create table fx (step text)")
     yield found
     found.client.close()
 
 
-def plant(place: Desk, function: str, healthy: str, sick: str) -> None:
+def plant(place: Database, function: str, healthy: str, sick: str) -> None:
     """Change one line of a function."""
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         row = connection.execute("select pg_get_functiondef(%s::regproc)", [function]).fetchone()
@@ -43,7 +43,7 @@ def plant(place: Desk, function: str, healthy: str, sick: str) -> None:
 # The stories.
 
 
-def a_worker_wakes_in_the_middle_of_a_loop(place: Desk) -> None:
+def a_worker_wakes_in_the_middle_of_a_loop(place: Database) -> None:
     """Paused before the first turn's step, taken over, and back when that turn is over and forgotten."""
     place.sql("create table state (n int)")
     place.sql("insert into state values (0)")
@@ -53,7 +53,7 @@ def a_worker_wakes_in_the_middle_of_a_loop(place: Desk) -> None:
     )
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         stage = Stage(connection, lambda heard: None)
-        late, next_one = Crew(stage, SETTINGS), Crew(stage, SETTINGS)
+        late, next_one = SimulatedWorker(stage, SETTINGS), SimulatedWorker(stage, SETTINGS)
         with stage.open():
             late.claim()
             while late.actors[0].effect != "exec_node" or not place.sql("select 1 from df.runs"):
@@ -62,17 +62,17 @@ def a_worker_wakes_in_the_middle_of_a_loop(place: Desk) -> None:
             next_one.claim()
             while not place.sql("select 1 from df.runs where iteration = '{3}'"):
                 next_one.actors[0].step()
-            for crew in (late, next_one):
-                while ready := crew.ready():
+            for worker in (late, next_one):
+                while ready := worker.ready():
                     ready[0].step()
     check(place.dsn)
 
 
-def a_child_ends_while_its_parent_is_being_parked(place: Desk) -> None:
+def a_child_ends_while_its_parent_is_being_parked(place: Database) -> None:
     place.start("df.call_child('SELECT 1', 'child')")
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         stage = Stage(connection, lambda heard: None)
-        parent, child = Crew(stage, SETTINGS), Crew(stage, SETTINGS)
+        parent, child = SimulatedWorker(stage, SETTINGS), SimulatedWorker(stage, SETTINGS)
         with stage.open():
             parent.claim()
             while parent.actors[0].effect != "park":
@@ -84,12 +84,12 @@ def a_child_ends_while_its_parent_is_being_parked(place: Desk) -> None:
             check(place.dsn)
 
 
-def a_worker_dies_when_it_has_taken_a_signal(place: Desk) -> None:
+def a_worker_dies_when_it_has_taken_a_signal(place: Database) -> None:
     instance = place.start("df.wait_for_signal('go') ~> 'SELECT 1'")
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         stage = Stage(connection, lambda heard: None)
         with stage.open():
-            first, second = Crew(stage, SETTINGS), Crew(stage, SETTINGS)
+            first, second = SimulatedWorker(stage, SETTINGS), SimulatedWorker(stage, SETTINGS)
             first.claim()
             while ready := first.ready():
                 ready[0].step()
@@ -101,25 +101,25 @@ def a_worker_dies_when_it_has_taken_a_signal(place: Desk) -> None:
     check(place.dsn)
 
 
-def a_race_is_won_by_a_sleep(place: Desk) -> None:
+def a_race_is_won_by_a_sleep(place: Database) -> None:
     place.start("(df.wait_for_signal('go') | df.sleep(0)) ~> 'SELECT 1'")
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         stage = Stage(connection, lambda heard: None)
         with stage.open():
-            crew = Crew(stage, SETTINGS)
-            crew.claim()
-            while ready := crew.ready():
+            worker = SimulatedWorker(stage, SETTINGS)
+            worker.claim()
+            while ready := worker.ready():
                 ready[0].step()
                 check(place.dsn)
 
 
-def a_timer_is_looked_at(place: Desk) -> None:
+def a_timer_is_looked_at(place: Database) -> None:
     place.start("df.sleep(1000)")
     Worker(place.dsn, SETTINGS).run(once=True)
     check(place.dsn)
 
 
-def an_early_start_is_committed_late(place: Desk) -> None:
+def an_early_start_is_committed_late(place: Database) -> None:
     with psycopg.connect(place.dsn) as slow:
         slow.execute("select df.start('SELECT 1')")
         place.start("'SELECT 2'")
@@ -129,7 +129,7 @@ def an_early_start_is_committed_late(place: Desk) -> None:
     check(place.dsn, worked_off=True)
 
 
-def a_start_whose_notification_is_lost(place: Desk, kind: type[Worker] = Worker) -> None:
+def a_start_whose_notification_is_lost(place: Database, kind: type[Worker] = Worker) -> None:
     plant(place, "df_internal.enqueue", "perform pg_notify('pgweave', '');", "")
     worker = kind(place.dsn, SETTINGS)
     with ThreadPoolExecutor(1) as thread:
@@ -152,7 +152,7 @@ class OnlyWhenRung(Worker):
             self._bell.clear()  # its own instances ring as well
 
 
-def watermark(place: Desk) -> None:
+def watermark(place: Database) -> None:
     """Claim only what was started after all that has been claimed before."""
     place.sql("create table watermark (at timestamptz)")
     place.sql("insert into watermark values ('-infinity')")
@@ -170,7 +170,7 @@ def watermark(place: Desk) -> None:
     )
 
 
-BUGS: dict[str, tuple[Callable[[Desk], None], Callable[[Desk], None], str]] = {
+BUGS: dict[str, tuple[Callable[[Database], None], Callable[[Database], None], str]] = {
     "the fence is gone": (
         lambda place: plant(place, "df_internal.fence", "if not found then", "if false then"),
         a_worker_wakes_in_the_middle_of_a_loop,
@@ -224,7 +224,7 @@ BUGS: dict[str, tuple[Callable[[Desk], None], Callable[[Desk], None], str]] = {
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_the_checker_sees_that(place: Desk, bug: str) -> None:
+def test_the_checker_sees_that(place: Database, bug: str) -> None:
     planted, story, seen = BUGS[bug]
     planted(place)
     with pytest.raises(AssertionError, match=seen):
@@ -237,5 +237,5 @@ def test_the_checker_sees_that(place: Desk, bug: str) -> None:
            key=lambda story: story.__name__),  # type: ignore[attr-defined]
     ids=lambda story: story.__name__,
 )  # fmt: skip
-def test_without_the_bug_the_checker_is_content_when(place: Desk, story: Callable[[Desk], None]) -> None:
+def test_without_the_bug_the_checker_is_content_when(place: Database, story: Callable[[Database], None]) -> None:
     story(place)

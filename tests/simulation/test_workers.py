@@ -1,6 +1,6 @@
 """Workers on a real database, effect by effect: who goes on, who dies and what arrives is for Hypothesis to choose.
 
-The code is the runtime's own (`Drive`, `steps`, the functions df.worker_*), the clock is ours (pgweave.fake_now). After
+The code is the runtime's own (`Drive`, `steps`, the functions df_internal.worker_*), the test sets the clock (pgweave.fake_now). After
 every rule the checker looks at the database; at the end everybody works on undisturbed, and then every instance has to
 have told a story that the reference interpreter can tell from the same record.
 
@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 from support import ast, interpreter, programs
 from support.checker import wrong
 from support.interpreter import Ending, Reached, interpret
-from support.lockstep import Crew, Fate, Heard, Stage
+from support.lockstep import Fault, Heard, SimulatedWorker, Stage
 
 from pgweave.compiler import lower
 from pgweave.grammar import nodes
@@ -121,7 +121,7 @@ class Told:
 def playable(program: Node, awaited: str | None) -> Node:
     """The same program for the world above: every step acts under a number of its own, and waits are short.
 
-    Breaks outside of loops and waits for nobody would end most programs before they begin; they become steps.
+    Breaks outside of loops and waits for unknown instances would end most programs before they begin; they become steps.
     """
     numbers = iter(range(1000))
 
@@ -170,7 +170,7 @@ class Workers(RuleBasedStateMachine):
         self.now = 0.0
         self.moments = count(1)
         self.set_clock()
-        self.crews = [Crew(self.stage, SETTINGS) for _ in range(2)]
+        self.workers = [SimulatedWorker(self.stage, SETTINGS) for _ in range(2)]
         self.sent = 0
         self.start(program)
 
@@ -211,36 +211,36 @@ class Workers(RuleBasedStateMachine):
 
     # What workers do.
 
-    @rule(crew=st.integers(0, 1))
-    def claim(self, crew: int) -> None:
-        self.crews[crew].claim()
+    @rule(worker=st.integers(0, 1))
+    def claim(self, worker: int) -> None:
+        self.workers[worker].claim()
 
-    @precondition(lambda self: any(crew.ready() for crew in self.crews))
+    @precondition(lambda self: any(worker.ready() for worker in self.workers))
     @rule(picks=st.lists(st.integers(0, 9), min_size=1, max_size=30))
     def go_on(self, picks: list[int]) -> None:
         for pick in picks:
-            ready = [actor for crew in self.crews for actor in crew.ready()]
+            ready = [actor for worker in self.workers for actor in worker.ready()]
             if ready:
                 ready[pick % len(ready)].step()
 
-    @precondition(lambda self: any(crew.actors for crew in self.crews))
-    @rule(crew=st.integers(0, 1))
-    def renew(self, crew: int) -> None:
-        self.crews[crew].renew()
+    @precondition(lambda self: any(worker.actors for worker in self.workers))
+    @rule(worker=st.integers(0, 1))
+    def renew(self, worker: int) -> None:
+        self.workers[worker].renew()
 
     # What happens to workers.
 
-    @precondition(lambda self: any(actor.effect in QUERIES for crew in self.crews for actor in crew.ready()))
-    @rule(pick=st.integers(0, 9), fate=st.sampled_from((Fate.CUT, Fate.CUT_AFTER)))
-    def cut(self, pick: int, fate: Fate) -> None:
-        ready = [actor for crew in self.crews for actor in crew.ready() if actor.effect in QUERIES]
-        ready[pick % len(ready)].step(fate)
+    @precondition(lambda self: any(actor.effect in QUERIES for worker in self.workers for actor in worker.ready()))
+    @rule(pick=st.integers(0, 9), fault=st.sampled_from((Fault.CUT, Fault.CUT_AFTER)))
+    def cut(self, pick: int, fault: Fault) -> None:
+        ready = [actor for worker in self.workers for actor in worker.ready() if actor.effect in QUERIES]
+        ready[pick % len(ready)].step(fault)
 
-    @precondition(lambda self: any(crew.actors for crew in self.crews))
-    @rule(crew=st.integers(0, 1), fate=st.sampled_from((Fate.KILLED, Fate.KILLED_AFTER)))
-    def kill(self, crew: int, fate: Fate) -> None:
-        self.crews[crew].kill(fate)
-        self.crews[crew] = Crew(self.stage, SETTINGS)
+    @precondition(lambda self: any(worker.actors for worker in self.workers))
+    @rule(worker=st.integers(0, 1), fault=st.sampled_from((Fault.KILLED, Fault.KILLED_AFTER)))
+    def kill(self, worker: int, fault: Fault) -> None:
+        self.workers[worker].kill(fault)
+        self.workers[worker] = SimulatedWorker(self.stage, SETTINGS)
 
     # What must be true.
 
@@ -273,7 +273,7 @@ class Workers(RuleBasedStateMachine):
             case _:
                 return
         if heard.query != "release":  # without a lease there is nothing to give back
-            assert token == self.stage.tokens[instance], f"{heard.query} of a worker whose lease somebody else has"
+            assert token == self.stage.tokens[instance], f"{heard.query} of a worker whose lease another worker has"
 
     def record(self, instance: str, key: Key, ending: Ending, begun: float) -> None:
         assert key not in self.told[instance].ended, "a step that has been recorded ran again"
@@ -334,12 +334,12 @@ class Workers(RuleBasedStateMachine):
     def work_off(self, effects: int) -> bool:
         """Everybody goes on until nothing moves, however much time has to pass. False: that takes too long."""
         for _ in range(effects):
-            ready = [actor for crew in self.crews for actor in crew.ready()]
+            ready = [actor for worker in self.workers for actor in worker.ready()]
             if ready:
                 for actor in ready:
                     actor.step()
                 self.the_database_is_right()
-            elif not self.crews[0].claim(10) and not self.wait_for_the_next():
+            elif not self.workers[0].claim(10) and not self.wait_for_the_next():
                 return True
         return False
 
@@ -351,7 +351,7 @@ class Workers(RuleBasedStateMachine):
         if found[0] is None:
             return False
         later = self.seconds(found[0])
-        assert later > self.now, "an instance is due and nobody gets it"
+        assert later > self.now, "an instance is due and no worker can claim it"
         self.now = later
         self.set_clock()
         return True
@@ -375,7 +375,7 @@ class Workers(RuleBasedStateMachine):
                 assert row == ("failed", None, message)
             case None:
                 assert row[0] in {"pending", "running"}
-                assert any(key in told.waits for key in reached - told.ended.keys()), "it goes on, and nobody moves it"
+                assert any(key in told.waits for key in reached - told.ended.keys()), "it goes on, and nothing moves it"
 
     def judge_signals(self, told: Told) -> None:
         """Their payloads count up: of one name each has to come once, and in that order."""
@@ -403,7 +403,7 @@ def on_stage(database: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a database with the world in it; an internal error of a worker is a failure of the test."""
     log, handler = logging.getLogger("pgweave.worker"), NoErrors()
     log.addHandler(handler)
-    log.propagate = False  # lost leases and lost connections are what this is about; nobody wants to read of each
+    log.propagate = False  # lost leases and lost connections are what this is about; not every one belongs in the log
     try:
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("set synchronous_commit = off")  # no machine fails here, only workers

@@ -81,7 +81,7 @@ MUST_BE_EMPTY = {
         " having count(*) > 2 * (select count(*) from df.nodes as n where n.instance_id = r.instance_id)",
     "a prepared transaction was left behind":
         "select gid from pg_prepared_xacts where database = current_database()",
-    "a session of ours is idle in a transaction":
+    "one of our sessions is idle in a transaction":
         "select pid, application_name, query from pg_stat_activity where datname = current_database()"
         " and starts_with(application_name, 'pgweave ') and starts_with(state, 'idle in transaction')",
 }  # fmt: skip

@@ -38,10 +38,10 @@ class Killed(BaseException):
     """SIGKILL, as it looks from inside: nothing of the worker's own runs any more."""
 
 
-class Fate(Enum):
-    """What becomes of an effect."""
+class Fault(Enum):
+    """What goes wrong around an effect."""
 
-    DONE = "done"
+    NONE = "done"
     KILLED = "killed before it"
     KILLED_AFTER = "done, and killed before the answer"
     CUT = "connection lost before it"
@@ -60,7 +60,7 @@ class Actor:
         self.ended = False
         self._stage = stage
         self._work = work
-        self._fate = Fate.DONE
+        self._fault = Fault.NONE
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
         self._failure: BaseException | None = None
         threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -69,7 +69,7 @@ class Actor:
         Actor._local.actor = self
         self._go.acquire()
         try:
-            if self._fate is not Fate.KILLED:
+            if self._fault is not Fault.KILLED:
                 self._work()
         except Killed:
             pass
@@ -78,9 +78,9 @@ class Actor:
         self.ended = True
         self._back.release()
 
-    def step(self, fate: Fate = Fate.DONE) -> None:
+    def step(self, fault: Fault = Fault.NONE) -> None:
         """Let it carry out the effect before which it stands, and go on to the next."""
-        self._fate = fate
+        self._fault = fault
         self._go.release()
         assert self._back.acquire(timeout=PATIENCE_SECONDS), f"{self.name} does not come back from {self.effect}"
         if self._failure is not None:
@@ -95,18 +95,18 @@ class Actor:
         actor.effect, actor.may_go_on = effect, may_go_on
         actor._back.release()
         actor._go.acquire()
-        match actor._fate:
-            case Fate.KILLED:
+        match actor._fault:
+            case Fault.KILLED:
                 raise Killed
-            case Fate.CUT:
+            case Fault.CUT:
                 raise psycopg.OperationalError("the connection is lost")
             case _:
                 pass
         result = carry_out()
-        match actor._fate:
-            case Fate.KILLED_AFTER:
+        match actor._fault:
+            case Fault.KILLED_AFTER:
                 raise Killed
-            case Fate.CUT_AFTER:
+            case Fault.CUT_AFTER:
                 raise psycopg.OperationalError("the connection is lost")
             case _:
                 return result
@@ -119,13 +119,13 @@ class Session:
         self._stage = stage
         self._tag = tag
 
-    def execute(self, query: bytes, arguments: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+    def execute(self, query: bytes, arguments: Sequence[object] = (), *, binary: bool = False) -> psycopg.Cursor[Any]:
         name = NAMES.get(query, "a step by itself")
 
         def carry_out() -> psycopg.Cursor[Any]:
             if self._tag is not None and self._tag in self._stage.interrupted:
                 raise StepInterrupted
-            cursor = self._stage.connection.execute(query, arguments)
+            cursor = self._stage.connection.execute(query, arguments, binary=binary)
             self._stage.heard(name, arguments, cursor)
             return cursor
 
@@ -145,6 +145,12 @@ class Sessions:
     def interrupt(self, matches: Callable[[Tag], bool], expected: set[Tag] | None = None) -> None:
         self._stage.interrupted |= expected or set()
 
+    def is_interrupted(self, tag: Tag) -> bool:
+        return tag in self._stage.interrupted
+
+    def may_defer(self, tag: Tag) -> bool:
+        return True
+
     def forget(self, instance_id: str) -> None:
         self._stage.interrupted = {tag for tag in self._stage.interrupted if tag[0] != instance_id}
 
@@ -158,8 +164,8 @@ class Sessions:
 class Threads:
     """The step threads of one worker, as actors."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, worker: SimulatedWorker) -> None:
+        self._worker = worker
 
     def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
         future: Future[T] = Future()
@@ -170,7 +176,7 @@ class Threads:
             except Exception as error:
                 future.set_exception(error)
 
-        self._crew.begin("step", run)
+        self._worker.begin("step", run)
         return future
 
 
@@ -188,7 +194,7 @@ def wait(futures: Iterable[Future[Any]], timeout: float | None = None, return_wh
     )
 
 
-class Crew:
+class SimulatedWorker:
     """One worker: the thread that claimed, one thread per leased instance, one per step in hand."""
 
     def __init__(self, stage: Stage, settings: Settings) -> None:
@@ -224,13 +230,13 @@ class Crew:
         self.actors = [actor for actor in self.actors if not actor.ended]
         return [actor for actor in self.actors if actor.may_go_on()]
 
-    def kill(self, fate: Fate = Fate.KILLED) -> None:
+    def kill(self, fault: Fault = Fault.KILLED) -> None:
         """End it. What it has sent may still be carried out: KILLED_AFTER."""
         for actor in self.actors:
             if not actor.ended and actor.may_go_on() and actor.effect in QUERIES:
-                actor.step(fate)
+                actor.step(fault)
             if not actor.ended:
-                actor.step(Fate.KILLED)
+                actor.step(Fault.KILLED)
         self.actors = []
 
 

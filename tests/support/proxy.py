@@ -33,6 +33,8 @@ class Cut(Enum):
     HALF = "half of it arrives"
     AFTER = "it arrives and is carried out, but the answer is lost"
     HALF_ANSWER = "half of the answer comes back"
+    SWALLOWED = "it and all that follow are taken and never arrive; the connection stays open"
+    ANSWER_SWALLOWED = "it is carried out, and no answer comes any more; the connection stays open"
 
 
 class Proxy:
@@ -109,6 +111,9 @@ class _Line:
                     case Cut.HALF:
                         self.server.sendall(message[: len(message) // 2])
                         break
+                    case Cut.SWALLOWED:
+                        _drain(self.client)
+                        break
                     case cut:
                         self.answer = cut
                         self.send(self.server, message)
@@ -123,6 +128,9 @@ class _Line:
                     case Cut.HALF_ANSWER:
                         self.client.sendall(answer[: len(answer) // 2])
                         break
+                    case Cut.ANSWER_SWALLOWED:
+                        _drain(self.server)
+                        break
                     case _:
                         self.send(self.client, answer)
         self._cut()
@@ -130,6 +138,12 @@ class _Line:
     def _cut(self) -> None:
         _hang_up(self.client)
         _hang_up(self.server)
+
+
+def _drain(end: socket.socket) -> None:
+    """Take everything that comes, until it ends."""
+    while end.recv(1 << 20):
+        pass
 
 
 def _hang_up(end: socket.socket) -> None:

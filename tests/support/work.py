@@ -51,8 +51,8 @@ class Events:
         return sum(seen[:2] == (event, instance_id) for seen in self.seen)
 
 
-class Desk:
-    """A database at work: start programs written as people type them into psql, and read what they came to."""
+class Database:
+    """A database with the df schema: start programs written as people type them into psql, and read what they came to."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -100,9 +100,9 @@ class Desk:
 
 
 @contextmanager
-def desk(dsn: str, settings: Settings = QUICK) -> Iterator[Desk]:
-    """A desk with a worker of this process beside it."""
-    place = Desk(dsn)
+def with_worker(dsn: str, settings: Settings = QUICK) -> Iterator[Database]:
+    """The database with a worker of this process, until the block ends."""
+    place = Database(dsn)
     try:
         with working(dsn, settings, place.events) as place.worker:
             yield place

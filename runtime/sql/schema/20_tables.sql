@@ -258,15 +258,20 @@ create table df.workers (
     seen_at timestamptz not null default df.clock(),
     concurrency integer not null,
     version text not null,
-    leases integer not null default 0
+    leases integer not null default 0,
+    lock_key bigint,
+    vanished_at timestamptz
 );
-comment on table df.workers is 'Which workers there are, and when each was last heard of. Nothing depends on it.';
+comment on table df.workers is 'Which workers there are, and when each was last heard of.';
 comment on column df.workers.name is 'Host, process and a random part.';
 comment on column df.workers.started_at is 'When it began to work.';
 comment on column df.workers.seen_at is 'When it last said that it is alive.';
 comment on column df.workers.concurrency is 'How many instances it takes at once.';
 comment on column df.workers.version is 'The version of pgweave it runs.';
 comment on column df.workers.leases is 'How many instances it had leased at seen_at.';
+comment on column df.workers.lock_key is
+    'The advisory lock that a session of this worker has for as long as it lives; null while it has none.';
+comment on column df.workers.vanished_at is 'Since when no session has had that lock; null while one has.';
 
 
 create table df.inbox (

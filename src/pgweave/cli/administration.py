@@ -105,6 +105,7 @@ def settings(
     lease_seconds: float,
     poll_seconds: float,
     step_seconds: float,
+    loop_seconds: float,
     max_result_bytes: int,
     http_allow: list[str],
 ) -> Settings:
@@ -114,6 +115,7 @@ def settings(
         lease_seconds=lease_seconds,
         poll_seconds=poll_seconds,
         step_seconds=step_seconds,
+        loop_seconds=loop_seconds,
         max_result_bytes=max_result_bytes,
         http=Policy.allowing(*http_allow) if http_allow else Policy.of_environment(),
     )

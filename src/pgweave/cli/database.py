@@ -98,6 +98,9 @@ def worker(
         ),
     ] = None,
     step_seconds: Annotated[float, typer.Option(min=0, help="How long one statement may take; 0 for no limit.")] = 0.0,
+    loop_seconds: Annotated[
+        float, typer.Option(min=0, help="The least time from turn to turn of an endless loop.")
+    ] = 1.0,
     max_result_bytes: Annotated[
         int, typer.Option(min=100, help="How large the result of one step may be.")
     ] = 1_000_000,
@@ -112,6 +115,6 @@ def worker(
     from pgweave.cli import administration  # lazy: start-up
 
     settings = administration.settings(
-        concurrency, lease_seconds, poll_seconds, step_seconds, max_result_bytes, http_allow or []
+        concurrency, lease_seconds, poll_seconds, step_seconds, loop_seconds, max_result_bytes, http_allow or []
     )
     administration.work(dsn, settings, once=once, metrics_port=metrics_port, otel=otel)

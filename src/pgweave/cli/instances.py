@@ -115,8 +115,14 @@ def signal(instance_id: str, name: str, payload: str, dsn: str | None, *, as_jso
     except ValueError as error:
         raise typer.BadParameter(f"not JSON: {error}", param_hint="JSON") from error
     with _client(dsn) as client:
-        client.signal(instance_id, name, value)
-    _print_json({"instance_id": instance_id, "sent": name}) if as_json else typer.echo(f"sent {name} to {instance_id}")
+        waited_for = client.signal(instance_id, name, value)
+    if as_json:
+        _print_json({"instance_id": instance_id, "sent": name, "waited_for": waited_for})
+        return
+    typer.echo(f"sent {name} to {instance_id}")
+    if name not in waited_for:
+        others = f" It waits for: {', '.join(map(plain, waited_for))}." if waited_for else ""
+        typer.echo(f"Nothing waits for {plain(name)} yet; the signal is kept until something does.{others}", err=True)
 
 
 def cancel(instance_id: str, reason: str, dsn: str | None, *, as_json: bool) -> None:

@@ -1,7 +1,7 @@
-"""A database where several people live: real roles, an owner who is no superuser, a worker who owns nothing.
+"""A database with several roles: an owner of the schema who is no superuser, a worker that owns nothing, and users.
 
-    town_owner    owns the df schema         anna, bert   may start workflows
-    town_worker   works them off             eve          may log in, and that is all
+    schema_owner    owns the df schema         anna, bert   may start workflows
+    worker_role     executes them              eve          may log in, and nothing else
 
 Roles belong to a server, not to a database: they are made once per server, and each test gets a clone of a database in
 which they have their privileges.
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from pgweave.runtime.client import Instance
 
-OWNER, WORKER, ANN, BOB, EVE = "town_owner", "town_worker", "anna", "bert", "eve"
+OWNER, WORKER, ANN, BOB, EVE = "schema_owner", "worker_role", "anna", "bert", "eve"
 HOSTILE = (
     'we"ird; --', "Mixed Case", "it's", "back\\slash", "žluťoučký 🐘", "a=b,c", "{brace}$x", "select", "x" * 63,
     "-c role=postgres",
 )  # fmt: skip
 
 
-def settle(dsn: str) -> None:
-    """Make the roles, and in this database the df schema with their privileges."""
+def prepare(dsn: str) -> None:
+    """Create the roles, and in this database the df schema with their privileges."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         for role in (OWNER, WORKER, ANN, BOB, EVE, *HOSTILE):
             connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
@@ -50,8 +50,8 @@ def settle(dsn: str) -> None:
         connection.execute("select df.grant_worker(%s)", [WORKER])
 
 
-class Town:
-    """One database; `root` is the superuser who made it."""
+class RoleDatabase:
+    """One database. root: dsn of the superuser who created it."""
 
     def __init__(self, dsn: str) -> None:
         self.root = dsn
@@ -98,7 +98,7 @@ class Town:
 
     @contextmanager
     def work(self) -> Iterator[None]:
-        """A worker that is logged in as the worker role."""
+        """A worker that is logged in as the worker role, until the block ends."""
         with working(self.dsn(WORKER), QUICK):
             yield
 
@@ -109,18 +109,18 @@ class Town:
             return client.instance(instance_id)
 
 
-class Towns:
-    """Fresh towns on one server. dsn: of its superuser."""
+class RoleDatabases:
+    """Fresh databases with these roles on one server. dsn: of its superuser."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._databases = TemplateDatabases(dsn, settle)
+        self._databases = TemplateDatabases(dsn, prepare)
 
     @contextmanager
-    def build(self) -> Iterator[Town]:
-        """A town for one test."""
+    def create(self) -> Iterator[RoleDatabase]:
+        """A database for one test."""
         dsn = self._databases.create()
         try:
-            yield Town(dsn)
+            yield RoleDatabase(dsn)
         finally:
             self._databases.drop(dsn)

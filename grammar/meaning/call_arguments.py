@@ -1,0 +1,239 @@
+"""The arguments of a df call: which parameter each one is for, and its value in that parameter's type.
+
+Names, order, types and defaults come from CALLS. Everything that is wrong with the arguments is reported here, in
+pg_durable's words where it has any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum, auto
+from typing import TYPE_CHECKING, cast
+
+from pgweave.grammar.diagnostics import Edit, Fix, Note
+from pgweave.grammar.kinds import CALLS, Call, Param, Type
+from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_integer, to_jsonb
+from pgweave.grammar.meaning.static_values import (
+    BrokenValue,
+    JsonValue,
+    NullValue,
+    NumberValue,
+    OpaqueValue,
+    TextValue,
+    Value,
+    describe,
+)
+from pgweave.grammar.meaning.steps import as_step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgweave.grammar.meaning.jsonb import Json
+    from pgweave.grammar.meaning.report import Report
+    from pgweave.grammar.nodes import Node, Text
+    from pgweave.grammar.reading.lexer import Token
+    from pgweave.grammar.span import Span
+
+_CHILD_OPTIONS = frozenset({"timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel"})
+_EXPECTED = {
+    Type.TEXT: "a text in quotes",
+    Type.INTEGER: "a whole number",
+    Type.BIGINT: "a whole number",
+    Type.JSONB: "JSON, in quotes or as jsonb",
+}
+
+
+def bind(
+    call: Call, arguments: Sequence[tuple[Token | None, Value]], where: Span, report: Report
+) -> dict[str, Value] | None:
+    """Match arguments with parameters. where: of the call. None after reporting what does not match."""
+    bound: dict[str, Value] = {}
+    # A broken argument has been reported, and a comma may be what it lacks: do not count the others then.
+    countable = not any(isinstance(value, BrokenValue) for _, value in arguments)
+    good = True
+    for position, (name, value) in enumerate(arguments):
+        if name is not None:
+            good = _bind_named(call, name, value, bound, report) and good
+        elif any(earlier is not None for earlier, _ in arguments[:position]):
+            report.add("PW018", value.outer)
+            good = False
+        elif position >= len(call.params):
+            if countable:
+                _report_surplus(call, value, len(arguments), report)
+            return None  # with too many, it cannot be told which belong where
+        else:
+            bound[call.params[position].name] = value
+    missing = [param.name for param in call.params if param.required and param.name not in bound]
+    if missing and good and countable:
+        names = " and ".join(f"`{name}`" for name in missing)
+        report.add("PW015", where, call=f"df.{call.name}", missing=names, signature=call.signature())
+    return bound if good and not missing else None
+
+
+def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], report: Report) -> bool:
+    """Put `name => value` into `bound`. False after reporting that the call has no such parameter, or has it already."""
+    parameters = [param.name for param in call.params]
+    if name.value in bound:
+        first = Note(bound[name.value].outer, "given here before")
+        report.add("PW017", name.span, name=name.value, notes=(first,))
+        return False
+    if name.value in parameters:
+        bound[name.value] = value
+        return True
+    close = get_close_matches(name.value, parameters, 1, 0.5)
+    fix = Fix(f"Write {close[0]}", (Edit(name.span, close[0]),)) if close else None
+    known = f"Did you mean `{close[0]}`?" if close else f"Write it as {call.signature()}."
+    if call.name == "call_child" and name.value in _CHILD_OPTIONS:
+        known = f"""It is an option: options => '{{"{name.value}": ..}}'."""
+        fix = None
+    report.add("PW014", name.span, call=f"df.{call.name}", name=name.value, help=known, fix=fix)
+    return False
+
+
+def _report_surplus(call: Call, value: Value, given: int, report: Report) -> None:
+    """More arguments than parameters; value: the first that is too much."""
+    number = len(call.params)
+    count = "no argument" if number == 0 else "one argument" if number == 1 else f"{number} arguments"
+    meant = CALLS["join3"] if call.name == "join" and given == 3 else call
+    report.add("PW016", value.outer, call=f"df.{call.name}", count=count, signature=meant.signature())
+
+
+class Failure(Enum):
+    """Why an argument, and with it the call, has no value."""
+
+    REPORTED = auto()  # it is wrong, and that has been reported
+    OPAQUE = auto()  # only the database knows it
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of a call, each in its parameter's type.
+
+    values: converted or defaulted, one for every parameter. bound: as they are written, without those left out.
+    span: of the call. The methods say for mypy what `convert` has made sure of.
+    """
+
+    call: Call
+    values: dict[str, object]
+    bound: dict[str, Value]
+    span: Span
+
+    def step(self, name: str) -> Node:
+        """An argument that is a step."""
+        return cast("Node", self.values[name])
+
+    def optional_step(self, name: str) -> Node | None:
+        """The same, of a parameter that may be NULL."""
+        return cast("Node | None", self.values[name])
+
+    def text(self, name: str) -> Text:
+        """An argument that is a text."""
+        return cast("Text", self.values[name])
+
+    def optional_text(self, name: str) -> Text | None:
+        """The same, of a parameter that may be NULL."""
+        return cast("Text | None", self.values[name])
+
+    def integer(self, name: str) -> int:
+        """An argument that is a whole number."""
+        return cast("int", self.values[name])
+
+    def optional_integer(self, name: str) -> int | None:
+        """The same, of a parameter that may be NULL."""
+        return cast("int | None", self.values[name])
+
+    def json(self, name: str) -> Json | None:
+        """An argument that is jsonb, or NULL."""
+        return cast("Json | None", self.values[name])
+
+    def place(self, name: str) -> Span:
+        """Where an argument is written; the whole call if it is left out."""
+        return self.bound[name].outer if name in self.bound else self.span
+
+
+def convert(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Arguments | Failure:
+    """Give every parameter its value. All that is wrong is reported, not just the first; wrong outweighs unknown."""
+    values = {param.name: _convert(call, param, bound.get(param.name), report) for param in call.params}
+    for failure in (Failure.REPORTED, Failure.OPAQUE):
+        if any(value is failure for value in values.values()):
+            return failure
+    return Arguments(call, values, bound, span)
+
+
+def _convert(call: Call, param: Param, value: Value | None, report: Report) -> object:
+    """One argument in its parameter's type, or its default; or a Failure."""
+    match value:
+        case None:
+            return param.default
+        case BrokenValue():
+            return Failure.REPORTED
+        case NullValue() if param.default is None and not call.strict:
+            return None
+        case NullValue():
+            report.add("PW021", value.outer, what=f"`{param.name}` of df.{call.name}")
+            return Failure.REPORTED
+        case _ if param.type is Type.STEP:
+            node = as_step(value, report, "Invalid child durable function: " if call.name == "call_child" else "")
+            return Failure.REPORTED if node is None else node
+        case OpaqueValue(type=""):
+            return Failure.OPAQUE
+        case _:
+            result = _typed(call, param, value, report)
+            if result is not None:
+                return result
+            _report_type(call, param, value, report)
+            return Failure.REPORTED
+
+
+def _typed(call: Call, param: Param, value: Value, report: Report) -> object:
+    """A known value in the parameter's type; None if it is of another type. A Failure if it was reported."""
+    match param.type:
+        case Type.TEXT:
+            return value.text if isinstance(value, TextValue) else None
+        case Type.JSONB:
+            return _jsonb(call, param, value, report)
+        case _:
+            return _integer(value, bits=32 if param.type is Type.INTEGER else 64)
+
+
+def _integer(value: Value, *, bits: int) -> int | None:
+    if isinstance(value, NumberValue) and isinstance(value.number, int):
+        return value.number if value.bits <= bits else None
+    if isinstance(value, TextValue) and value.unknown:  # df.sleep('60'): PostgreSQL reads a bare literal as a number
+        return to_integer(value.text.value, INTEGER_RANGE if bits == 32 else BIGINT_RANGE)
+    return None
+
+
+def _jsonb(call: Call, param: Param, value: Value, report: Report) -> Json | Failure | None:
+    if isinstance(value, JsonValue):
+        return value.json
+    if not isinstance(value, TextValue) or not value.unknown:
+        return None
+    try:
+        known = to_jsonb(value, value.span)
+    except FoldError as error:
+        detail = error.detail.removeprefix("not JSON: ")
+        report.add("PW022", error.span, what=f"`{param.name}` of df.{call.name}", detail=detail)
+        return Failure.REPORTED
+    return known.json if known else None
+
+
+def _report_type(call: Call, param: Param, value: Value, report: Report) -> None:
+    """Report an argument of another type than its parameter's."""
+    what, expected = f"`{param.name}` of df.{call.name}", _EXPECTED[param.type]
+    if param.type is Type.INTEGER and isinstance(value, NumberValue) and isinstance(value.number, int):
+        expected = "a whole number of type integer"  # it is a whole number, but too large
+    name = _compared(call, report.written(value.span))
+    if name:
+        advice = f"An argument is named with =>: {name} => .."
+        report.bad_value(f"{what} must be {expected}", value.outer, advice, "this is a comparison")
+    else:
+        report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
+
+
+def _compared(call: Call, written: str) -> str:
+    """The parameter that a comparison has on its left, as in df.http(url = 'https://x'); else empty."""
+    name, equals, _ = written.partition("=")
+    known = any(param.name == name.strip().lower() for param in call.params)
+    return name.strip() if equals and known else ""

@@ -1,0 +1,37 @@
+"""Where the findings of one text are collected while it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgweave.grammar.diagnostics import Diagnostic, finding
+from pgweave.grammar.reading.extraction import excerpt
+
+if TYPE_CHECKING:
+    from pgweave.grammar.diagnostics import Fix, Note
+    from pgweave.grammar.nodes import Text
+    from pgweave.grammar.span import Source, Span
+
+
+@dataclass(slots=True)
+class Report:
+    """Findings so far. within: the part of the file that is being read, if that is not all of it: a fence, a body."""
+
+    source: Source
+    diagnostics: list[Diagnostic]
+    within: Text | None = None
+
+    def written(self, span: Span) -> str:
+        """What stands there, as the lexer read it."""
+        return span.of(self.source.text) if self.within is None else excerpt(self.within, span)
+
+    def add(
+        self, code: str, span: Span, *, notes: tuple[Note, ...] = (), fix: Fix | None = None, **fields: object
+    ) -> None:
+        """Add one finding."""
+        self.diagnostics.append(finding(code, span, notes=notes, fix=fix, **fields))
+
+    def bad_value(self, title: str, span: Span, help: str, label: str = "") -> None:  # noqa: A002
+        """Add a finding in the reference's own words."""
+        self.add("PW020", span, title=title, label=label, help=help)

@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '595d451d15f190f2a063a7679c870ed3fda0aa4dca3ac0b462b5b23c5d752f16');
+values (1, '0001_schema', 'b475faeb7b5743ae10ef314e86a8c1dfb2904f564648edc15373ea173bc9de56');
 commit;

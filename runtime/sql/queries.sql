@@ -9,7 +9,7 @@ select to_regclass('df.migrations') is not null,
 
 -- schema_versions --
 -- The versions that have been installed here, oldest first.
-select number, checksum from df.migrations order by number;
+select number, checksum, works_with from df.migrations order by number;
 
 -- lock_migrations --
 -- One installer at a time; a second one then finds the version installed.
@@ -23,7 +23,7 @@ select from pg_namespace where nspname = %s;
 
 -- record_migration --
 -- The version that this transaction has installed.
-insert into df.migrations (number, name, checksum) values (%s, %s, %s);
+insert into df.migrations (number, name, checksum, works_with) values (%s, %s, %s, %s);
 
 -- drop_schema --
 -- Both schemas, and the operators with the functions they call.

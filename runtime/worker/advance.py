@@ -390,7 +390,8 @@ class _Visit:
         run = self.runs[key]
         if self.graph.by_id[key[0]].node_type != "SIGNAL" or run.status != "completed":
             return False
-        return json.loads(run.result or "{}").get("timed_out") is False
+        found = json.loads(run.result or "{}")
+        return isinstance(found, dict) and found.get("timed_out") is False
 
 
 def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:

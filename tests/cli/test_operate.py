@@ -1,4 +1,4 @@
-"""`ps`, `show`, `result`, `wait`, `signal`, `cancel`, `db`: what goes on in a database, and a hand in it."""
+"""`ps`, `show`, `result`, `wait`, `signal`, `cancel`, `db`: what runs in a database, and commands that control it."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_a_schema_df_of_somebody_else_is_left_alone(pgweave: Command, bare: str)
 
 
 def test_a_loop_that_goes_on_is_not_shown_as_completed(pgweave: Command, database: str) -> None:
-    """What is recorded of a loop and of a race is a note of ours, not their result."""
+    """What is recorded of a loop and of a race is internal to the worker, not their result."""
     with with_worker(database) as place:
         instance = place.start(
             "('SELECT 2' | df.sleep(30)) ~> @> ('SELECT 1 AS n' ~> df.sleep(1) ~> df.wait_for_signal('go'))"

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
 
+from support.checker import SIGNALS, wrong
+
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker import drive, sql_step
@@ -267,6 +269,7 @@ class Stage:
         yield Session(self)
 
     def heard(self, query: str, arguments: Sequence[object], cursor: psycopg.Cursor[Any]) -> None:
+        assert (found := wrong(self.connection, SIGNALS)) == {}, (query, arguments, found)
         row = cursor.fetchone() if cursor.description else None
         if row is not None:
             cursor.scroll(0, mode="absolute")

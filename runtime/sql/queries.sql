@@ -121,7 +121,7 @@ from set_config('synchronous_commit', 'off', true);
 
 -- settle --
 -- End the waits that have come to something and say all that is known.
-select df_internal.worker_settle(%s, %s)::text
+select df_internal.worker_settle(%s, %s, %s)::text
 from set_config('synchronous_commit', 'off', true);
 
 -- wait --
@@ -160,7 +160,7 @@ select status, result, error, finished_at from df_internal.worker_run(%s, %s, %s
 
 -- decide --
 -- Record what a race or a loop has come to.
-select df_internal.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb)
+select df_internal.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb, %s::text[])
 from set_config('synchronous_commit', 'off', true);
 
 -- fail --

@@ -14,8 +14,10 @@ from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from pgweave.compiler.facts.outcomes import Result
+    from pgweave.compiler.facts.reads import Reference
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import CallChild, Option
@@ -102,27 +104,30 @@ def awaits_itself(subject: Subject) -> Iterator[Diagnostic]:
 def child_result_path(subject: Subject) -> Iterator[Diagnostic]:
     """PW607. `$c.result.rows`, `$c.rows` or another column of the child's: all of it is JSON under `result`."""
     for read, results in subject.facts.readings:
-        if not results or not all(isinstance(one.step.node, _ENVELOPES) for one in results):
-            continue
-        reference, placeholder = read.reference, read.reference.placeholder
-        if placeholder is None or placeholder.column is None or reference.text is None:
-            continue
-        name, end, span = reference.name, placeholder.span.end, reference.span
-        path = path_behind(reference)
-        variant = ""
-        if path is not None and placeholder.column == "result":
-            keys = [part for part in re.split(r"[.\[\]]+", path) if part]
-            better = f"(${name}.result)::jsonb #> '{{{','.join(keys)}}}'"
-            variant, end, span = "path", end + len(path), with_path(reference, path)
-        elif any(placeholder.column not in (one.names or ()) for one in results) and not placeholder.nullable:
-            wanted = "rows" if placeholder.column == "rows" else f"rows,0,{placeholder.column}"
-            better = f"(${name}.result)::jsonb #> '{{{wanted}}}'"
-        else:
-            continue
-        sql = reference.slot is Slot.SQL
-        edits = subject.rewrite(reference.text, placeholder.span.start, end, f"({better})") if sql else ()
-        known = ", ".join(results[0].names or ())
-        yield finding("PW607", span, variant, names=known, path=path, better=better, edits=edits)
+        if results and all(isinstance(one.step.node, _ENVELOPES) for one in results):
+            yield from _wrong_path(subject, read.reference, results)
+
+
+def _wrong_path(subject: Subject, reference: Reference, results: Sequence[Result]) -> Iterator[Diagnostic]:
+    """One placeholder that reads past the envelope `{instance_id, status, result}`, with the JSON path that works."""
+    placeholder = reference.placeholder
+    if placeholder is None or placeholder.column is None or reference.text is None:
+        return
+    end, span, variant = placeholder.span.end, reference.span, ""
+    path = path_behind(reference)
+    if path is not None and placeholder.column == "result":
+        # `$c.result.rows[0].id`: the parts behind `.result` become the path of one #> operator.
+        keys = ",".join(part for part in re.split(r"[.\[\]]+", path) if part)
+        variant, end, span = "path", end + len(path), with_path(reference, path)
+    elif any(placeholder.column not in (one.names or ()) for one in results) and not placeholder.nullable:
+        keys = "rows" if placeholder.column == "rows" else f"rows,0,{placeholder.column}"
+    else:
+        return
+    better = f"(${reference.name}.result)::jsonb #> '{{{keys}}}'"
+    sql = reference.slot is Slot.SQL
+    edits = subject.rewrite(reference.text, placeholder.span.start, end, f"({better})") if sql else ()
+    known = ", ".join(results[0].names or ())
+    yield finding("PW607", span, variant, names=known, path=path, better=better, edits=edits)
 
 
 def timeout_too_short(subject: Subject) -> Iterator[Diagnostic]:

@@ -22,7 +22,7 @@ from lark import Transformer, UnexpectedToken
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.meaning.elaborate import Elaborator
-from pgweave.grammar.meaning.report import Report
+from pgweave.grammar.meaning.finding_report import Report
 from pgweave.grammar.nodes import Module, Text
 from pgweave.grammar.reading import lalr, syntax
 from pgweave.grammar.reading.brackets import match_brackets

@@ -33,10 +33,11 @@ from pgweave.grammar.editing.places import (
 from pgweave.grammar.editing.quoted import through_quotes
 from pgweave.grammar.editing.renaming import rename
 from pgweave.grammar.kinds import Type
-from pgweave.grammar.meaning.durofut import NAME, bad_name
+from pgweave.grammar.meaning.durofut import bad_name
 from pgweave.grammar.meaning.jsonb import BadJson, parse_json, render_jsonb
 from pgweave.grammar.nodes import Binding, Option, Text
 from pgweave.grammar.reading.lexer import lex
+from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
 from pgweave.grammar.writing.printer import options_text, print_node, print_operand, quote
 
@@ -174,7 +175,7 @@ def delete(place: Place) -> Edits:
 def set_name(place: Place, name: str | None) -> Edits:
     """Name the result of this step, or take its name away. What reads the old name is not touched; see rename."""
     node, binding = place.node, place.node.binding
-    if name is not None and NAME.fullmatch(name) is None:
+    if name is not None and not is_name(name):
         raise EditError(bad_name(name))
     expected = replace(node, binding=None if name is None else Binding(name, node.span))
     if binding is None:

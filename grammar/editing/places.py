@@ -7,7 +7,7 @@ where it stands in the text. edits.py changes programs at such places.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar import nodes
 from pgweave.grammar.nodes import children
@@ -250,36 +250,8 @@ def literal(text: str, span: Span) -> Span:
 
 def with_child(node: Node, number: int, child: Node) -> Node:
     """The node with another child in this place of nodes.children."""
-    match node:
-        case nodes.Then():
-            return with_field(node, ("first", "second")[number], child)
-        case nodes.If():
-            return with_field(node, ("then_branch", "else_branch", "condition")[number], child)
-        case nodes.IfRows():
-            return with_field(node, ("then_branch", "else_branch")[number], child)
-        case nodes.Join():
-            return replace(node, branches=(*node.branches[:number], child, *node.branches[number + 1 :]))
-        case nodes.Race():
-            return with_field(node, ("left", "right")[number], child)
-        case nodes.Loop():
-            return with_field(node, ("body", "condition")[number], child)
-        case nodes.CallChild():
-            return replace(node, child=child)
-        case nodes.Opaque():
-            return replace(node, operands=(*node.operands[:number], child, *node.operands[number + 1 :]))
-        case (
-            nodes.Sql()
-            | nodes.Break()
-            | nodes.Sleep()
-            | nodes.WaitSchedule()
-            | nodes.Signal()
-            | nodes.Http()
-            | nodes.HttpMultipart()
-            | nodes.AwaitInstance()
-        ):
-            raise LookupError(f"{type(node).__name__} holds no steps")
-        case _:
-            assert_never(node)
+    below = nodes.children(node)
+    return nodes.with_children(node, (*below[:number], child, *below[number + 1 :]))
 
 
 def with_field(node: Node, name: str, value: object) -> Node:

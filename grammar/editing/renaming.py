@@ -14,9 +14,10 @@ from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.editing.patch import EditError, Edits, proved_definition, reworded
 from pgweave.grammar.editing.places import with_child
 from pgweave.grammar.editing.quoted import through_quotes
-from pgweave.grammar.meaning.durofut import NAME, bad_name
+from pgweave.grammar.meaning.durofut import bad_name
 from pgweave.grammar.nodes import Text, children
 from pgweave.grammar.reading.lexer import STRING, lex
+from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
 from pgweave.grammar.template import scan_raw, scan_sql
 
@@ -36,7 +37,7 @@ def rename(place: Place, new: str) -> Edits:
     binding = place.node.binding
     if binding is None:
         raise EditError("This step has no name; give it one first.")
-    if NAME.fullmatch(new) is None:
+    if not is_name(new):
         raise EditError(bad_name(new))
     if new == binding.name:
         return ()

@@ -29,8 +29,8 @@ from pgweave.grammar.meaning.steps import as_step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.meaning.jsonb import Json
-    from pgweave.grammar.meaning.report import Report
     from pgweave.grammar.nodes import Node, Text
     from pgweave.grammar.reading.lexer import Token
     from pgweave.grammar.span import Span

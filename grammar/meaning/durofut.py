@@ -14,9 +14,9 @@ from pgweave.grammar.kinds import KINDS, MAX_DEPTH
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, to_integer
 from pgweave.grammar.meaning.jsonb import BadJson, Json, parse_json, render_jsonb, render_number
 from pgweave.grammar.nodes import Binding, Node, Text
+from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
 
-NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # of a result
 VALID_TYPES = ", ".join(KINDS)
 
 
@@ -332,7 +332,7 @@ _POST = Text("POST", Span(0, 0))
 
 
 def _bound(node: Node, name: Text) -> Node:
-    if NAME.fullmatch(name.value) is None:
+    if not is_name(name.value):
         raise BadStep(bad_name(name.value), name.span, "PW020")
     return replace(node, binding=Binding(name.value, name.span))
 

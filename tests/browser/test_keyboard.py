@@ -36,7 +36,7 @@ def focus(designer: Designer, name: str) -> None:
 
 
 def write(designer: Designer, text: str, key: str = "Enter") -> None:
-    """Type something over what stands in the field, and leave it by a key."""
+    """Replace the text of the field, and leave it by a key."""
     designer.press("Control+a")
     designer.page.keyboard.insert_text(text)
     designer.edit_by(key)

@@ -20,7 +20,7 @@ SELECT df.start(
 """
 
 
-def test_a_syntax_error_leaves_the_last_good_drawing_until_it_is_mended(design: Callable[..., Designer]) -> None:
+def test_a_syntax_error_leaves_the_last_good_drawing_until_it_is_fixed(design: Callable[..., Designer]) -> None:
     designer = design(PROGRAM)
     blocks = designer.shown()
     designer.type_at("df.sleep(5)", " ~>")
@@ -61,7 +61,7 @@ def test_typing_redraws_and_selection_follows_both_ways(design: Callable[..., De
     )
 
 
-def test_a_finding_is_shown_in_both_views_and_mended_by_one_click(design: Callable[..., Designer]) -> None:
+def test_a_finding_is_shown_in_both_views_and_fixed_by_one_click(design: Callable[..., Designer]) -> None:
     designer = design(PROGRAM)
     designer.type_at("$parc", "x")
     designer.page.locator(".pw-text .cm-lintRange-error").first.wait_for()

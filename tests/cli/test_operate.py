@@ -1,4 +1,4 @@
-"""`ps`, `show`, `result`, `wait`, `signal`, `cancel`, `db`: what goes on in a database, and a hand in it."""
+"""`ps`, `show`, `result`, `wait`, `signal`, `cancel`, `db`: what runs in a database, and commands that control it."""
 
 from __future__ import annotations
 
@@ -155,6 +155,30 @@ def test_an_instance_is_cancelled(pgweave: Command, database: str) -> None:
     assert (done.code, json.loads(done.out)["status"]) == (0, "cancelled")
 
 
+def test_the_exit_code_of_db_status_says_whether_the_schema_fits(
+    pgweave: Command, bare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> tuple[int, str]:
+        done = pgweave("db", "status", "--json", "--dsn", bare)
+        return done.code, json.loads(done.out)["state"] if done.out else done.err
+
+    assert found() == (1, "missing")
+    pgweave("db", "install", "--dsn", bare)
+    assert found() == (0, "current")
+    newer = (*migrations(), migrate.Migration(NEWEST + 1, "newer", "-- nothing"))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: newer)
+        assert found() == (1, "behind")
+        pgweave("db", "upgrade", "--dsn", bare)
+        assert found() == (0, "current")
+    assert found() == (1, "ahead")
+    with psycopg.connect(bare, autocommit=True) as connection:
+        connection.execute("update df.migrations set checksum = 'another' where number = 1")
+    code, said = found()
+    assert code == 2
+    assert "is not the one that this pgweave has" in said
+
+
 def test_the_schema_is_installed_looked_at_and_removed(pgweave: Command, bare: str) -> None:
     assert pgweave("db", "status", "--dsn", bare).out == "No df schema. Install it with `pgweave db install`.\n"
     done = pgweave("db", "upgrade", "--dsn", bare)
@@ -167,7 +191,7 @@ def test_the_schema_is_installed_looked_at_and_removed(pgweave: Command, bare: s
     assert pgweave("db", "upgrade", "--dsn", bare).code == 0
     assert pgweave("db", "status", "--dsn", bare).out == f"Version {NEWEST}, up to date.\n"
     found = json.loads(pgweave("db", "status", "--json", "--dsn", bare).out)
-    assert found == {"installed": NEWEST, "available": NEWEST, "pending": 0}
+    assert found == {"state": "current", "installed": NEWEST, "available": NEWEST, "pending": 0}
 
     assert pgweave("db", "uninstall", "--dsn", bare, stdin=b"n\n").code == 1
     assert pgweave("db", "uninstall", "--dsn", bare).code == 1, "nobody answered"
@@ -188,7 +212,7 @@ def test_a_schema_df_of_somebody_else_is_left_alone(pgweave: Command, bare: str)
 
 
 def test_a_loop_that_goes_on_is_not_shown_as_completed(pgweave: Command, database: str) -> None:
-    """What is recorded of a loop and of a race is a note of ours, not their result."""
+    """What is recorded of a loop and of a race is internal to the worker, not their result."""
     with with_worker(database) as place:
         instance = place.start(
             "('SELECT 2' | df.sleep(30)) ~> @> ('SELECT 1 AS n' ~> df.sleep(1) ~> df.wait_for_signal('go'))"

@@ -271,7 +271,7 @@ def test_every_command_of_the_example_workflow_exists() -> None:
 MISSPELT = """df.call_child('SELECT 1', 'c', '{"timeout_second": 5}')\n"""
 
 
-def test_fix_mends_a_file_and_reports_what_is_left(pgweave: Command) -> None:
+def test_fix_fixes_a_file_and_reports_what_is_left(pgweave: Command) -> None:
     pgweave.write("typo.df", MISSPELT)
     assert pgweave("check", "typo.df").code == 1
     done = pgweave("check", "typo.df", "--fix", "--unsafe-fixes")
@@ -286,7 +286,7 @@ def test_without_fix_nothing_is_written(pgweave: Command) -> None:
     assert (pgweave.folder / "typo.df").read_text(encoding="utf-8") == MISSPELT
 
 
-def test_a_piped_program_comes_back_mended(pgweave: Command) -> None:
+def test_a_piped_program_comes_back_fixed(pgweave: Command) -> None:
     done = pgweave("check", "-", "--fix", "--unsafe-fixes", stdin=MISSPELT.encode())
     assert done.out == MISSPELT.replace("timeout_second", "timeout_seconds")
 

@@ -337,7 +337,7 @@ def test_a_conflict_writes_nothing_until_somebody_has_chosen(path: Path, choice:
     assert keeper.saved
 
 
-def test_a_file_that_was_deleted_is_written_anew_by_saving(path: Path) -> None:
+def test_a_file_that_was_deleted_is_written_again_by_saving(path: Path) -> None:
     keeper = opened(path)
     path.unlink()
     assert keeper.look() == {"type": "disk", "saved": False, "notice": GONE}

@@ -114,7 +114,7 @@ def test_a_gesture_on_a_text_that_cannot_be_read_is_refused() -> None:
     assert (answer["ok"], answer["message"]) == (False, "The text cannot be read as it is; fix it first.")
 
 
-def test_a_finding_is_mended_by_its_fix() -> None:
+def test_a_finding_is_fixed_by_its_fix() -> None:
     text = "'SELECT 1' ~> 'SELECT 2' & 'SELECT 3'"
     view = View(session(text))
     drawn = view.session.draw().drawing
@@ -137,7 +137,7 @@ def test_names_and_columns_are_completed_in_the_text_and_in_the_inspector() -> N
     view = View(session(text))
     offset = len(text) - 1
     assert view.ask("complete", version=0, offset=offset)["options"] == []
-    # The statement stands in the inspector and not yet in the text.
+    # The statement is in the inspector and not yet in the text.
     names = view.ask("complete", version=0, offset=10, block="0:1", sql="SELECT '$'")
     names = view.ask("complete", version=0, offset=10, block="0:1", sql="SELECT $or")
     assert (names["from"], [option["label"] for option in names["options"]]) == (8, ["order"])

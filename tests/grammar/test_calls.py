@@ -166,7 +166,7 @@ def test_options_point_into_the_json_inside_the_literal() -> None:
     assert second.value_span.of(written) == '{"c": 1}'
 
 
-def mended(written: str) -> str:
+def fixed(written: str) -> str:
     """The text after the safe fix of its only finding."""
     (found,) = parse(Source("test.df", written)).diagnostics
     assert found.fix is not None
@@ -176,7 +176,7 @@ def mended(written: str) -> str:
     return written
 
 
-MENDED = {
+FIXED = {
     "'c' ?> 'a' ~> 'b' !> 'd'": "'c' ?> ('a' ~> 'b') !> 'd'",
     "'c' ?> @> 'a' & 'b' |=> 'n' !> 'd' ~> 'e'": "'c' ?> (@> 'a' & 'b' |=> 'n') !> 'd' ~> 'e'",
     "'a' |=> n ~> 'b'": "'a' |=> 'n' ~> 'b'",
@@ -184,9 +184,9 @@ MENDED = {
 }
 
 
-@pytest.mark.parametrize(("written", "text"), MENDED.items())
+@pytest.mark.parametrize(("written", "text"), FIXED.items())
 def test_a_safe_fix_makes_a_good_program(written: str, text: str) -> None:
-    assert mended(written) == text
+    assert fixed(written) == text
     assert codes(text) == []
 
 

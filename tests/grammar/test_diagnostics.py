@@ -2,7 +2,7 @@
 
 `x.txt` is a program, `x.sql.txt` and `x.md.txt` are files of other kinds with workflows in them.
 
-`PGWEAVE_UPDATE_GOLDEN=1 pytest tests/grammar/test_diagnostics.py` writes what is below the lines anew.
+`PGWEAVE_UPDATE_GOLDEN=1 pytest tests/grammar/test_diagnostics.py` writes what is below the lines again.
 """
 
 from __future__ import annotations

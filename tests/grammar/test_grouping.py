@@ -149,7 +149,7 @@ def written(node: Any) -> str:  # noqa: ANN401 -- a protobuf message, of which t
 SUFFIXES = {"IS": "IS", "NOTNULL": "IS", "IN": "IN"}
 
 
-def of_ours(expression: str) -> str | None:
+def of_pgweave(expression: str) -> str | None:
     """Our grouping in the same words; None where we refuse the text."""
     lexed = lex(expression)
     if lexed.diagnostics:
@@ -194,4 +194,4 @@ def ours(expr: syntax.Expr, text: str) -> str | None:
 @given(expressions)
 def test_generated_expressions_group_as_postgres_groups_them(expression: str) -> None:
     """One level for all operators of df, left to right; PostgreSQL's own levels around them. What it refuses, we refuse."""
-    assert of_ours(expression) == of_postgres(expression)
+    assert of_pgweave(expression) == of_postgres(expression)

@@ -116,7 +116,7 @@ def test_operators_of_other_types_are_left_alone(text: str) -> None:
     assert codes(text) == []
 
 
-def test_a_mend_for_glued_operators_parses() -> None:
+def test_a_fix_for_glued_operators_parses() -> None:
     from pgweave.grammar.parser import parse
     from pgweave.grammar.span import Source
 
@@ -124,9 +124,9 @@ def test_a_mend_for_glued_operators_parses() -> None:
     (found,) = parse(Source("test.df", text)).diagnostics
     assert found.fix is not None
     (edit,) = found.fix.edits
-    mended = text[: edit.span.start] + edit.text + text[edit.span.end :]
-    assert mended == "'a'& @>'b'"
-    assert codes(mended) == []
+    fixed = text[: edit.span.start] + edit.text + text[edit.span.end :]
+    assert fixed == "'a'& @>'b'"
+    assert codes(fixed) == []
 
 
 def test_a_comment_may_stand_between_any_two_tokens() -> None:
@@ -158,7 +158,11 @@ def test_where_postgres_can_read_a_text_so_can_we_and_in_the_same_pieces(text: s
     if ":" in text:
         return
     found = {diagnostic.code for diagnostic in lexed.diagnostics}
-    assert found <= {"PW005", "PW007", "PW008"}  # cut well, but nothing of ours: PostgreSQL's grammar has no use for it
+    assert found <= {
+        "PW005",
+        "PW007",
+        "PW008",
+    }  # tokenised correctly, but not part of the language: PostgreSQL's grammar has no use for it
     # Glued operators are read on as if there were a space, and a comment of another language as if it were one.
     read_on = "PW005" in found or any("begins no comment" in diagnostic.label for diagnostic in lexed.diagnostics)
     assert read_on or ours == expected

@@ -35,7 +35,7 @@ def texts(root: Node) -> Iterator[Text]:
 
 
 def places(name: str, text: str) -> list[str]:
-    """What stands in the file where each placeholder is said to stand."""
+    """The text of the file at the place that each placeholder reports."""
     parsed = parse(Source(name, text))
     assert parsed.diagnostics == ()
     found = []

@@ -86,7 +86,7 @@ def test_several_findings_are_parted_by_an_empty_line() -> None:
 
 
 def test_a_finding_becomes_plain_json_for_tools() -> None:
-    fix = Fix("Mend it", (Edit(Span(4, 5), "x"),), safe=True)
+    fix = Fix("Fix it", (Edit(Span(4, 5), "x"),), safe=True)
     said = as_json(found("one\ntwo", "two", Note(Span(0, 1), "there"), fix=fix), Source("a.df", "one\ntwo"))
     assert json.loads(json.dumps(said)) == said
     assert said["start"] == {"offset": 4, "line": 2, "column": 1}
@@ -96,7 +96,7 @@ def test_a_finding_becomes_plain_json_for_tools() -> None:
         {"text": "there", "start": {"offset": 0, "line": 1, "column": 1}, "end": {"offset": 1, "line": 1, "column": 2}}
     ]
     assert said["fix"] == {
-        "title": "Mend it",
+        "title": "Fix it",
         "safe": True,
         "edits": [
             {"text": "x", "start": {"offset": 4, "line": 2, "column": 1}, "end": {"offset": 5, "line": 2, "column": 2}}

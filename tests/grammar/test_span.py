@@ -1,4 +1,4 @@
-"""Offsets, spans, lines and columns agree with each other, whatever stands in the text."""
+"""Offsets, spans, lines and columns agree with each other, whatever the text contains."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_span_cuts_out_as_many_characters_as_it_is_long(case: tuple[str, Span]
 
 
 @given(texts_with_spans(), st.data())
-def test_what_a_contained_span_cuts_out_stands_in_what_its_container_cuts_out(
+def test_what_a_contained_span_cuts_out_is_in_what_its_container_cuts_out(
     case: tuple[str, Span], data: st.DataObject
 ) -> None:
     text, outer = case

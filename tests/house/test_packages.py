@@ -22,7 +22,7 @@ NOT_SHIPPED = {ROOT / "designer" / "web", ROOT / "notebooks" / "tutorial"}
 
 
 def data() -> set[str]:
-    """Every file that stands in a package and is no module: code pages, the grammar, SQL."""
+    """Every file in a package that is no module: code pages, the grammar, SQL."""
     return {
         str(Path(*name.split("."), file.relative_to(folder)))
         for name, folder in FOLDERS.items()

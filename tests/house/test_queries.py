@@ -1,4 +1,4 @@
-"""Every statement that Python sends stands in queries.sql, has a purpose, is used, and is understood by the database."""
+"""Every statement that Python sends is in queries.sql, has a purpose, is used, and is understood by the database."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_every_query_is_named_somewhere_and_every_name_is_a_query() -> None:
 
 
 def test_no_other_module_holds_sql() -> None:
-    """A statement begins with its verb; none of ours is glued together in Python."""
+    """A statement begins with its verb; none is put together in Python."""
     verbs = re.compile(
         r"\s*(select|insert|update|delete|create|alter|drop|with|lock|listen|notify|set)\s", re.IGNORECASE
     )

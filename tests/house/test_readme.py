@@ -142,7 +142,7 @@ def parts(svg: bytes) -> set[tuple[str, str, str, tuple[str, ...]]]:
 
 
 def test_the_picture_is_that_of_the_program() -> None:
-    """`make golden` draws it anew."""
+    """`make golden` draws it again."""
     drawn = pgweave.load(ROOT / "examples" / "parent_child.df").render("svg")
     assert parts((ROOT / "docs" / "parent_child.svg").read_bytes()) == parts(drawn)
     assert len(parts(drawn)) > 5

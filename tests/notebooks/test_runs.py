@@ -45,7 +45,7 @@ def waiting(text: str, signal: str) -> Run:
     return found
 
 
-def test_starting_returns_at_once_and_a_worker_of_ours_works_it_off(connected: Notebook) -> None:
+def test_starting_returns_at_once_and_a_worker_of_this_process_executes_it(connected: Notebook) -> None:
     found = run("'SELECT 40 + 2 AS answer, 0.10 AS exact'")
     assert found.result(PATIENCE_SECONDS) == {
         "rows": [{"answer": 42, "exact": Decimal("0.10")}], "row_count": 1, "rows_affected": 1,

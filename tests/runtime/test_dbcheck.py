@@ -40,7 +40,7 @@ def said(outcome: dbcheck.Outcome, program: str) -> list[tuple[str, str, str]]:
     return [(one.code, one.title, one.span.of(program)) for one in outcome.findings]
 
 
-def test_the_server_says_what_is_wrong_where_and_what_it_would_mend(asked: Connection) -> None:
+def test_the_server_says_what_is_wrong_where_and_what_it_would_fix(asked: Connection) -> None:
     program = "'CREATE TABLE parcels (id integer, weight numeric)'\n~> 'SELECT id, wieght FROM parcels'"
     outcome = check(asked, program)
     assert said(outcome, program) == [("PW513", 'Column "wieght" does not exist', "wieght")]
@@ -228,7 +228,7 @@ def test_a_step_that_may_not_run_drops_nothing(asked: Connection) -> None:
     assert check(asked, program).findings == ()
 
 
-def test_each_workflow_of_a_file_begins_anew(asked: Connection) -> None:
+def test_each_workflow_of_a_file_begins_again(asked: Connection) -> None:
     program = "df.start('CREATE TABLE t (n integer)', 'a');\ndf.start('SELECT n FROM t', 'b');"
     assert said(check(asked, program), program) == [("PW513", 'Relation "t" does not exist', "t")]
 
@@ -275,9 +275,9 @@ def test_every_example_of_the_repository_is_accepted_by_a_database_it_has_set_up
 
 def test_the_page_says_what_the_database_says(asked: Connection) -> None:
     page = (files("pgweave.grammar") / "codes" / "PW513.md").read_text(encoding="utf-8")
-    failing, mended = re.findall(r"^```df\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    failing, fixed = re.findall(r"^```df\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert codes(check(asked, failing).findings) == ["PW513"]
-    assert check(asked, mended).findings == ()
+    assert check(asked, fixed).findings == ()
 
 
 def codes(found: tuple[Diagnostic, ...]) -> list[str]:

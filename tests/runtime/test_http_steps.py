@@ -79,7 +79,7 @@ def role(database: str) -> Iterator[Role]:
 
 
 def node(kind: str = "HTTP", **config: object) -> str:
-    """A graph of one node, as nobody's function has built it."""
+    """A graph of one node that no builder function has made."""
     return json.dumps({"node_type": kind, "query": json.dumps({"method": "POST", "timeout_seconds": 10, **config})})
 
 

@@ -1,7 +1,7 @@
-"""Who may do what: real roles on real servers, an owner who is no superuser, and people who wish each other ill.
+"""Who may do what: real roles on real servers, an owner who is no superuser, and roles that attack each other.
 
-The promise: one role can neither see, learn of, signal, cancel nor complete another's instance, and nobody's SQL ever
-runs as somebody else.
+The promise: one role can neither see, learn of, signal, cancel nor complete another's instance, and the SQL of
+a role never runs as another role.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several roles on one database: whose rights steps have, and that nobody's backlog keeps others waiting."""
+"""Several roles on one database: whose rights steps have, and that one role's backlog does not delay the others."""
 
 from __future__ import annotations
 

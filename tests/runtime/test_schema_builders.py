@@ -179,7 +179,7 @@ def refused(connection: psycopg.Connection[Any], expression: str) -> str:
     return f"no error, but {found}"
 
 
-def test_operators_stand_in_public_and_call_what_they_should(any_database: str) -> None:
+def test_operators_are_in_public_and_call_what_they_should(any_database: str) -> None:
     with psycopg.connect(any_database) as connection:
         rows = connection.execute(
             "select oprname, oprleft::regtype::text, oprright::regtype::text, oprcode::text from pg_operator as o"

@@ -6,7 +6,7 @@ from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.shape import codes, step
 
@@ -115,6 +115,7 @@ WORDS = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)))
 def test_any_text_at_all_gives_findings_and_never_a_traceback(text: str) -> None:
     parsed = parsed_and_rendered(text)
@@ -129,6 +130,7 @@ def inside_its_parent(node: Node, size: int) -> None:
         inside_its_parent(child, size)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["~>", "&", "|", "|=> 'n' ~>"]), max_size=8), st.integers(0, 2**16))
 def test_the_text_of_a_step_is_that_step(operators: list[str], choice: int) -> None:
     """Cut a step out of a program by its span, parse it alone, and it is equal."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgweave.grammar.span import Location, Source, Span
@@ -35,6 +35,7 @@ def texts_with_offsets(draw: st.DrawFn) -> tuple[str, int]:
     return text, draw(st.integers(0, len(text)))
 
 
+@settings(deadline=None)
 @given(spans(), spans())
 def test_a_union_contains_both_spans(first: Span, second: Span) -> None:
     union = first | second
@@ -42,12 +43,14 @@ def test_a_union_contains_both_spans(first: Span, second: Span) -> None:
     assert second in union
 
 
+@settings(deadline=None)
 @given(spans(), spans(), spans())
 def test_a_union_is_the_smallest_span_that_contains_both(first: Span, second: Span, other: Span) -> None:
     if first in other and second in other:
         assert first | second in other
 
 
+@settings(deadline=None)
 @given(spans(), spans(), spans())
 def test_unions_may_be_made_in_any_order(first: Span, second: Span, third: Span) -> None:
     assert first | second == second | first
@@ -55,6 +58,7 @@ def test_unions_may_be_made_in_any_order(first: Span, second: Span, third: Span)
     assert first | first == first
 
 
+@settings(deadline=None)
 @given(spans(), spans(), spans())
 def test_containment_is_an_order(first: Span, second: Span, third: Span) -> None:
     assert Span(first.start, first.end) in first
@@ -64,12 +68,14 @@ def test_containment_is_an_order(first: Span, second: Span, third: Span) -> None
         assert first in third
 
 
+@settings(deadline=None)
 @given(spans(), spans())
 def test_a_contained_span_is_no_longer_than_its_container(inner: Span, outer: Span) -> None:
     if inner in outer:
         assert len(inner) <= len(outer)
 
 
+@settings(deadline=None)
 @given(texts_with_spans())
 def test_a_span_cuts_out_as_many_characters_as_it_is_long(case: tuple[str, Span]) -> None:
     text, span = case
@@ -77,6 +83,7 @@ def test_a_span_cuts_out_as_many_characters_as_it_is_long(case: tuple[str, Span]
     assert text[: span.start] + span.of(text) + text[span.end :] == text
 
 
+@settings(deadline=None)
 @given(texts_with_spans(), st.data())
 def test_what_a_contained_span_cuts_out_is_in_what_its_container_cuts_out(
     case: tuple[str, Span], data: st.DataObject
@@ -88,6 +95,7 @@ def test_what_a_contained_span_cuts_out_is_in_what_its_container_cuts_out(
     assert outer.of(text)[inner.start - outer.start :].startswith(inner.of(text))
 
 
+@settings(deadline=None)
 @given(texts_with_offsets())
 def test_a_location_leads_back_to_its_offset(case: tuple[str, int]) -> None:
     text, offset = case
@@ -98,6 +106,7 @@ def test_a_location_leads_back_to_its_offset(case: tuple[str, int]) -> None:
     assert source.line_starts[where.line - 1] + where.column - 1 == offset
 
 
+@settings(deadline=None)
 @given(texts_with_offsets())
 def test_a_line_is_one_more_than_the_line_feeds_before_it(case: tuple[str, int]) -> None:
     """Only a line feed ends a line: a lone carriage return or a Unicode line separator does not, as in every editor."""
@@ -105,6 +114,7 @@ def test_a_line_is_one_more_than_the_line_feeds_before_it(case: tuple[str, int])
     assert Source("x.df", text).location(offset).line == text[:offset].count("\n") + 1
 
 
+@settings(deadline=None)
 @given(texts_with_offsets())
 def test_locations_are_ordered_as_offsets_are(case: tuple[str, int]) -> None:
     text, offset = case
@@ -112,6 +122,7 @@ def test_locations_are_ordered_as_offsets_are(case: tuple[str, int]) -> None:
     assert all(source.location(before) < source.location(offset) for before in range(offset))
 
 
+@settings(deadline=None)
 @given(lines, st.sampled_from(["\n", "\r\n"]))
 def test_a_line_is_given_without_its_line_end(written: list[str], newline: str) -> None:
     source = Source("x.df", newline.join(written))
@@ -119,6 +130,7 @@ def test_a_line_is_given_without_its_line_end(written: list[str], newline: str) 
     assert [source.line(number) for number in range(1, source.line_count + 1)] == written
 
 
+@settings(deadline=None)
 @given(lines, st.sampled_from(["\n", "\r\n"]))
 def test_every_character_of_a_line_is_found_at_its_column(written: list[str], newline: str) -> None:
     """A tab, a wide character and one beyond the basic plane are one column each."""
@@ -129,12 +141,14 @@ def test_every_character_of_a_line_is_found_at_its_column(written: list[str], ne
             assert source.line(where.line)[where.column - 1] == character
 
 
+@settings(deadline=None)
 @given(texts)
 def test_the_end_of_a_text_has_a_location_in_its_last_line(text: str) -> None:
     source = Source("x.df", text)
     assert source.location(len(text)).line == source.line_count
 
 
+@settings(deadline=None)
 @given(spans(), spans())
 def test_spans_are_sorted_by_where_they_begin_and_then_by_where_they_end(first: Span, second: Span) -> None:
     assert (first < second) == ((first.start, first.end) < (second.start, second.end))

@@ -351,22 +351,26 @@ class Assistant:
         named: str | None = None
         for index in range(len(self.tokens) - 1, -1, -1):
             token = self.tokens[index]
-            if token.end > offset:
+            if token.end > offset or token.kind == STRING:
                 continue
-            if token.value in (")", "]") and token.kind != STRING:
+            if token.value in (")", "]"):
                 depth += 1
-            elif token.value in ("(", "[") and token.kind != STRING:
-                if depth == 0:
-                    call = self._call_name(index - 1)
-                    params = CALLS[call].params if call in CALLS else ()
-                    position = params[commas].name if commas < len(params) else None
-                    return call, named or position
+            elif token.value in ("(", "[") and depth:
                 depth -= 1
-            elif depth == 0 and token.value == "," and token.kind != STRING:
+            elif token.value in ("(", "["):
+                call = self._call_name(index - 1)
+                return call, named or _parameter(call, commas)
+            elif depth == 0 and token.value == ",":
                 commas += 1
             elif depth == 0 and commas == 0 and token.value in ("=>", ":=") and index and named is None:
                 named = self.tokens[index - 1].value
         return None, None
+
+
+def _parameter(call: str | None, position: int) -> str | None:
+    """Name of a call's argument by its place from 0; None for another function, or beyond its last."""
+    params = CALLS[call].params if call in CALLS else ()
+    return params[position].name if position < len(params) else None
 
 
 def _use_in(many: Iterable[Facts], offset: int) -> tuple[Facts, _Use] | None:
@@ -383,10 +387,8 @@ _QUOTE = re.compile(r"[eEnNuU]?&?'|\$\w*\$")
 _CLOSERS = {"(": ")", "[": "]"}
 
 
-def _cut_off(text: str, end: int) -> Iterator[str]:
-    """A text as if it ended here, with what is open closed: a quote, brackets, and a choice that has no `!>` yet."""
-    before = text[:end]
-    tokens = lex(before).tokens
+def _open_brackets(tokens: Iterable[Token]) -> list[str]:
+    """What closes the brackets that are open behind these tokens, outermost first: of `f(a[` it is `)`, `]`."""
     opened: list[str] = []
     for token in tokens:
         if token.kind == PUNCT and token.value in _CLOSERS:
@@ -395,6 +397,14 @@ def _cut_off(text: str, end: int) -> Iterator[str]:
             opened.pop()
         elif token.kind == PUNCT and token.value == ";":
             opened.clear()
+    return opened
+
+
+def _cut_off(text: str, end: int) -> Iterator[str]:
+    """A text as if it ended here, with what is open closed: a quote, brackets, and a choice that has no `!>` yet."""
+    before = text[:end]
+    tokens = lex(before).tokens
+    opened = _open_brackets(tokens)
     if tokens and tokens[-1].end == end:
         quote = _QUOTE.match(before, tokens[-1].start)
         closing = "'" if quote and quote.group().endswith("'") else quote.group() if quote else ""

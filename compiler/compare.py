@@ -418,11 +418,7 @@ def _paired(old: Sequence[Node], new: Sequence[Node]) -> Iterator[tuple[Node | N
         yield from ((None, step) for step in new[shared:])
         return
     likeness = [[_likeness(was, now) for now in new] for was in old]
-    best = [[0.0] * (len(new) + 1) for _ in range(len(old) + 1)]
-    for row in reversed(range(len(old))):
-        for column in reversed(range(len(new))):
-            paired = best[row + 1][column + 1] + likeness[row][column] if likeness[row][column] else 0.0
-            best[row][column] = max(paired, best[row + 1][column], best[row][column + 1])
+    best = _best(likeness)
     row = column = 0
     while row < len(old) and column < len(new):
         here = likeness[row][column]
@@ -437,6 +433,18 @@ def _paired(old: Sequence[Node], new: Sequence[Node]) -> Iterator[tuple[Node | N
             column += 1
     yield from ((step, None) for step in old[row:])
     yield from ((None, step) for step in new[column:])
+
+
+def _best(likeness: list[list[float]]) -> list[list[float]]:
+    """For each place the highest likeness in all that can be had from there to the end; one row and column more."""
+    height, width = len(likeness), len(likeness[0])
+    best = [[0.0] * (width + 1) for _ in range(height + 1)]
+    for row in reversed(range(height)):
+        for column in reversed(range(width)):
+            here = likeness[row][column]
+            paired = best[row + 1][column + 1] + here if here else 0.0
+            best[row][column] = max(paired, best[row + 1][column], best[row][column + 1])
+    return best
 
 
 def _likeness(old: Node, new: Node) -> float:

@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import networkx as nx
 
@@ -88,43 +88,6 @@ def frames(graph: Graph) -> Frames:
     return found
 
 
-def kind_name(node: Node) -> str:
-    """Name in KINDS of the row a step becomes; OPAQUE for what becomes none, CALL_CHILD for what becomes three."""
-    match node:
-        case nodes.Sql():
-            return "SQL"
-        case nodes.Then():
-            return "THEN"
-        case nodes.If() | nodes.IfRows():
-            return "IF"
-        case nodes.Join():
-            return "JOIN"
-        case nodes.Race():
-            return "RACE"
-        case nodes.Loop():
-            return "LOOP"
-        case nodes.Break():
-            return "BREAK"
-        case nodes.Sleep():
-            return "SLEEP"
-        case nodes.WaitSchedule():
-            return "WAIT_SCHEDULE"
-        case nodes.Signal():
-            return "SIGNAL"
-        case nodes.Http():
-            return "HTTP"
-        case nodes.HttpMultipart():
-            return "HTTP_MULTIPART"
-        case nodes.AwaitInstance():
-            return "AWAIT_INSTANCE"
-        case nodes.CallChild():
-            return "CALL_CHILD"
-        case nodes.Opaque():
-            return "OPAQUE"
-        case _:
-            assert_never(node)
-
-
 def structure(definition: Definition) -> Graph:
     """The tree as written, an edge from each step to each of its sub-steps; `order` numbers the edges of one step."""
     tree: Graph = nx.DiGraph()
@@ -154,7 +117,7 @@ def _roles(node: Node) -> tuple[str, ...]:
 def _attributes(step: Step, said: Words) -> dict[str, Any]:
     binding = step.node.binding
     return {
-        "kind": kind_name(step.node),
+        "kind": step.node.kind.name,
         "part": "step",
         "verb": said.verb,
         "detail": said.detail,
@@ -280,7 +243,7 @@ class _ControlFlow:
 
     def branches(self, step: Step) -> tuple[str, list[Exit]]:
         """Fork, branches side by side, and one place where they meet."""
-        kind, binding = kind_name(step.node), step.node.binding
+        kind, binding = step.node.kind.name, step.node.binding
         title = step_words.describe(step.node).label + (f", as {binding.name}" if binding else "")
         outer = self.enter_block(step.id, kind, title, step)
         self.add_step(step, part="fork", names=())
@@ -319,7 +282,7 @@ class _ControlFlow:
         child = step.children[0]
         start, wait = call_ids(step)
         own: dict[str, Any] = {"names": (), "result_name": None, "timeout_seconds": None}
-        self.add_step(step, suffix="_start", kind="SQL", part="call", position=step.position + 1, **own)
+        self.add_step(step, suffix="_start", kind=nodes.Sql.kind.name, part="call", position=step.position + 1, **own)
         outer = self.enter_block(
             f"{step.id}c", "CHILD", step_words.Words("child", step_words.child_title(node)).label, step
         )
@@ -328,7 +291,9 @@ class _ControlFlow:
         self.instance(child, f"{step.id}c_", node.child.span)
         self.instance_id, self.breaks, self.block = instance, breaks, outer
         said = step_words.describe_wait(node)
-        self.add_step(step, said, suffix="_wait", kind="AWAIT_INSTANCE", part="wait", position=step.position + 2)
+        self.add_step(
+            step, said, suffix="_wait", kind=nodes.AwaitInstance.kind.name, part="wait", position=step.position + 2
+        )
         self.connect([(start, "then")], wait)
         self.connect([(start, "child")], f"{step.id}c_start")
         self.connect([(f"{step.id}c_end", "child")], wait)

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar
 
 from pgweave.compiler.rows import Graph, Row, node_id
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
-from pgweave.grammar.kinds import MAX_DEPTH, MAX_NODES
+from pgweave.grammar.kinds import MAX_DEPTH, MAX_NODES, Type
+from pgweave.grammar.nodes import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.grammar.nodes import CallChild, Definition, Node, Text
+    from pgweave.grammar.kinds import Member
+    from pgweave.grammar.nodes import CallChild, Definition, Node
 
 T = TypeVar("T")
 
@@ -133,86 +135,64 @@ def own_query(node: Node) -> str | None:
     """What stands in the row's query before ids of children join it; None for a kind without any.
 
     A called child and an opaque expression are no rows and have none.
+
+        df.wait_for_signal('go', 60)    {"signal_name":"go","timeout_seconds":60}
     """
     match node:
         case nodes.Sql():
             return node.query.value
         case nodes.IfRows():
             return _object(condition_type='"result_has_rows"', result_name=_quoted(node.result_name.value))
-        case nodes.Break():
-            return _object(break_value=_quoted(_value(node.value)))
         case nodes.Sleep():
             return str(node.seconds)
-        case nodes.WaitSchedule():
-            return _object(cron_expr=_quoted(node.cron.value))
-        case nodes.Signal():
-            return _object(signal_name=_quoted(node.signal_name.value), timeout_seconds=_number(node.timeout_seconds))
-        case nodes.Http() | nodes.HttpMultipart():
-            return _http_config(node)
-        case nodes.AwaitInstance():
-            return _await_config(node.instance_id.value, node.timeout_seconds)
-        case (
-            nodes.Then() | nodes.If() | nodes.Join() | nodes.Race() | nodes.Loop() | nodes.CallChild() | nodes.Opaque()
-        ):
-            return None
         case _:
-            assert_never(node)
+            members = node.kind.members
+            return _object(**{one.key: _member(getattr(node, one.field), one) for one in members}) if members else None
+
+
+def _member(value: Text | str | int | None, member: Member) -> str:
+    """A member's value as JSON. Text of type jsonb keeps PostgreSQL's rendering, as in the call."""
+    text = value.value if isinstance(value, Text) else value
+    if text is None:
+        return "null"
+    return str(text) if member.type is not Type.TEXT else _quoted(str(text))
 
 
 def _future(node: Node) -> Future:
-    def future(
-        node_type: str,
-        left: Node | None = None,
-        right: Node | None = None,
-        condition: Node | None = None,
-        extras: tuple[Node, ...] = (),
-    ) -> Future:
-        return Future(
-            node_type=node_type,
-            origin=node,
-            left=None if left is None else _future(left),
-            right=None if right is None else _future(right),
-            condition=None if condition is None else _future(condition),
-            extras=tuple(map(_future, extras)),
-            query=own_query(node),
-            result_name=_name(node),
-        )
-
+    """One step with all below it. Order of sub-steps as in nodes.children: left, right, condition, further branches."""
     match node:
-        case nodes.Then():
-            return future("THEN", node.first, node.second)
-        case nodes.If():
-            return future("IF", node.then_branch, node.else_branch, node.condition)
-        case nodes.IfRows():
-            return future("IF", node.then_branch, node.else_branch)
-        case nodes.Join():
-            return future("JOIN", node.branches[0], node.branches[1], extras=node.branches[2:])
-        case nodes.Race():
-            return future("RACE", node.left, node.right)
-        case nodes.Loop():
-            return future("LOOP", node.body, condition=node.condition)
-        case nodes.Sql():
-            return future("SQL")
-        case nodes.Break():
-            return future("BREAK")
-        case nodes.Sleep():
-            return future("SLEEP")
-        case nodes.WaitSchedule():
-            return future("WAIT_SCHEDULE")
-        case nodes.Signal():
-            return future("SIGNAL")
-        case nodes.Http():
-            return future("HTTP")
-        case nodes.HttpMultipart():
-            return future("HTTP_MULTIPART")
-        case nodes.AwaitInstance():
-            return future("AWAIT_INSTANCE")
         case nodes.CallChild():
             return _call_child(node)
         case nodes.Opaque():
             raise LoweringError((finding("PW509", node.span),))
         case _:
-            assert_never(node)
+            left, right, condition, extras = _by_place(node)
+    return Future(
+        node_type=node.kind.name,
+        origin=node,
+        left=None if left is None else _future(left),
+        right=None if right is None else _future(right),
+        condition=None if condition is None else _future(condition),
+        extras=tuple(map(_future, extras)),
+        query=own_query(node),
+        result_name=_name(node),
+    )
+
+
+def _by_place(node: Node) -> tuple[Node | None, Node | None, Node | None, tuple[Node, ...]]:
+    """Sub-steps by the place they take in the row: left, right, condition, and further branches.
+
+    For example (body, None, condition, ()) of a loop, (a, b, None, (c,)) of df.join3(a, b, c).
+    """
+    match node:
+        case nodes.Loop():
+            return node.body, None, node.condition, ()
+        case nodes.If():
+            return node.then_branch, node.else_branch, node.condition, ()
+        case _:
+            below = nodes.children(node)
+            left, right = (below[0], below[1]) if below else (None, None)
+            return left, right, None, below[2:]
 
 
 def _call_child(node: CallChild) -> Future:
@@ -225,12 +205,14 @@ def _call_child(node: CallChild) -> Future:
     internal = call_name(child, label, database)
     document = f"convert_from(decode('{child.encode().hex()}', 'hex'), 'UTF8')"
     start = f"SELECT df.start({document}, {_literal(label)}, {_literal(database)}) AS instance_id"
-    wait = _await_config(f"${internal}.instance_id", _option(node, "timeout_seconds", int), **_reactions(node))
+    reactions = {name: _quoted(value) for name, value in _reactions(node).items()}
+    limit = _number(_option(node, "timeout_seconds", int))
+    wait = _object(instance_id=_quoted(f"${internal}.instance_id"), timeout_seconds=limit, **reactions)
     return Future(
-        node_type="THEN",
+        node_type=nodes.Then.kind.name,
         origin=node,
-        left=Future(node_type="SQL", origin=node, query=start, result_name=internal),
-        right=Future(node_type="AWAIT_INSTANCE", origin=node, query=wait),
+        left=Future(node_type=nodes.Sql.kind.name, origin=node, query=start, result_name=internal),
+        right=Future(node_type=nodes.AwaitInstance.kind.name, origin=node, query=wait),
         result_name=_name(node),
     )
 
@@ -245,24 +227,6 @@ def _reactions(node: CallChild) -> dict[str, str]:
     """What the wait does other than by default, when the child fails, when time is up, when the parent is cancelled."""
     wanted = {"on_failure": "return", "on_timeout": "return", "on_cancel": "cancel"}
     return {name: value for name, value in wanted.items() if _option(node, name, str) == value}
-
-
-def _await_config(instance_id: str, timeout_seconds: int | None, **reactions: str) -> str:
-    quoted = {name: _quoted(value) for name, value in reactions.items()}
-    return _object(instance_id=_quoted(instance_id), timeout_seconds=_number(timeout_seconds), **quoted)
-
-
-def _http_config(node: nodes.Http | nodes.HttpMultipart) -> str:
-    """Configuration of a request. headers and parts are jsonb in the call, so they keep PostgreSQL's rendering."""
-    headers = "null" if node.headers is None else node.headers.value
-    content = {"body": _quoted(_value(node.body))} if isinstance(node, nodes.Http) else {"parts": node.parts.value}
-    return _object(
-        url=_quoted(node.url.value),
-        method=_quoted(node.method),
-        **content,
-        headers=headers,
-        timeout_seconds=_number(node.timeout_seconds),
-    )
 
 
 def _preorder(root: Future) -> list[Future]:

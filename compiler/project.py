@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pgweave.compiler import suppress
-from pgweave.compiler.checks.starts import ADVICE, MAX_NAMES, Edges, cycles, started
+from pgweave.compiler.checks.starts import MAX_NAMES, Edges, cycles, started
 from pgweave.compiler.facts.definition_facts import Facts
 from pgweave.grammar.diagnostics import finding
 
@@ -30,10 +30,11 @@ def check(modules: Sequence[Module]) -> Iterator[tuple[int, Diagnostic]]:
         if all(other == number for _, (other, _) in path):
             continue  # said by the check of that file
         names = [_named(name, modules[at], place) for name, (at, place) in others[: MAX_NAMES - 1]]
-        if len(others) >= MAX_NAMES:
-            names.append(f"{len(others) - MAX_NAMES + 1} others")
-        label = ", which starts ".join(["starts " + names[0], *names[1:], f"`{start}` again"])
-        found = finding("PW605", span, label=label, help=ADVICE)
+        hidden = len(others) - len(names)
+        if hidden:
+            found = finding("PW605", span, "long", names=" -> ".join(names), count=hidden, name=start)
+        else:
+            found = finding("PW605", span, names=" -> ".join([*names, f"`{start}`"]))
         yield from ((number, one) for one in suppress.allowed([found], modules[number]))
 
 

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-from pgweave.grammar.diagnostics import Edit, Fix
+from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.reading.lexer import STRING, lex
+from pgweave.grammar.shortened import one_line
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Subject:
 
     def brief(self, span: Span) -> str:
         """The source text of a span in one short line, for labels."""
-        line = " ".join(self.written(span).split())
+        line = one_line(self.written(span))
         return line if len(line) <= WIDEST else line[: WIDEST - 2].rstrip() + ".."
 
     def parenthesised(self, spans: Iterable[Span]) -> tuple[Edit, ...]:
@@ -97,14 +98,14 @@ class Subject:
         written = _in_quotes(new, opening)
         return None if written is None else Edit(Span(text.locate(start), last), written)
 
-    def rewrite(self, title: str, text: Text, start: int, end: int, new: str, *, safe: bool = False) -> Fix | None:
-        """A fix of one edit within a text."""
+    def rewrite(self, text: Text, start: int, end: int, new: str) -> tuple[Edit, ...]:
+        """The edit of `in_text`, as `finding` takes it: none where that is not certain."""
         edit = self.in_text(text, start, end, new)
-        return None if edit is None else Fix(title, (edit,), safe=safe)
+        return () if edit is None else (edit,)
 
-    def replace(self, span: Span, old: str, new: str, *, safe: bool = False) -> Fix | None:
-        """Write `new` for `old`; no mend where the text was put together and `old` does not stand there."""
-        return Fix(f"Write {new}", (Edit(span, new),), safe=safe) if self.written(span) == old else None
+    def replace(self, span: Span, old: str, new: str) -> tuple[Edit, ...]:
+        """Write `new` for `old`; no edit where the text was put together and `old` does not stand there."""
+        return (Edit(span, new),) if self.written(span) == old else ()
 
     def call_name(self, node: Node) -> Span:
         """The name of a call, so that a caret does not run over all its arguments; the whole step if it is no call."""

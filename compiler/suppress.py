@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.diagnostics import CATALOGUE, Edit, Fix, finding
+from pgweave.grammar.diagnostics import CATALOGUE, Edit, finding
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -122,24 +122,21 @@ def _code_lines(source: Source) -> list[int]:
 
 def _complaints(allow: _Allow, used: set[str], judged: Callable[[str], bool], source: Source) -> Iterable[Diagnostic]:
     if not allow.codes:
-        yield finding("PW031", allow.span, what="it names no code")
+        yield finding("PW031", allow.span, "no-code")
         return
     if not allow.reason:
-        yield finding("PW030", allow.span, what="nothing stands behind the code", allowed=allow.codes[0])
+        yield finding("PW030", allow.span, allowed=allow.codes[0])
         return
     unused = [code for code in allow.codes if code not in used and (judged(code) or code not in CATALOGUE)]
     if not unused:
         return
     code = unused[0]
+    variant = "not-allowable" if code.startswith(_NOT_ALLOWED) else ""
     if code not in CATALOGUE:
-        what = f"there is no {code}"
-    elif code.startswith(_NOT_ALLOWED):
-        what = f"{code} cannot be allowed"
-    else:
-        what = f"there is no {code} here"
+        variant = "unknown-code"
     whole = len(unused) == len(allow.codes)
-    fix = Fix("Remove the comment", (Edit(_with_blanks(allow.span, source.text), ""),), safe=True) if whole else None
-    yield finding("PW031", allow.span, what=what, fix=fix)
+    edits = [Edit(_with_blanks(allow.span, source.text), "")] if whole else []
+    yield finding("PW031", allow.span, variant, code=code, edits=edits, safe=True)
 
 
 def _with_blanks(span: Span, text: str) -> Span:

@@ -8,7 +8,7 @@ Steps that follow one another are one block with all of them inside, and so are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from pgweave.compiler.facts import flow
 from pgweave.compiler.pictures import step_words
@@ -16,7 +16,7 @@ from pgweave.designer.fields import fields
 from pgweave.designer.protocol import Block, Child, Drawing, Finding, Program, Read, Sql, Variable
 from pgweave.designer.titles import sql_title
 from pgweave.designer.units import Units
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
 from pgweave.grammar.editing.places import Place, root_place
 from pgweave.grammar.parser import parse
 from pgweave.grammar.reading.lexer import STRING, lex
@@ -35,27 +35,14 @@ Shape: TypeAlias = Literal[
 ]
 Role: TypeAlias = Literal["step", "condition", "then", "else", "body", "branch", "child"]
 
-KINDS: dict[type, tuple[str, Shape]] = {
-    nodes.Sql: ("SQL", "step"),
-    nodes.Then: ("SEQUENCE", "sequence"),
-    nodes.If: ("IF", "decision"),
-    nodes.IfRows: ("IF_ROWS", "decision"),
-    nodes.Join: ("JOIN", "join"),
-    nodes.Race: ("RACE", "race"),
-    nodes.Loop: ("LOOP", "loop"),
-    nodes.Break: ("BREAK", "break"),
-    nodes.Sleep: ("SLEEP", "wait"),
-    nodes.WaitSchedule: ("WAIT_SCHEDULE", "wait"),
-    nodes.Signal: ("SIGNAL", "wait"),
-    nodes.AwaitInstance: ("AWAIT_INSTANCE", "wait"),
-    nodes.Http: ("HTTP", "http"),
-    nodes.HttpMultipart: ("HTTP_MULTIPART", "http"),
-    nodes.CallChild: ("CALL_CHILD", "child"),
-    nodes.Opaque: ("OPAQUE", "opaque"),
-}
 _MERGED = (nodes.Then, nodes.Join, nodes.Race)
 OPAQUE = "Only the database can evaluate this expression: change it in the text."
 JSON = "This step is written as JSON: change it in the text."
+
+
+def kind_of(node: Node) -> str:
+    """What the canvas calls the kind of a step: the name of its row, but for a sequence and a test of rows."""
+    return {nodes.Then: "SEQUENCE", nodes.IfRows: "IF_ROWS"}.get(type(node), node.kind.name)
 
 
 def block_id(index: int, path: Sequence[int]) -> str:
@@ -202,7 +189,7 @@ class _Drawer:
 
     def _block(self, place: Place, step: flow.Step, parts: list[tuple[Role, str, Place]]) -> Block:
         node = place.node
-        kind, shape = KINDS[type(node)]
+        kind, shape = kind_of(node), cast("Shape", node.kind.canvas)
         said = step_words.describe(node)
         in_json = self._is_json(place)
         why_not = OPAQUE if isinstance(node, nodes.Opaque) else JSON if in_json else None
@@ -270,7 +257,7 @@ def _detail(node: Node, said: step_words.Words, parts: list[tuple[Role, str, Pla
 
 def _badge(node: Node) -> str | None:
     seconds = step_words.timeout(node)
-    return None if seconds is None else f"at most {step_words.duration(seconds)}"
+    return None if seconds is None else f"at most {durations.exact(seconds)}"
 
 
 def _finding(number: int, finding: Diagnostic, blocks: Iterable[Block], units: Units) -> Finding:

@@ -15,7 +15,7 @@ from pgweave.designer import block_palette, moving, workflow_edits
 from pgweave.designer.differences import difference
 from pgweave.designer.drawing import block_id, is_merged, path_of
 from pgweave.designer.moving import again, parsed_as
-from pgweave.designer.settings import set_field, set_sql
+from pgweave.designer.step_settings import set_field, set_sql
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.editing import edits

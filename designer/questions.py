@@ -38,7 +38,7 @@ from pgweave.designer.protocol import (
     StartResult,
     Suggestion,
 )
-from pgweave.designer.settings import set_sql
+from pgweave.designer.step_settings import set_sql
 from pgweave.designer.units import Units
 from pgweave.grammar import nodes
 from pgweave.grammar.editing.edits import EditError, apply, step_place

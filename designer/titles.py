@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.reading.lexer import PUNCT, QUOTED, WORD, lex
+from pgweave.grammar.shortened import cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,5 +93,4 @@ def _word(token: Token) -> str:
 
 
 def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_TITLE else line[: MAX_TITLE - 1] + "…"
+    return cut(one_line(text), MAX_TITLE)

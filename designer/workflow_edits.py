@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pgweave.grammar.nodes import Module, Node
+    from pgweave.grammar.reading.lexer import Token
 
 
 def add(module: Module, node: Node) -> Edits:
@@ -66,11 +67,7 @@ def _removals(module: Module, index: int, text: str) -> Iterator[Span]:
     tokens = lex(text).tokens
     before = [token for token in tokens if token.end <= span.start]
     behind = [token for token in tokens if token.start >= span.end]
-    first = next((at + 1 for at in range(len(before) - 1, -1, -1) if before[at].value == ";"), 0)
-    last = next((at for at, token in enumerate(behind) if token.value == ";"), len(behind))
-    statement = Span(
-        before[first].start if first < len(before) else span.start, behind[last - 1].end if last else span.end
-    )
+    statement = _statement(span, before, behind)
     if all(other.span not in statement for at, other in enumerate(module.definitions) if at != index):
         yield from _to_the_end(text, statement)
     if before and before[-1].value == ",":
@@ -78,6 +75,13 @@ def _removals(module: Module, index: int, text: str) -> Iterator[Span]:
     if behind and behind[0].value == ",":
         yield Span(span.start, behind[0].end)
     yield span
+
+
+def _statement(span: Span, before: list[Token], behind: list[Token]) -> Span:
+    """The statement around a span, without its semicolon. before, behind: all tokens on either side."""
+    first = next((at + 1 for at in range(len(before) - 1, -1, -1) if before[at].value == ";"), 0)
+    last = next((at for at, token in enumerate(behind) if token.value == ";"), len(behind))
+    return Span(before[first].start if first < len(before) else span.start, behind[last - 1].end if last else span.end)
 
 
 _SELECT = re.compile(r"\bselect\s*\Z", re.IGNORECASE)

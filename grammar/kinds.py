@@ -56,11 +56,28 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One member of the JSON object that a leaf's row carries as its text.
+
+    key: in the JSON. field: of the node's class. param: of the call. type: TEXT is a JSON string, INTEGER a number,
+    JSONB is written as it stands.
+    """
+
+    key: str
+    field: str
+    param: str
+    type: Type = Type.TEXT
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One node kind. `name` is what rows store and never changes once released.
 
     call: how people write it. left, right: must the row have that child? query: must the row carry text
-    (None: it may)? shape: Graphviz shape. since: number of the migration that first admits it.
+    (None: it may)? members: the JSON object in that text, where it is one. since: the migration that first admits it.
+
+    In pictures. shape: of Graphviz. fill: a name of Palette.fills. canvas: the form of the block on the canvas. verb:
+    what the step does. outline: the word in an outline, which is that of df.explain; the name where it is empty.
     """
 
     name: str
@@ -69,7 +86,12 @@ class Kind:
     right: bool = False
     query: bool | None = False
     waits_for: Wait = Wait.NOTHING
+    members: tuple[Member, ...] = ()
     shape: str = "box"
+    fill: str = ""
+    canvas: str = "step"
+    verb: str = ""
+    outline: str = ""
     since: int = 1
 
     @property
@@ -78,25 +100,116 @@ class Kind:
         return not self.left
 
 
+_TIMEOUT = Member("timeout_seconds", "timeout_seconds", "timeout_seconds", Type.INTEGER)
+_URL, _METHOD = Member("url", "url", "url"), Member("method", "method", "method")
+_BODY, _PARTS = Member("body", "body", "body"), Member("parts", "parts", "parts", Type.JSONB)
+_HEADERS = Member("headers", "headers", "headers", Type.JSONB)
+
 # The order is the order in which error messages list the valid types.
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("SQL", "df.sql", query=True, waits_for=Wait.ACTIVITY),
-        Kind("THEN", "~>", left=True, right=True, waits_for=Wait.CHILDREN, shape="point"),
-        Kind("IF", "df.if", left=True, right=True, query=True, waits_for=Wait.CHILDREN, shape="diamond"),
-        Kind("JOIN", "&", left=True, right=True, query=None, waits_for=Wait.CHILDREN, shape="parallelogram"),
-        Kind("LOOP", "@>", left=True, query=None, waits_for=Wait.CHILDREN, shape="hexagon"),
-        Kind("BREAK", "df.break", query=True, shape="cds"),
-        Kind("RACE", "|", left=True, right=True, waits_for=Wait.CHILDREN, shape="parallelogram"),
-        Kind("SLEEP", "df.sleep", query=True, waits_for=Wait.TIMER, shape="octagon"),
-        Kind("WAIT_SCHEDULE", "df.wait_for_schedule", query=True, waits_for=Wait.TIMER, shape="octagon"),
-        Kind("HTTP", "df.http", query=True, waits_for=Wait.ACTIVITY, shape="component"),
-        Kind("HTTP_MULTIPART", "df.http_multipart", query=True, waits_for=Wait.ACTIVITY, shape="component"),
-        Kind("SIGNAL", "df.wait_for_signal", query=True, waits_for=Wait.SIGNAL, shape="octagon"),
-        Kind("AWAIT_INSTANCE", "df.await_instance", query=True, waits_for=Wait.INSTANCE, shape="octagon"),
+        Kind("SQL", "df.sql", query=True, waits_for=Wait.ACTIVITY, verb="SQL"),
+        Kind(
+            "THEN", "~>", left=True, right=True, waits_for=Wait.CHILDREN, shape="point", canvas="sequence", verb="then"
+        ),
+        Kind(
+            "IF",
+            "df.if",
+            left=True,
+            right=True,
+            query=True,
+            waits_for=Wait.CHILDREN,
+            shape="diamond",
+            fill="choice",
+            canvas="decision",
+            verb="if",
+        ),
+        Kind("JOIN", "&", left=True, right=True, query=None, waits_for=Wait.CHILDREN, canvas="join", verb="join"),
+        Kind("LOOP", "@>", left=True, query=None, waits_for=Wait.CHILDREN, shape="hexagon", canvas="loop", verb="loop"),
+        Kind(
+            "BREAK",
+            "df.break",
+            query=True,
+            members=(Member("break_value", "value", "value"),),
+            shape="cds",
+            fill="break",
+            canvas="break",
+            verb="break",
+        ),
+        Kind("RACE", "|", left=True, right=True, waits_for=Wait.CHILDREN, canvas="race", verb="race"),
+        Kind(
+            "SLEEP",
+            "df.sleep",
+            query=True,
+            waits_for=Wait.TIMER,
+            shape="octagon",
+            fill="wait",
+            canvas="wait",
+            verb="sleep",
+        ),
+        Kind(
+            "WAIT_SCHEDULE",
+            "df.wait_for_schedule",
+            query=True,
+            waits_for=Wait.TIMER,
+            members=(Member("cron_expr", "cron", "cron_expr"),),
+            shape="octagon",
+            fill="wait",
+            canvas="wait",
+            verb="wait for schedule",
+            outline="WAIT",
+        ),
+        Kind(
+            "HTTP",
+            "df.http",
+            query=True,
+            waits_for=Wait.ACTIVITY,
+            members=(_URL, _METHOD, _BODY, _HEADERS, _TIMEOUT),
+            shape="component",
+            fill="http",
+            canvas="http",
+        ),
+        Kind(
+            "HTTP_MULTIPART",
+            "df.http_multipart",
+            query=True,
+            waits_for=Wait.ACTIVITY,
+            members=(_URL, _METHOD, _PARTS, _HEADERS, _TIMEOUT),
+            shape="component",
+            fill="http",
+            canvas="http",
+        ),
+        Kind(
+            "SIGNAL",
+            "df.wait_for_signal",
+            query=True,
+            waits_for=Wait.SIGNAL,
+            members=(Member("signal_name", "signal_name", "name"), _TIMEOUT),
+            shape="octagon",
+            fill="wait",
+            canvas="wait",
+            verb="wait for signal",
+        ),
+        Kind(
+            "AWAIT_INSTANCE",
+            "df.await_instance",
+            query=True,
+            waits_for=Wait.INSTANCE,
+            members=(Member("instance_id", "instance_id", "instance_id"), _TIMEOUT),
+            shape="octagon",
+            fill="wait",
+            canvas="wait",
+            verb="wait for instance",
+        ),
     )
 }
+
+# What people write that is no row of its own: a call of a child becomes three rows, an opaque expression none.
+CALL_CHILD = Kind("CALL_CHILD", "df.call_child", left=True, canvas="child", verb="start child")
+OPAQUE = Kind(
+    "OPAQUE", "", shape="note", fill="opaque", canvas="opaque", verb="computed at start", outline="EXPRESSION"
+)
 
 
 @dataclass(frozen=True, slots=True)

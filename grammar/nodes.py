@@ -8,9 +8,10 @@ node it names (`binding`), as in the rows: naming adds no node.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, TypeAlias
 
+from pgweave.grammar.kinds import CALL_CHILD, KINDS, OPAQUE, Kind
 from pgweave.grammar.span import Source, Span
 
 
@@ -67,10 +68,13 @@ class Binding:
 class _Node:
     """What every step has.
 
+    kind: the row that the step becomes. substeps: the fields that hold its sub-steps, in the order of `children`.
     span: the step without parentheses around it, with its `|=> name`. operator: the symbol, when the step was
     written with one (of an If the `!>`). parens: the outermost parentheses around the step, if there are any.
     """
 
+    kind: ClassVar[Kind]
+    substeps: ClassVar[tuple[str, ...]] = ()
     span: Span = field(compare=False)
     binding: Binding | None = None
     operator: Span | None = field(default=None, compare=False, repr=False)
@@ -86,6 +90,7 @@ class _Node:
 class Sql(_Node):
     """Run one SQL statement. `'SELECT 1'`, `df.sql('SELECT 1')`."""
 
+    kind: ClassVar[Kind] = KINDS["SQL"]
     query: Text
 
 
@@ -93,6 +98,8 @@ class Sql(_Node):
 class Then(_Node):
     """Run `first`, then `second`. `a ~> b`."""
 
+    kind: ClassVar[Kind] = KINDS["THEN"]
+    substeps: ClassVar[tuple[str, ...]] = ("first", "second")
     first: Node
     second: Node
 
@@ -101,6 +108,8 @@ class Then(_Node):
 class If(_Node):
     """Run one of two branches, by the truth of the condition's result. `c ?> t !> e`."""
 
+    kind: ClassVar[Kind] = KINDS["IF"]
+    substeps: ClassVar[tuple[str, ...]] = ("then_branch", "else_branch", "condition")
     condition: Node
     then_branch: Node
     else_branch: Node
@@ -110,6 +119,8 @@ class If(_Node):
 class IfRows(_Node):
     """Run one of two branches: does the named result have rows? `df.if_rows('r', t, e)`."""
 
+    kind: ClassVar[Kind] = KINDS["IF"]
+    substeps: ClassVar[tuple[str, ...]] = ("then_branch", "else_branch")
     result_name: Text
     then_branch: Node
     else_branch: Node
@@ -119,6 +130,8 @@ class IfRows(_Node):
 class Join(_Node):
     """Run two or more branches side by side and wait for all. `a & b`, `df.join3(a, b, c)`."""
 
+    kind: ClassVar[Kind] = KINDS["JOIN"]
+    substeps: ClassVar[tuple[str, ...]] = ("branches",)
     branches: tuple[Node, ...]
 
 
@@ -126,6 +139,8 @@ class Join(_Node):
 class Race(_Node):
     """Run two branches side by side; the first to finish wins. `a | b`."""
 
+    kind: ClassVar[Kind] = KINDS["RACE"]
+    substeps: ClassVar[tuple[str, ...]] = ("left", "right")
     left: Node
     right: Node
 
@@ -134,6 +149,8 @@ class Race(_Node):
 class Loop(_Node):
     """Repeat the body while the condition, tested after each turn, holds; for ever without one. `@> body`."""
 
+    kind: ClassVar[Kind] = KINDS["LOOP"]
+    substeps: ClassVar[tuple[str, ...]] = ("body", "condition")
     body: Node
     condition: Node | None = None
 
@@ -142,6 +159,7 @@ class Loop(_Node):
 class Break(_Node):
     """Leave the nearest loop with a value. `df.break('done')`."""
 
+    kind: ClassVar[Kind] = KINDS["BREAK"]
     value: Text | None = None
 
 
@@ -149,6 +167,7 @@ class Break(_Node):
 class Sleep(_Node):
     """Pause. `df.sleep(60)`; whole seconds, not negative."""
 
+    kind: ClassVar[Kind] = KINDS["SLEEP"]
     seconds: int
 
 
@@ -156,6 +175,7 @@ class Sleep(_Node):
 class WaitSchedule(_Node):
     """Pause until the next time a cron expression names. `df.wait_for_schedule('0 6 * * *')`."""
 
+    kind: ClassVar[Kind] = KINDS["WAIT_SCHEDULE"]
     cron: Text
 
 
@@ -163,6 +183,7 @@ class WaitSchedule(_Node):
 class Signal(_Node):
     """Wait for a signal from outside. `df.wait_for_signal('approved', 3600)`; the timeout is in seconds."""
 
+    kind: ClassVar[Kind] = KINDS["SIGNAL"]
     signal_name: Text
     timeout_seconds: int | None = None
 
@@ -171,6 +192,7 @@ class Signal(_Node):
 class Http(_Node):
     """Make an HTTP request. headers: JSON object as text, in its jsonb rendering, or None."""
 
+    kind: ClassVar[Kind] = KINDS["HTTP"]
     url: Text
     method: str = "POST"
     body: Text | None = None
@@ -182,6 +204,7 @@ class Http(_Node):
 class HttpMultipart(_Node):
     """Make a multipart HTTP request. parts: JSON array as text; headers: JSON object as text, or None."""
 
+    kind: ClassVar[Kind] = KINDS["HTTP_MULTIPART"]
     url: Text
     parts: Text
     method: str = "POST"
@@ -193,6 +216,7 @@ class HttpMultipart(_Node):
 class AwaitInstance(_Node):
     """Wait until another instance has ended. `df.await_instance('$c.instance_id', 300)`."""
 
+    kind: ClassVar[Kind] = KINDS["AWAIT_INSTANCE"]
     instance_id: Text
     timeout_seconds: int | None = None
 
@@ -214,6 +238,8 @@ class CallChild(_Node):
     options: the keys as written, also those a check will refuse; None when the argument is absent or NULL.
     """
 
+    kind: ClassVar[Kind] = CALL_CHILD
+    substeps: ClassVar[tuple[str, ...]] = ("child",)
     child: Node
     label: Text | None = None
     options: tuple[Option, ...] | None = None
@@ -230,6 +256,8 @@ class Opaque(_Node):
     operands: the steps below it whose meaning is known all the same, for checks and pictures.
     """
 
+    kind: ClassVar[Kind] = OPAQUE
+    substeps: ClassVar[tuple[str, ...]] = ("operands",)
     text: str
     operands: tuple[Node, ...] = ()
 
@@ -255,26 +283,36 @@ Node: TypeAlias = (
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """Sub-steps in the order of the rows: left, right, condition, further branches; a called child last."""
-    match node:
-        case Then():
-            return (node.first, node.second)
-        case If():
-            return (node.then_branch, node.else_branch, node.condition)
-        case IfRows():
-            return (node.then_branch, node.else_branch)
-        case Join():
-            return node.branches
-        case Race():
-            return (node.left, node.right)
-        case Loop():
-            return (node.body,) if node.condition is None else (node.body, node.condition)
-        case CallChild():
-            return (node.child,)
-        case Opaque():
-            return node.operands
-        case _:
-            return ()
+    """Sub-steps in the order of the rows: left, right, condition, further branches; a called child last.
+
+    c ?> t !> e    (t, e, c)
+    a & b & c      ((a & b), c), as it groups; df.join3(a, b, c) has three
+    """
+    if not node.substeps:
+        return ()
+    found: list[Node] = []
+    for name in node.substeps:
+        part = getattr(node, name)
+        if isinstance(part, tuple):
+            found += part
+        elif part is not None:  # a loop without a condition
+            found.append(part)
+    return tuple(found)
+
+
+def with_children(node: Node, below: tuple[Node, ...]) -> Node:
+    """The same step over other sub-steps, in the order and number of `children`. ValueError: another number."""
+    if len(below) != len(children(node)):
+        raise ValueError(f"{type(node).__name__} has {len(children(node))} sub-steps, not {len(below)}")
+    rest = iter(below)
+    changes: dict[str, Any] = {}
+    for name in node.substeps:
+        part = getattr(node, name)
+        if isinstance(part, tuple):
+            changes[name] = tuple(next(rest) for _ in part)
+        elif part is not None:
+            changes[name] = next(rest)
+    return replace(node, **changes) if changes else node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from lark import Transformer, UnexpectedToken
 from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.meaning.elaborate import Elaborator
-from pgweave.grammar.meaning.report import Report
+from pgweave.grammar.meaning.finding_report import Report
 from pgweave.grammar.nodes import Module, Text
 from pgweave.grammar.reading import lalr, syntax
 from pgweave.grammar.reading.brackets import match_brackets
@@ -259,6 +259,7 @@ class _Statement:
     def _without_argument(self, terminals: list[Token], at: int, error: UnexpectedToken) -> list[Token] | None:
         """Report the error and put BROKEN in the place of the argument around it; None when nothing is left to read."""
         start, end = _argument(terminals, at)
+        # An error next to a BROKEN is most often the same mistake once more.
         if not any(token.type == "BROKEN" for token in terminals[max(start, at - 1) : at + 1]):
             self._unexpected(terminals, at, error)
         while end - start == 1 and terminals[start].type == "BROKEN":  # cutting here has not helped
@@ -350,6 +351,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
         return children[0]
 
     def expression(self, children: list[syntax.Expr | Token]) -> syntax.Expr:
+        # Most expressions are a single operand. A Quantified alone is an error that `group` finds.
         if len(children) == 1 and not isinstance(children[0], syntax.Quantified):
             return children[0]  # type: ignore[return-value]
         return syntax.group(children)
@@ -394,7 +396,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
     def typed_string(self, children: list[syntax.Expr]) -> syntax.Expr:
         name, token = children
         parts = [part.value for part in name.parts]  # type: ignore[attr-defined]
-        type_name = ".".join(parts[1:] if parts[0] == "pg_catalog" else parts)
+        type_name = ".".join(parts[1:] if parts[0] == "pg_catalog" else parts)  # as type_names.py gives it
         return syntax.Cast(name.start, syntax.Literal(token), type_name, token.end)  # type: ignore[arg-type]
 
     def subscript(self, children: list[syntax.Expr]) -> syntax.Expr:
@@ -403,7 +405,7 @@ class _Builder(Transformer[Token, "list[syntax.Expr]"]):
     member = subscript
 
     def name(self, children: list[Token]) -> syntax.Expr:
-        return syntax.Column(children[::2])
+        return syntax.Column(children[::2])  # without the dots
 
     def column(self, children: list[syntax.Expr]) -> syntax.Expr:
         return children[0]

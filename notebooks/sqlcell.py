@@ -95,7 +95,7 @@ def refusal(error: psycopg.Error, text: str) -> Diagnostic:
     word = re.compile(r'[\w.$"]+|\S').match(text, start)
     said = str(error.diag.message_primary)
     return Diagnostic(
-        Rule(str(error.sqlstate), "refused", Severity.ERROR, "", "", ""),
+        Rule(code=str(error.sqlstate), name="refused", severity=Severity.ERROR, title=""),
         Span(start, word.end() if word else start + 1),
         said[:1].upper() + said[1:],
         error.diag.message_detail or "",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pgweave.grammar.reading.highlight import tokenise
 from pgweave.grammar.render import render
+from pgweave.grammar.shortened import cut
 from pgweave.observe import theme
 
 if TYPE_CHECKING:
@@ -245,4 +246,4 @@ def _plain_table(columns: list[str], rows: list[list[str]]) -> str:
 
 def _one_line(text: str, width: int = 60) -> str:
     line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return cut(line, width)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
 from pgweave.grammar.diagnostics import Diagnostic, Note, Rule, Severity
 from pgweave.grammar.span import Span
 from pgweave.observe.run_state import Failure
@@ -71,7 +71,7 @@ def _ended_at(run: NodeState | None) -> float:
 
 def _finding(run: NodeState, origin: Node, child: Instance | None, source: Source) -> Diagnostic:
     error = run.run_error or {"message": run.error or "it failed"}
-    rule = Rule(str(error.get("sqlstate") or "failed"), "step-failed", Severity.ERROR, "", "", "")
+    rule = Rule(code=str(error.get("sqlstate") or "failed"), name="step-failed", severity=Severity.ERROR, title="")
     said = str(error["message"]).removeprefix(_PREFIX)
     late = said.startswith(_TIMED_OUT)
     if child is not None and (late or child.status == "cancelled"):
@@ -88,7 +88,7 @@ def _in_words_of_the_parent(rule: Rule, origin: Node, child: Instance, source: S
         title, advice, option = f"The child {name} was cancelled", "", "on_failure"
     else:
         seconds = step_words.timeout(origin)
-        within = f"within {step_words.duration(seconds)}" if seconds is not None else "in time"
+        within = f"within {durations.exact(seconds)}" if seconds is not None else "in time"
         title, option = f"The child {name} did not end {within}", "on_timeout"
         advice = "" if child.ended else "It goes on by itself. "
     if isinstance(origin, nodes.CallChild):

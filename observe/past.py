@@ -103,26 +103,7 @@ def _with_calls(node: Node, future: Json) -> Node:
     parts = [future.get(key) for key in ("left_node", "right_node", "condition_node")]
     futures = [part for part in (*parts, *(future.get("extra_nodes") or ())) if part is not None]
     below = [_with_calls(child, part) for child, part in zip(nodes.children(node), futures, strict=True)]
-    return _rebuilt(node, below)
-
-
-def _rebuilt(node: Node, below: list[Node]) -> Node:
-    """The same node over other sub-steps, in the order of nodes.children."""
-    match node:
-        case nodes.Then():
-            return replace(node, first=below[0], second=below[1])
-        case nodes.If():
-            return replace(node, then_branch=below[0], else_branch=below[1], condition=below[2])
-        case nodes.IfRows():
-            return replace(node, then_branch=below[0], else_branch=below[1])
-        case nodes.Join():
-            return replace(node, branches=tuple(below))
-        case nodes.Race():
-            return replace(node, left=below[0], right=below[1])
-        case nodes.Loop():
-            return replace(node, body=below[0], condition=below[1] if len(below) > 1 else None)
-        case _:
-            return node
+    return nodes.with_children(node, tuple(below))
 
 
 def _call(node: Node, future: Json) -> CallChild | None:

@@ -10,7 +10,7 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
 from pgweave.observe import failures
 from pgweave.observe.run_state import MARKS, Wait
 from pgweave.observe.text_tables import plain, seconds, short
@@ -49,7 +49,7 @@ def _wait(state: RunState, step: StepState, run: NodeState) -> Wait | None:
         case "SIGNAL":
             found, name, what = "signal", run.signal_name, f"the signal {plain(run.signal_name or '')}{latest}"
         case "SLEEP":
-            length = step_words.duration(step.node.seconds) if isinstance(step.node, nodes.Sleep) else "some seconds"
+            length = durations.exact(step.node.seconds) if isinstance(step.node, nodes.Sleep) else "some seconds"
             found, what = "sleep", f"a sleep of {length}, until {end}"
         case "WAIT_SCHEDULE":
             cron = step.node.cron.value if isinstance(step.node, nodes.WaitSchedule) else ""

@@ -8,6 +8,9 @@ from io import StringIO
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from pgweave.grammar import durations
+from pgweave.grammar.shortened import cut, one_line
+
 if TYPE_CHECKING:
     from pgweave.runtime.client import NodeState
 
@@ -22,28 +25,17 @@ def plain(text: str) -> str:
 
 def short(text: str, width: int = WIDTH) -> str:
     """The text in one line, cut to `width` characters."""
-    line = " ".join(plain(text).split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return cut(one_line(plain(text)), width)
 
 
 def ago(moment: datetime) -> str:
     """How long ago, in one unit."""
-    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    return durations.rough(max(0, int((datetime.now(UTC) - moment).total_seconds())))
 
 
 def seconds(value: float) -> str:
     """A duration: 0.034 s, 2.1 s, 3 min 20 s."""
-    if value < 1:
-        return f"{value:.3f} s"
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(int(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return durations.measured(value)
 
 
 def step(node: NodeState) -> str:

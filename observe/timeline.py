@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures.palette import DARK, LIGHT, Palette
 from pgweave.grammar import nodes
+from pgweave.grammar.shortened import cut
 from pgweave.observe.sentences import outline, title
 from pgweave.observe.text_tables import seconds
 
@@ -164,7 +165,7 @@ def _runs(step: StepState) -> bool:
 
 
 def _cut(words: str, width: int = CHARACTERS) -> str:
-    return words if len(words) <= width else words[: width - 1] + "…"
+    return cut(words, width)
 
 
 def _tick(at: float) -> str:

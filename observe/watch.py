@@ -98,7 +98,7 @@ class Watcher(threading.Thread):
                 log.warning("cannot watch: %s", error)
                 for subject in self.subjects:
                     subject.observer = None
-                self._pause([self._wake_receiver], LONGEST_SECONDS)
+                self.pause([self._wake_receiver], LONGEST_SECONDS)
         self._wake_receiver.close()
         self._wake_sender.close()
 
@@ -122,11 +122,11 @@ class Watcher(threading.Thread):
             if not self.subjects:
                 return
             due = min((subject.due_at for subject in self.subjects), default=inf) - monotonic()
-            if self._pause([said, self._wake_receiver], max(least, min(pause, due if due > 0 else pause)), least):
+            if self.pause([said, self._wake_receiver], max(least, min(pause, due if due > 0 else pause)), least):
                 client.heard()
                 pause = SHORTEST_SECONDS
 
-    def _pause(self, sockets: list[int | socket.socket], seconds: float, least: float = 0.0) -> bool:
+    def pause(self, sockets: list[int | socket.socket], seconds: float, least: float = 0.0) -> bool:
         """Sleep `seconds`, or at least `least` and then until a socket is readable. Returns whether one was."""
         began = monotonic()
         woken, _, _ = select.select(sockets, [], [], seconds)

@@ -10,6 +10,7 @@ is ever edited.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+_WORKS_WITH = re.compile(r"^-- works with: (\d+)$", re.MULTILINE)
+ENCODINGS = ("UTF8", "SQL_ASCII")  # df.explain draws with characters that no other encoding has; SQL_ASCII takes any
 OLDEST = 15  # major version of PostgreSQL: the first with views that keep to their reader's rights
 
 
@@ -36,6 +39,12 @@ class Migration:
     number: int
     name: str
     sql: str
+
+    @property
+    def works_with(self) -> int | None:
+        """The oldest version whose workers and clients may go on beside this one: its line `-- works with: 1`."""
+        found = _WORKS_WITH.search(self.sql)
+        return int(found[1]) if found else None
 
     @property
     def checksum(self) -> str:
@@ -49,6 +58,15 @@ class Status:
 
     installed: int | None
     available: int
+
+    @property
+    def state(self) -> str:
+        """`missing`, `behind`, `current` or `ahead`."""
+        if self.installed is None:
+            return "missing"
+        if self.pending == 0:
+            return "current"
+        return "behind" if self.pending > 0 else "ahead"
 
     @property
     def pending(self) -> int:
@@ -92,13 +110,13 @@ def status(dsn: str) -> Status:
 
 
 def require(connection: Connection) -> None:
-    """Refuse to work with a schema that is missing, older than we need or newer than we know."""
+    """Refuse to work with a schema that is missing, older than we need, or newer and not made to work with us."""
     installed, available = _installed(connection), migrations()[-1].number
     if installed is None:
         raise SchemaMissing(
             f"The database {_name(connection)} has no df schema.", "Run `pgweave db install` with the same --dsn."
         )
-    if installed > available:
+    if installed > available and not _works_with(connection, available):
         raise SchemaTooNew(
             f"The df schema of {_name(connection)} is at version {installed}; this pgweave knows {available}.",
             "Upgrade pgweave (`pip install --upgrade pgweave`); the schema itself is fine.",
@@ -121,9 +139,16 @@ def install(dsn: str, operator_schema: str = "public") -> int:
                 f"This is PostgreSQL {connection.info.server_version // 10_000}; the df schema needs {OLDEST} or newer.",
                 "Upgrade the server, or use another one; without --dsn pgweave brings its own.",
             )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in ENCODINGS:
+            raise PgweaveError(
+                f"The database {_name(connection)} is encoded in {encoding}; the df schema needs UTF8.",
+                "Create one for it: createdb --encoding UTF8 --template template0 NAME",
+            )
         installed = _installed(connection)
         if installed is not None and installed > migrations()[-1].number:
             require(connection)
+            return 0
         return sum(_run(connection, migration, operator_schema) for migration in migrations())
 
 
@@ -156,7 +181,10 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
                 )
             connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(operator_schema)))
             connection.execute(migration.sql.encode())
-            connection.execute(QUERIES["record_migration"], [migration.number, migration.name, migration.checksum])
+            connection.execute(
+                QUERIES["record_migration"],
+                [migration.number, migration.name, migration.checksum, migration.works_with],
+            )
             return True
     except (psycopg.errors.DuplicateSchema, psycopg.errors.UniqueViolation) as error:
         if error.diag.constraint_name not in {None, "pg_namespace_nspname_index"}:
@@ -188,7 +216,7 @@ def _versions(connection: Connection) -> list[tuple[int, str]]:
     """Number and checksum of each installed version. PgweaveError when one is not what this pgweave has."""
     found = connection.execute(QUERIES["schema_versions"]).fetchall()
     known = {migration.number: migration for migration in migrations()}
-    for number, checksum in found:
+    for number, checksum, _ in found:
         if number in known and checksum != known[number].checksum:
             raise PgweaveError(
                 f"Version {number} of the df schema in {_name(connection)} is not the one that this pgweave has:"
@@ -196,7 +224,13 @@ def _versions(connection: Connection) -> list[tuple[int, str]]:
                 "Use the pgweave that installed it, or remove it with all its instances: `pgweave db uninstall`, then"
                 " `pgweave db install`.",
             )
-    return [(int(number), str(checksum)) for number, checksum in found]
+    return [(int(number), str(checksum)) for number, checksum, _ in found]
+
+
+def _works_with(connection: Connection, version: int) -> bool:
+    """Whether every version that is installed here and newer than `version` says that it works with it."""
+    found = connection.execute(QUERIES["schema_versions"]).fetchall()
+    return all(oldest is not None and oldest <= version for number, _, oldest in found if number > version)
 
 
 def _is_ours(connection: Connection) -> bool:
@@ -209,9 +243,15 @@ def _is_ours(connection: Connection) -> bool:
             f"In {_name(connection)} the schema df belongs to an extension (pg_durable).",
             "Use another database, or compile with `pgweave compile --emit sql --style start` and start it there.",
         )
+    if schemas == ["df_internal"]:
+        raise SchemaForeign(
+            f"In {_name(connection)} there is a schema df_internal and no schema df.",
+            "If it is left from a df schema that was dropped by hand: drop schema df_internal cascade. If it is something"
+            " else, rename it, or use another database.",
+        )
     if schemas and not ours:
         raise SchemaForeign(
-            f"In {_name(connection)} there is a schema {schemas[0]} that pgweave did not make.",
+            f"In {_name(connection)} there is a schema df that pgweave did not make.",
             "Rename that schema, or use another database.",
         )
     return bool(ours)

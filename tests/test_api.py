@@ -186,7 +186,7 @@ def test_what_a_client_cannot_do_is_said_by_name(database: str) -> None:
     with pytest.raises(ConnectionFailed):
         pgweave.connect("host=/nonexistent")
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("drop schema df cascade")
+        connection.execute("drop schema df, df_internal cascade")
     with pytest.raises(SchemaMissing, match="has no df schema") as refusal:
         pgweave.connect(database)
     assert "pgweave db install" in refusal.value.advice

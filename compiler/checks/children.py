@@ -11,11 +11,13 @@ from pgweave.compiler.checks.results import path_behind, with_path
 from pgweave.compiler.checks.starts import INSTANCE_ID
 from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, finding
+from pgweave.grammar.diagnostics import Edit, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from pgweave.compiler.facts.outcomes import Result
+    from pgweave.compiler.facts.reads import Reference
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import CallChild, Option
@@ -30,6 +32,7 @@ REFERENCE = SUPPORTED[:3]
 CHOICES = {"on_failure": ("raise", "return"), "on_timeout": ("raise", "return"), "on_cancel": ("leave", "cancel")}
 """What those options may be; the first of each is the default."""
 
+_ENVELOPES = (nodes.CallChild, nodes.AwaitInstance)
 MAX_TIMEOUT = 2_147_483_647  # seconds; PostgreSQL's integer
 
 
@@ -41,12 +44,11 @@ def await_without_timeout(subject: Subject) -> Iterator[Diagnostic]:
     for step in subject.facts.of(nodes.AwaitInstance, nodes.CallChild):
         match step.node:
             case nodes.AwaitInstance(timeout_seconds=None):
-                advice = "Give the wait a limit in seconds: df.await_instance(..., 3600)."
+                yield finding("PW601", subject.call_name(step.node))
             case nodes.CallChild() if not any(_means_timeout(option) for option in step.node.options or ()):
-                advice = """Add one to the options of the call: '{"timeout_seconds": 3600}'."""
+                yield finding("PW601", subject.call_name(step.node), "child")
             case _:
-                continue
-        yield finding("PW601", subject.call_name(step.node), help=advice)
+                pass
 
 
 def unknown_option(subject: Subject) -> Iterator[Diagnostic]:
@@ -56,14 +58,12 @@ def unknown_option(subject: Subject) -> Iterator[Diagnostic]:
         for option in node.options or ():
             if option.name in known:
                 continue
-            near = _meant(option.name)
-            fix = _renamed(subject.module.source, option, near) if near else None
-            advice = f"Did you mean `{near}`?" if near else f"Remove it; there are {', '.join(known)}."
-            if option.name in SUPPORTED:
-                advice, fix = "Remove it; pg_durable does not know it.", None
-            yield finding(
-                "PW602", option.name_span, option=option.name, supported=", ".join(known), help=advice, fix=fix
-            )
+            only_here = option.name in SUPPORTED
+            near = None if only_here else _meant(option.name)
+            variant = "only-here" if only_here else "near" if near else ""
+            said = {"option": option.name, "supported": ", ".join(known), "near": near}
+            edits = _renamed(subject.module.source, option, near) if near else ()
+            yield finding("PW602", option.name_span, variant, edits=edits, values=said)
 
 
 def bad_option_value(subject: Subject) -> Iterator[Diagnostic]:
@@ -71,18 +71,19 @@ def bad_option_value(subject: Subject) -> Iterator[Diagnostic]:
     for node in _calls(subject):
         for name in SUPPORTED:
             option = node.option(name)
-            problem = option and (_problem(option) or _only_here(subject, option))
-            if option and problem:
-                title, label, advice = problem
-                yield finding("PW603", option.value_span, title=title, label=label, help=advice)
+            problem = _problem(option) if option else None
+            if option and problem is None:
+                problem = _only_here(subject, option)
+            if option and problem is not None:
+                default, other = CHOICES.get(name, ("", ""))
+                said = {"type": _json_type(option.value), "limit": MAX_TIMEOUT, "default": default, "other": other}
+                yield finding("PW603", option.value_span, problem, option=name, values=said)
 
 
-def _only_here(subject: Subject, option: Option) -> tuple[str, str, str] | None:
-    """A value that pg_durable's proposal refuses."""
-    if not subject.portable or option.name != "on_failure" or option.value == "raise":
-        return None
-    title = "df.call_child only supports on_failure = 'raise' in this release"
-    return title, "refused on pg_durable", "Leave the option out there."
+def _only_here(subject: Subject, option: Option) -> str | None:
+    """Variant of PW603 for a value that pg_durable's proposal refuses."""
+    refused = subject.portable and option.name == "on_failure" and option.value != "raise"
+    return "only-here" if refused else None
 
 
 def unlabelled_child(subject: Subject) -> Iterator[Diagnostic]:
@@ -103,28 +104,30 @@ def awaits_itself(subject: Subject) -> Iterator[Diagnostic]:
 def child_result_path(subject: Subject) -> Iterator[Diagnostic]:
     """PW607. `$c.result.rows`, `$c.rows` or another column of the child's: all of it is JSON under `result`."""
     for read, results in subject.facts.readings:
-        if not results or not all(isinstance(one.step.node, nodes.CallChild | nodes.AwaitInstance) for one in results):
-            continue
-        reference, placeholder = read.reference, read.reference.placeholder
-        if placeholder is None or placeholder.column is None or reference.text is None:
-            continue
-        name, end, span = reference.name, placeholder.span.end, reference.span
-        path = path_behind(reference)
-        if path is not None and placeholder.column == "result":
-            keys = [part for part in re.split(r"[.\[\]]+", path) if part]
-            better = f"(${name}.result)::jsonb #> '{{{','.join(keys)}}}'"
-            label, end = f"`{path}` is no part of the name, and stays in the SQL", end + len(path)
-            span = with_path(reference, path)
-        elif any(placeholder.column not in (one.names or ()) for one in results) and not placeholder.nullable:
-            wanted = "rows" if placeholder.column == "rows" else f"rows,0,{placeholder.column}"
-            better = f"(${name}.result)::jsonb #> '{{{wanted}}}'"
-            label = f"the envelope of an instance has {', '.join(results[0].names or ())}"
-        else:
-            continue
-        fix = None
-        if reference.slot is Slot.SQL:
-            fix = subject.rewrite("Look under result", reference.text, placeholder.span.start, end, f"({better})")
-        yield finding("PW607", span, label=label, help=f"Write `{better}`.", fix=fix)
+        if results and all(isinstance(one.step.node, _ENVELOPES) for one in results):
+            yield from _wrong_path(subject, read.reference, results)
+
+
+def _wrong_path(subject: Subject, reference: Reference, results: Sequence[Result]) -> Iterator[Diagnostic]:
+    """One placeholder that reads past the envelope `{instance_id, status, result}`, with the JSON path that works."""
+    placeholder = reference.placeholder
+    if placeholder is None or placeholder.column is None or reference.text is None:
+        return
+    end, span, variant = placeholder.span.end, reference.span, ""
+    path = path_behind(reference)
+    if path is not None and placeholder.column == "result":
+        # `$c.result.rows[0].id`: the parts behind `.result` become the path of one #> operator.
+        keys = ",".join(part for part in re.split(r"[.\[\]]+", path) if part)
+        variant, end, span = "path", end + len(path), with_path(reference, path)
+    elif any(placeholder.column not in (one.names or ()) for one in results) and not placeholder.nullable:
+        keys = "rows" if placeholder.column == "rows" else f"rows,0,{placeholder.column}"
+    else:
+        return
+    better = f"(${reference.name}.result)::jsonb #> '{{{keys}}}'"
+    sql = reference.slot is Slot.SQL
+    edits = subject.rewrite(reference.text, placeholder.span.start, end, f"({better})") if sql else ()
+    known = ", ".join(results[0].names or ())
+    yield finding("PW607", span, variant, names=known, path=path, better=better, edits=edits)
 
 
 def timeout_too_short(subject: Subject) -> Iterator[Diagnostic]:
@@ -133,7 +136,7 @@ def timeout_too_short(subject: Subject) -> Iterator[Diagnostic]:
         node = step.node
         assert isinstance(node, nodes.CallChild)
         option, child = node.option("timeout_seconds"), subject.facts.waiting(step.children[0])
-        if option is None or not isinstance(option.value, int) or _problem(option) or child is None:
+        if option is None or not isinstance(option.value, int) or _problem(option) is not None or child is None:
             continue
         if not option.value < child.best < inf:  # one that waits for ever is meant to be left
             continue
@@ -157,36 +160,33 @@ def literal_instance_id(subject: Subject) -> Iterator[Diagnostic]:
             yield finding("PW610", text.span_of(0, len(text.value)), value=text.value.strip())
 
 
-def _renamed(source: Source, option: Option, name: str) -> Fix | None:
-    """Write `name` in the quotes that stand there; no mend where the key is put together some other way."""
+def _renamed(source: Source, option: Option, name: str) -> tuple[Edit, ...]:
+    """Write `name` in the quotes that stand there; no edit where the key is put together some other way."""
     written = option.name_span.of(source.text)
     quote = written[:1]
     if written not in (option.name, f"{quote}{option.name}{quote}"):
-        return None
-    return Fix(f"Write {name}", (Edit(option.name_span, written.replace(option.name, name)),))
+        return ()
+    return (Edit(option.name_span, written.replace(option.name, name)),)
 
 
-def _problem(option: Option) -> tuple[str, str, str] | None:
-    """Title, label and help for an option's value; None: nothing is wrong with it."""
-    value, said = option.value, _json_type(option.value)
+def _problem(option: Option) -> str | None:
+    """Variant of PW603 for an option's value ("" is one too); None: nothing is wrong with it."""
+    value = option.value
     match option.name:
         case "timeout_seconds" if type(value) is not int:
-            advice = "Write whole seconds without quotes: 300. Leave the option out to wait for ever."
-            return "df.call_child timeout_seconds must be an integer", f"this is {said}", advice
+            return "fraction" if isinstance(value, float) else "not-an-integer"
         case "timeout_seconds" if isinstance(value, int) and not 1 <= value <= MAX_TIMEOUT:
-            advice = "Choose a number in that range, or leave the option out to wait for ever."
-            return f"df.call_child timeout_seconds must be between 1 and {MAX_TIMEOUT}", "out of range", advice
+            return "out-of-range"
         case "database" | "on_failure" | "on_timeout" | "on_cancel" if not isinstance(value, str):
-            return f"df.call_child {option.name} must be a string", f"this is {said}", "Write it in double quotes."
+            return ""
         case "on_failure" | "on_timeout" | "on_cancel" if value not in CHOICES[option.name]:
-            default, other = CHOICES[option.name]
-            advice = f'Write "{other}", or leave the option out: "{default}" is the default.'
-            return f"df.call_child {option.name} must be '{default}' or '{other}'", "neither of them", advice
+            return "choice"
         case _:
             return None
 
 
 def _json_type(value: object) -> str:
+    """Type of a JSON value, in the words of JSON."""
     match value:
         case None:
             return "null"
@@ -195,7 +195,7 @@ def _json_type(value: object) -> str:
         case str():
             return "a string"
         case int() | float():
-            return "a number with a fraction" if isinstance(value, float) else "a number"
+            return "a number"
         case list() | tuple():
             return "an array"
         case _:

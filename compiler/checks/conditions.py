@@ -39,69 +39,22 @@ def non_query_condition(subject: Subject) -> Iterator[Diagnostic]:
         expression = text.value.strip()
         better = f"SELECT ({expression})::boolean"
         commented = "--" in expression  # would swallow the bracket
-        fix = None if commented else subject.rewrite("Select its value", text, 0, len(text.value), better, safe=True)
+        edits = () if commented else subject.rewrite(text, 0, len(text.value), better)
         shown = better if len(better) < 60 else "SELECT (..)::boolean"
-        yield finding("PW306", text.span_of(0, len(text.value)), help=f"`{shown}`", fix=fix)
+        yield finding("PW306", text.span_of(0, len(text.value)), better=shown, edits=edits, safe=True)
 
 
 _STATEMENT = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:\(\s*)*([a-z]+)\b(?!\s*\()", re.IGNORECASE | re.DOTALL)
 _VERBS = frozenset(
-    [
-        "select",
-        "with",
-        "values",
-        "table",
-        "insert",
-        "update",
-        "delete",
-        "merge",
-        "execute",
-        "fetch",
-        "show",
-        "explain",
-        "call",
-        "do",
-        "create",
-        "alter",
-        "drop",
-        "truncate",
-        "copy",
-        "vacuum",
-        "analyze",
-        "refresh",
-        "reindex",
-        "cluster",
-        "lock",
-        "notify",
-        "listen",
-        "unlisten",
-        "set",
-        "reset",
-        "grant",
-        "revoke",
-        "comment",
-        "begin",
-        "commit",
-        "rollback",
-        "start",
-        "end",
-        "abort",
-        "savepoint",
-        "release",
-        "prepare",
-        "deallocate",
-        "declare",
-        "close",
-        "move",
-        "discard",
-        "checkpoint",
-        "load",
-        "import",
-        "reassign",
-        "security",
-        "cluster",
-    ]
-)
+    {
+        "select", "with", "values", "table", "insert", "update", "delete", "merge", "execute", "fetch",
+        "show", "explain", "call", "do", "create", "alter", "drop", "truncate", "copy", "vacuum", "analyze",
+        "refresh", "reindex", "cluster", "lock", "notify", "listen", "unlisten", "set", "reset", "grant",
+        "revoke", "comment", "begin", "commit", "rollback", "start", "end", "abort", "savepoint", "release",
+        "prepare", "deallocate", "declare", "close", "move", "discard", "checkpoint", "load", "import",
+        "reassign", "security",
+    }
+)  # fmt: skip
 
 
 def is_expression(text: str) -> bool:
@@ -134,17 +87,8 @@ def truthy_surprise(subject: Subject) -> Iterator[Diagnostic]:
         kind = columns[0].type
         span = step.node.query.span_of(0, len(step.node.query.value))  # type: ignore[union-attr]
         if len(columns) > 1:
-            title = f"This condition has {len(columns)} columns"
-            label = f"{columns[0].name} alone decides"
-            advice = "Select the one value that decides."
+            yield finding("PW307", span, count=len(columns), first=columns[0].name)
         elif kind in _TEXT:
-            title = "This condition is text"
-            label = "false are '', 'f', 'false', 'no' and numbers that are 0; any other text is true"
-            advice = "Make it a boolean: compare it, or cast it, `(..)::boolean`."
+            yield finding("PW307", span, "text")
         elif kind in _JSON:
-            title = "This condition is JSON"
-            label = "empty objects and arrays, null, false, 0 and texts that say so are false"
-            advice = "Make it a boolean: `(.. ->> 'key')::boolean`."
-        else:
-            continue
-        yield finding("PW307", span, title=title, label=label, help=advice)
+            yield finding("PW307", span, "json")

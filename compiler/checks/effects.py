@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.facts import sqltree
 from pgweave.compiler.subject import verb
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
+from pgweave.grammar.diagnostics import Edit, Severity, finding, rated
 from pgweave.grammar.reading.lexer import STRING, WORD, lex
 from pgweave.grammar.writing.printer import quote
 
@@ -29,31 +29,25 @@ def at_least_once_effect(subject: Subject) -> Iterator[Diagnostic]:
         return
     for step in subject.facts.of(nodes.Sql):
         statement = subject.facts.statement(step)
-        said = _not_repeatable(statement) if statement is not None and statement.tree is not None else None
-        if said is not None:
-            label, advice = said
-            yield finding("PW501", _first_word(step), label=label, help=advice)
+        if statement is not None and statement.tree is not None:
+            yield from _repeated(step, statement)
     for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
         node = step.node
         assert isinstance(node, nodes.Http | nodes.HttpMultipart)
         keyed = node.headers is not None and "idempotency" in node.headers.value.lower()
         if node.method == "POST" and not keyed:
-            advice = """Send a key that the receiver knows: headers => '{"Idempotency-Key": "{sys_instance_id}-1"}'."""
-            label = "posted again, and the receiver cannot tell"
-            yield finding("PW501", subject.call_name(node), label=label, help=advice)
+            yield finding("PW501", subject.call_name(node), "post")
 
 
-def _not_repeatable(statement: Statement) -> tuple[str, str] | None:
-    """What a second run would do, and what to do about it; None for a statement that may as well run twice."""
+def _repeated(step: Step, statement: Statement) -> Iterator[Diagnostic]:
+    """What a second run would do again; nothing for a statement that may as well run twice."""
     match statement.kind:
         case "insert_stmt" if not statement.body.HasField("on_conflict_clause") and not _runs_dry(statement):
-            advice = "Make it repeatable: ON CONFLICT DO NOTHING with a key of {sys_instance_id} and the step."
-            return "inserts the same rows again", advice
+            yield finding("PW501", _first_word(step))
         case "update_stmt" if (column := _moved_on(statement.body)) is not None:
-            advice = "Guard it by what it changes: let it set a state as well, and ask for the old one in WHERE."
-            return f"changes {column} again, by its own value", advice
+            yield finding("PW501", _first_word(step), "update", column=column)
         case _:
-            return None
+            pass
 
 
 def _runs_dry(statement: Statement) -> bool:
@@ -112,67 +106,64 @@ def session_state(subject: Subject) -> Iterator[Diagnostic]:
         statement = subject.facts.statement(step)
         said = _left_behind(statement) if statement is not None and statement.tree is not None else None
         if said is not None:
-            title, label, advice = said
-            yield finding("PW502", _first_word(step), title=title, label=label, help=advice)
+            yield finding("PW502", _first_word(step), said)
         elif statement is not None and statement.kind == "select_stmt" and "advisory" in statement.text.lower():
             yield from _session_lock(step, statement)
 
 
-_OWN = "each step is a session and a transaction of its own"
+# What libpg_query calls a statement that works on the session -> the variant of PW502.
 _LEFT = {
-    "transaction_stmt": ("A step cannot begin or end a transaction", "PostgreSQL refuses it inside a step",
-                         "Leave it out; a step that fails leaves nothing behind."),
-    "declare_cursor_stmt": ("A cursor ends with its step", _OWN, "Read the rows in one step, and hand them on by name."),
-    "fetch_stmt": ("There is no cursor here", _OWN, "Read the rows in one step, and hand them on by name."),
-    "close_portal_stmt": ("There is no cursor here", _OWN, "Leave it out."),
-    "prepare_stmt": ("A prepared statement ends with its step", _OWN, "Write the statement into the step that runs it."),
-    "execute_stmt": ("There is no prepared statement here", _OWN, "Write the statement itself into the step."),
-    "deallocate_stmt": ("There is no prepared statement here", _OWN, "Leave it out."),
-    "listen_stmt": ("A step does not stay to listen", _OWN, "Wait with df.wait_for_signal; the sender calls df.signal."),
-    "unlisten_stmt": ("A step does not stay to listen", _OWN, "Leave it out."),
-    "lock_stmt": ("A lock ends with its step", _OWN, "Lock in the statement that needs it: SELECT .. FOR UPDATE."),
-    "constraints_set_stmt": ("SET CONSTRAINTS ends with its step", _OWN, "Declare the constraint as deferred."),
-    "discard_stmt": ("A step has no session state to discard", _OWN, "Leave it out."),
-}  # fmt: skip
-_TEMPORARY = (
-    "A temporary table is gone before the next step", _OWN, "Create an ordinary table, or do it in one statement, with WITH.",
-)  # fmt: skip
-_SETTING = ("A setting is gone before the next step", _OWN, "Set it for the role or function: ALTER ROLE .. SET ..")
+    "variable_set_stmt": "",
+    "transaction_stmt": "transaction",
+    "declare_cursor_stmt": "declare-cursor",
+    "fetch_stmt": "fetch",
+    "close_portal_stmt": "close",
+    "prepare_stmt": "prepare",
+    "execute_stmt": "execute",
+    "deallocate_stmt": "deallocate",
+    "listen_stmt": "listen",
+    "unlisten_stmt": "unlisten",
+    "lock_stmt": "lock",
+    "constraints_set_stmt": "constraints",
+    "discard_stmt": "discard",
+}
 _LOCKING = re.compile(r"pg_(?:try_)?advisory_(?:lock|unlock)(?:_shared|_all)?\Z")
 
 
-def _left_behind(statement: Statement) -> tuple[str, str, str] | None:
-    """Title, label and help for a statement that works on a session; None for all others."""
+def _left_behind(statement: Statement) -> str | None:
+    """Variant of PW502 for a statement that works on a session; None for all others."""
+    made = _made(statement)
+    if made is not None and made.relpersistence == "t":  # pg_class.relpersistence: t is temporary
+        return "temporary"
+    return _LEFT.get(statement.kind)
+
+
+def _made(statement: Statement) -> Message | None:
+    """The relation that a statement creates; None when it creates none."""
     body = statement.body
     match statement.kind:
         case "create_stmt":
-            return _TEMPORARY if body.relation.relpersistence == "t" else None
+            return body.relation
         case "create_seq_stmt":
-            return _TEMPORARY if body.sequence.relpersistence == "t" else None
+            return body.sequence
         case "view_stmt":
-            return _TEMPORARY if body.view.relpersistence == "t" else None
+            return body.view
         case "create_table_as_stmt":
-            return _TEMPORARY if body.into.rel.relpersistence == "t" else None
-        case "select_stmt" if body.HasField("into_clause") and body.into_clause.rel.relpersistence == "t":
-            return _TEMPORARY
-        case "variable_set_stmt":
-            return _SETTING
-        case kind:
-            return _LEFT.get(kind)
+            return body.into.rel
+        case "select_stmt" if body.HasField("into_clause"):
+            return body.into_clause.rel
+        case _:
+            return None
 
 
 def _session_lock(step: Step, statement: Statement) -> Iterator[Diagnostic]:
-    """A lock that a session takes, and that nobody gives back."""
+    """A lock that a session takes, and that no later step of the workflow can release."""
     node = step.node
     assert isinstance(node, nodes.Sql)
     for name, call in sqltree.walk(statement.body):
         if name == "FuncCall" and _LOCKING.match(function := sqltree.called(call)):
-            title = "A session lock is not kept from step to step"
-            advice = "Use pg_advisory_xact_lock in the statement that needs it, or a row as the lock."
             start = statement.offset(call.location)
-            yield finding(
-                "PW502", node.query.span_of(start, start + len(function)), title=title, label=_OWN, help=advice
-            )
+            yield finding("PW502", node.query.span_of(start, start + len(function)), "advisory-lock")
             return
 
 
@@ -198,8 +189,7 @@ def compose_time_call(subject: Subject) -> Iterator[Diagnostic]:
             continue
         looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
         late = looped or subject.facts.preceded(step) is not None
-        what = "the sub-select" if words[0] == "select" else f"`{words[0]}`"
-        found = finding("PW503", node.span, what=what)
+        found = finding("PW503", node.span, "query" if words[0] == "select" else "", word=words[0])
         yield found if late else rated(found, Severity.WARNING)
 
 
@@ -214,8 +204,7 @@ def quote_hell(subject: Subject) -> Iterator[Diagnostic]:
             continue
         better = quote(node.query.value)
         tag = better[: better.index("$", 1) + 1] if better.startswith("$") else "$q1$"
-        fix = Fix(f"Write {tag} .. {tag}", (Edit(node.query.span, better),), safe=True)
-        yield finding("PW506", node.query.span, levels="two", tag=tag, fix=fix)
+        yield finding("PW506", node.query.span, tag=tag, edits=[Edit(node.query.span, better)], safe=True)
 
 
 def _holds_quoted_quotes(value: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.facts import written
 from pgweave.compiler.facts.outcomes import Form
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, Severity, finding, rated
+from pgweave.grammar.diagnostics import Edit, finding
 from pgweave.grammar.kinds import MAX_DEPTH
 from pgweave.grammar.span import Span
 
@@ -40,8 +40,8 @@ def mixed_operators(subject: Subject) -> Iterator[Diagnostic]:
         if actual == likely:
             continue
         said, meant = _in_words(subject, row, actual, likely)
-        fix = Fix("Add parentheses", subject.parenthesised(_mixed(row)), safe=True)
-        yield finding("PW101", row.span, actual=said, likely=meant, fix=fix)
+        edits = subject.parenthesised(_mixed(row))
+        yield finding("PW101", row.span, actual=said, likely=meant, edits=edits, safe=True)
 
 
 def loop_prefix_swallow(subject: Subject) -> Iterator[Diagnostic]:
@@ -51,8 +51,8 @@ def loop_prefix_swallow(subject: Subject) -> Iterator[Diagnostic]:
             loop = row.operands[at].step
             assert loop is not None
             everything = Span(loop.node.body.outer.start, row.span.end)  # type: ignore[union-attr]
-            fix = Fix("Loop over all of it", subject.parenthesised([everything]))
-            yield finding("PW102", row.operands[at].span, body=subject.brief(everything), fix=fix)
+            edits = subject.parenthesised([everything])
+            yield finding("PW102", row.operands[at].span, body=subject.brief(everything), edits=edits)
 
 
 def else_if_chain(subject: Subject) -> Iterator[Diagnostic]:
@@ -64,8 +64,8 @@ def else_if_chain(subject: Subject) -> Iterator[Diagnostic]:
         starts = [row.operands[at + 1].span.start for at in places]
         end = row.operands[places[-1] + 3].span.end
         opening = [Edit(Span(start, start), "(") for start in starts]
-        fix = Fix("Nest the tests", (*opening, Edit(Span(end, end), ")" * len(opening))))
-        yield finding("PW103", row.left_span(places[0] + 1), rest=subject.brief(Span(starts[0], end)), fix=fix)
+        edits = [*opening, Edit(Span(end, end), ")" * len(opening))]
+        yield finding("PW103", row.left_span(places[0] + 1), rest=subject.brief(Span(starts[0], end)), edits=edits)
 
 
 def composite_condition(subject: Subject) -> Iterator[Diagnostic]:
@@ -79,28 +79,11 @@ def composite_condition(subject: Subject) -> Iterator[Diagnostic]:
             continue
         results = subject.facts.results(condition)
         if results and all(result.form in (Form.ARRAY, Form.OBJECT) for result in results):
-            array = results[0].form is Form.ARRAY
-            found = finding(
-                "PW105",
-                condition.node.outer,
-                title="This condition is always true",
-                label="a JOIN results in an array of its branches' results" if array else "results in a JSON object",
-                help="Run the branches before, and make the test a step of its own."
-                if array
-                else "Ask about it in a step of its own: name the result, then 'SELECT $name.column'.",
-            )
-            yield rated(found, Severity.ERROR)
+            yield finding("PW105", condition.node.outer, results[0].form.value)
         elif _bare_composite(step, condition):
-            what = "sequence" if isinstance(condition.node, nodes.Then) else "race"
+            variant = "sequence" if isinstance(condition.node, nodes.Then) else "race"
             span = condition.node.span
-            yield finding(
-                "PW105",
-                span,
-                title=f"The whole {what} to the left of `?>` is the condition",
-                label="its last step decides" if what == "sequence" else "the winner's result decides",
-                help="If that is meant, put it into parentheses; else put the test and its branches into parentheses.",
-                fix=Fix("Add parentheses", subject.parenthesised([span]), safe=True),
-            )
+            yield finding("PW105", span, variant, edits=subject.parenthesised([span]), safe=True)
 
 
 def deep_chain(subject: Subject) -> Iterator[Diagnostic]:
@@ -123,9 +106,9 @@ def timeout_tail(subject: Subject) -> Iterator[Diagnostic]:
             while end < len(row.operators) and row.operators[end] == "~>":
                 end += 1
             tail = row.operands[at].span | row.operands[end].span
-            fix = Fix("Run it when time is up", subject.parenthesised([tail]))
+            edits = subject.parenthesised([tail])
             race, wait = subject.brief(row.left_span(at)), subject.brief(row.operands[at].span)
-            yield finding("PW309", row.operands[at + 1].span, race=race, wait=wait, fix=fix)
+            yield finding("PW309", row.operands[at + 1].span, race=race, wait=wait, edits=edits)
 
 
 def _condition(step: Step) -> Step | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, finding
+from pgweave.grammar.diagnostics import Edit, finding
 from pgweave.grammar.reading.lexer import PUNCT, STRING, WORD, lex
 from pgweave.grammar.span import Span
 
@@ -26,17 +26,17 @@ def default_post(subject: Subject) -> Iterator[Diagnostic]:
         arguments = _arguments(subject.written(node.span))
         if len(arguments) < 1 or "method" in arguments or arguments[:2].count(None) > 1:
             continue
-        yield finding("PW405", subject.call_name(node), fix=_with_method(subject, node))
+        yield finding("PW405", subject.call_name(node), edits=_with_method(subject, node), safe=True)
 
 
-def _with_method(subject: Subject, node: nodes.Http) -> Fix | None:
+def _with_method(subject: Subject, node: nodes.Http) -> tuple[Edit, ...]:
     """State what is the case: `'POST'` behind the URL, where the URL is a plain literal that comes first."""
     url = subject.written(node.url.span)
     tokens = lex(url).tokens
     before = subject.written(Span(node.span.start, node.url.span.start))
     if len(tokens) != 1 or tokens[0].kind != STRING or not before.rstrip().endswith("("):
-        return None
-    return Fix("State the method", (Edit(Span(node.url.span.end, node.url.span.end), ", 'POST'"),), safe=True)
+        return ()
+    return (Edit(Span(node.url.span.end, node.url.span.end), ", 'POST'"),)
 
 
 def _arguments(call: str) -> list[str | None]:
@@ -79,10 +79,10 @@ def unchecked(subject: Subject) -> Iterator[Diagnostic]:
         if any(one is None or one.column is None or one.column in _TELLING for one in placeholders):
             continue
         binding = step.node.binding
-        name = binding.name if binding else "answer"
-        test = f"'SELECT ${name}.ok' ?> (go on) !> (what then?)"
-        advice = f"Test it: {test}." if binding else f"Name it (`|=> '{name}'`), and test {test}."
-        yield finding("PW406", subject.call_name(step.node), help=advice)
+        if binding:
+            yield finding("PW406", subject.call_name(step.node), name=binding.name)
+        else:
+            yield finding("PW406", subject.call_name(step.node), "unnamed")
 
 
 def body_of_a_get(subject: Subject) -> Iterator[Diagnostic]:

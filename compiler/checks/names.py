@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler.facts.flow import ANY_NAME
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Fix, Note, Severity, finding, rated
+from pgweave.grammar.diagnostics import Severity, finding, note, rated
 from pgweave.grammar.reading.lexer import OP, PUNCT, STRING, lex
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pgweave.compiler.facts.definition_facts import Facts
     from pgweave.compiler.facts.flow import Read, Step
     from pgweave.compiler.subject import Subject
-    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.diagnostics import Diagnostic, Note
     from pgweave.grammar.reading.lexer import Token
 
 
@@ -45,19 +45,14 @@ def _undefined(subject: Subject, read: Read) -> Diagnostic | None:
     elsewhere = [binding for binding, _ in subject.facts.bindings.get(name, ())]
     tested = isinstance(read.step.node, nodes.IfRows)
     near = get_close_matches(name, [visible for visible in read.visible if visible != ANY_NAME], n=1)
-    fix: Fix | None = None
-    notes: tuple[Note, ...] = ()
+    said = {"name": name, "sigil": "" if tested else "$"}
     if elsewhere:
-        help_ = "A name can be read by the steps that run after the one that binds it, in the same workflow."
-        notes = tuple(Note(binding.span, f"`{name}` is bound here") for binding in elsewhere[:3])
-    elif near:
-        help_ = f"Did you mean `{'' if tested else '$'}{near[0]}`?"
-        fix = subject.replace(reference.name_span, name, near[0])
-    elif reference.plain:
-        return None
-    else:
-        help_ = f"Name the step that it should come from: `... |=> '{name}'`."
-    return finding("PW201", reference.span, name=name, sigil="" if tested else "$", help=help_, notes=notes, fix=fix)
+        notes = tuple(note("PW201", binding.span, name=name) for binding in elsewhere[:3])
+        return finding("PW201", reference.span, "elsewhere", notes=notes, values=said)
+    if near:
+        edits = subject.replace(reference.name_span, name, near[0])
+        return finding("PW201", reference.span, "near", near=near[0], edits=edits, values=said)
+    return None if reference.plain else finding("PW201", reference.span, values=said)
 
 
 def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
@@ -72,15 +67,15 @@ def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
             continue
         first_turn = read.first == frozenset({None})
         certain = first_turn and not read.reference.plain and not _guarded(subject.facts, read.step)
-        label = "on the first turn of the loop nothing has bound it yet" if first_turn else _missing(subject, read)
+        variant = "first-turn" if first_turn else _missing(subject, read)
         name, tested = read.reference.name, isinstance(read.step.node, nodes.IfRows)
         found = finding(
             "PW202",
             read.reference.span,
+            variant,
             name=name,
             sigil="" if tested else "$",
-            label=label,
-            notes=_bound(binders, name),
+            notes=_bound("PW202", binders, name),
         )
         yield rated(found, Severity.ERROR) if certain else found
 
@@ -101,7 +96,7 @@ def _guarded(facts: Facts, step: Step) -> bool:
 
 
 def _missing(subject: Subject, read: Read) -> str:
-    """When the name is missing, told by what stands around the step that binds it."""
+    """Variant of PW202: when the name is missing, by what stands around the step that binds it."""
     here = {read.step, *subject.facts.around(read.step)}
     for binder in subject.facts.binders(read):
         for outer in subject.facts.around(binder):
@@ -109,14 +104,14 @@ def _missing(subject: Subject, read: Read) -> str:
                 break
             match outer.node:
                 case nodes.If() | nodes.IfRows():
-                    return "not if the other branch is taken"
+                    return "other-branch"
                 case nodes.Race():
-                    return "not if the other branch wins the race"
+                    return "other-wins"
                 case nodes.Loop():
-                    return "not if the loop is left before that step"
+                    return "loop-left"
                 case _:
                     pass
-    return "some path to this step does not bind it"
+    return ""
 
 
 def shadowed_name(subject: Subject) -> Iterator[Diagnostic]:
@@ -128,16 +123,11 @@ def shadowed_name(subject: Subject) -> Iterator[Diagnostic]:
             continue
         for (first, lost), (second, last) in pairwise(bound):
             meeting = _meeting(facts, lost, last)
-            notes = (Note(first.span, "this one is lost"),)
+            notes = (note("PW210", first.span),)
             if isinstance(meeting.node, nodes.Then) and not facts.readers.get(lost):
-                advice = "Give one of the two another name, or leave the first one away."
-                title = f"The result `{name}` is replaced before anything has read it"
-                yield finding("PW210", second.span, title=title, label="named again here", help=advice, notes=notes)
+                yield finding("PW210", second.span, name=name, notes=notes)
             elif isinstance(meeting.node, nodes.Join) and _read_outside(facts, meeting, last):
-                title = f"Two branches of a JOIN are named `{name}`, and are read under this name after it"
-                advice = "Give each branch a name of its own."
-                label = "the branch that is listed last wins"
-                yield finding("PW210", second.span, title=title, label=label, help=advice, notes=notes)
+                yield finding("PW210", second.span, "join", name=name, notes=notes)
 
 
 def _meeting(facts: Facts, one: Step, other: Step) -> Step:
@@ -159,13 +149,7 @@ def _named_twice(subject: Subject) -> Iterator[Diagnostic]:
         target = subject.written(binding.target)
         lost = _last_name(target) if _ENDS_NAMED.search(target[-_TAIL:]) else None
         if lost is not None:
-            yield finding(
-                "PW210",
-                binding.span,
-                title=f"This step has two names, and `{lost}` is lost",
-                label="the last name counts",
-                help="Keep one of them.",
-            )
+            yield finding("PW210", binding.span, "two-names", name=lost)
 
 
 _ENDS_NAMED = re.compile(r"\|=>\s*'[A-Za-z0-9_]+'[()\s]*\Z")
@@ -232,17 +216,11 @@ def forgotten_name(subject: Subject) -> Iterator[Diagnostic]:
         pauses = [one for one in binders if isinstance(one.node, nodes.Sleep | nodes.WaitSchedule)]
         if pauses:
             call = "df.sleep" if isinstance(pauses[0].node, nodes.Sleep) else "df.wait_for_schedule"
-            title = f"On pg_durable {call} has no result that a name could keep"
-            label = f"`${name}` stays as it is written there"
-            advice = "Do without it: a pause has nothing to tell."
-            yield finding("PW217", span, title=title, label=label, help=advice, notes=_bound(pauses, name))
+            yield finding("PW217", span, call=call, name=name, notes=_bound("PW217", pauses, name))
         elif whole and (earlier := [one for one in binders if one not in read.first]):
-            title = "On pg_durable a loop that is the whole workflow forgets its names before each turn"
-            advice = "Put a step before the loop, 'SELECT' ~> @> (..): then it keeps them there as well."
-            label = f"`{name}` is of an earlier turn"
-            yield finding("PW217", span, title=title, label=label, help=advice, notes=_bound(earlier, name))
+            yield finding("PW217", span, "loop", name=name, notes=_bound("PW217", earlier, name))
 
 
-def _bound(steps: list[Step], name: str) -> tuple[Note, ...]:
+def _bound(code: str, steps: list[Step], name: str) -> tuple[Note, ...]:
     bindings = [step.node.binding for step in steps[:3]]
-    return tuple(Note(binding.span, f"`{name}` is bound here") for binding in bindings if binding is not None)
+    return tuple(note(code, binding.span, name=name) for binding in bindings if binding is not None)

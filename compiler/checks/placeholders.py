@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
 
+# Where a placeholder stands within quotes -> the variant of PW205.
 _QUOTES = {
-    Context.STRING: ("'Hi 'Ann''", "`'Hi ' || {}`"),
-    Context.ESCAPE_STRING: ("'Hi 'Ann''", "`'Hi ' || {}`"),
-    Context.UNICODE_STRING: ("'Hi 'Ann''", "`'Hi ' || {}`"),
-    Context.IDENTIFIER: ("\"'Ann'\"", "`format('%I', {})` in a DO block"),
-    Context.DOLLAR: ("$$ 'Ann' $$", "`'Hi ' || {}`"),
+    Context.STRING: "",
+    Context.ESCAPE_STRING: "",
+    Context.UNICODE_STRING: "",
+    Context.IDENTIFIER: "identifier",
+    Context.DOLLAR: "dollar-quotes",
 }
 
 
@@ -45,7 +46,7 @@ def placeholder_in_literal(subject: Subject) -> Iterator[Diagnostic]:
         quotes = _QUOTES.get(reference.placeholder.context)
         if quotes is not None and not _fits(subject.facts, read, _BARE):
             written = subject.written(reference.span)
-            yield finding("PW205", reference.span, written=written, example=quotes[0], help=quotes[1].format(written))
+            yield finding("PW205", reference.span, quotes, written=written)
 
 
 _PARAMETER = re.compile(r"\$[0-9]")
@@ -78,13 +79,7 @@ def name_hits_syntax(subject: Subject) -> Iterator[Diagnostic]:
         if _OPERAND.match(read.reference.after()):
             span = read.reference.span
             written = subject.written(span)
-            yield finding(
-                "PW215",
-                span,
-                title="The `?` is read as part of the name",
-                label=f"read as `{written}`: NULL when there is no value",
-                help=f"Put a space before the operator `?`: `{written.removesuffix('?')} ?`, or use jsonb_exists(..).",
-            )
+            yield finding("PW215", span, written=written, spaced=written.removesuffix("?") + " ?")
     if subject.portable:
         yield from _tags(subject)
 
@@ -96,13 +91,8 @@ def _tags(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(step.node, nodes.Sql) and pattern is not None:
             text = step.node.query
             for found in pattern.finditer(text.value):
-                yield finding(
-                    "PW215",
-                    text.span_of(found.start(), found.end()),
-                    title=f"On pg_durable the tag {found.group()} is taken for the result `{found[1]}`",
-                    label=f"`${found[1]}` is replaced by its value",
-                    help="Choose another tag, such as $q1$.",
-                )
+                span = text.span_of(found.start(), found.end())
+                yield finding("PW215", span, "tag", tag=found.group(), name=found[1])
 
 
 def json_splice(subject: Subject) -> Iterator[Diagnostic]:
@@ -154,20 +144,6 @@ def _looks_like_json(reference: Reference) -> bool:
 
 def _splice(subject: Subject, reference: Reference) -> Diagnostic:
     written = subject.written(reference.span)
-    if reference.slot is Slot.URL:
-        title, advice = "a URL", "Encode it in the step that gives it, by a function such as url_encode(..)."
-        label = "a space, `&` or `?` in the value changes the URL"
-    else:
-        title, advice = "JSON", "Build the body in a step before: 'SELECT jsonb_build_object(..)', and send `$that`."
-        label = (
-            "never replaced inside braces"
-            if reference.name_span != reference.span and written[:1] == "{"
-            else ("a quote in the value breaks the JSON")
-        )
-    return finding(
-        "PW407",
-        reference.span,
-        title=f"On pg_durable `{written}` is put into {title} as it is",
-        label=label,
-        help=advice,
-    )
+    variable = reference.name_span != reference.span and written[:1] == "{"
+    variant = "url" if reference.slot is Slot.URL else "braces" if variable else ""
+    return finding("PW407", reference.span, variant, written=written)

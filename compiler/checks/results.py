@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.facts import sqltree
 from pgweave.compiler.facts.outcomes import Form
 from pgweave.compiler.facts.reads import Slot
-from pgweave.compiler.facts.sqltree import Rows
+from pgweave.compiler.facts.sqltree import Empty, Rows
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Note, finding
+from pgweave.grammar.diagnostics import finding, note
+from pgweave.grammar.result_names import NAME, is_name
 from pgweave.grammar.template import Context
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pgweave.compiler.facts.reads import Reference
     from pgweave.compiler.facts.sqltext import Statement
     from pgweave.compiler.subject import Subject
-    from pgweave.grammar.diagnostics import Diagnostic, Fix
+    from pgweave.grammar.diagnostics import Diagnostic, Edit, Note
     from pgweave.grammar.span import Span
 
 
@@ -64,23 +65,19 @@ def _lacks(result: Result, column: str) -> bool:
 def _unknown(subject: Subject, reference: Reference, result: Result, column: str) -> Diagnostic:
     names = result.names or ()
     near = get_close_matches(column, names, n=1) or [name for name in names if name.lower() == column.lower()]
-    fix: Fix | None = None
-    if column in ("row_count", "rows_affected", "rows") and result.form is Form.ROWS:
-        advice = f"Counts are no columns. Count the rows: `count(*)` of `${reference.name}.*`."
-    elif not names:
-        advice = "Add RETURNING to its statement."
-    elif not near and result.form is Form.OBJECT:
-        advice = "Use one of these; what a server sent is in `body`."
+    counted = column in ("row_count", "rows_affected", "rows") and result.form is Form.ROWS
+    if not names:
+        variant = "count-of-none" if counted else "no-columns"
+    elif counted:
+        variant = "count"
     elif near:
-        advice = f"Did you mean `${reference.name}.{near[0]}`?"
-        fix = subject.replace(column_span(reference), column, near[0])
+        variant = "near"
     else:
-        advice = f"Add it to its query: `AS {column}`."
-    has = f"it has {', '.join(names)}" if names else "its statement returns none"
-    notes = (Note(_named(result.step), f"`{reference.name}` is what this gives"),)
-    return finding(
-        "PW203", reference.span, name=reference.name, column=column, label=has, help=advice, notes=notes, fix=fix
-    )
+        variant = "fixed" if result.form is Form.OBJECT else ""
+    said = {"name": reference.name, "column": column, "names": ", ".join(names), "near": near[0] if near else ""}
+    edits = subject.replace(column_span(reference), column, near[0]) if variant == "near" else ()
+    notes = (note("PW203", _named(result.step), name=reference.name),)
+    return finding("PW203", reference.span, variant, notes=notes, edits=edits, values=said)
 
 
 def column_span(reference: Reference) -> Span:
@@ -108,15 +105,14 @@ def nested_path(subject: Subject) -> Iterator[Diagnostic]:
         keys = ",".join(part for part in re.split(r"[.\[\]]+", rest) if part)
         value = f"${read.reference.name}" + (f".{placeholder.column}" if placeholder.column else "")
         better = f"({value})::jsonb #>> '{{{keys}}}'"
-        advice = f"Reach into JSON with PostgreSQL's operators: `{better}`."
         text, end = read.reference.text, placeholder.span.end + len(rest)
         edit = (placeholder.span.start, end, f"({better})")
-        fix = None if text is None else subject.rewrite("Reach into the JSON", text, *edit)
+        edits = () if text is None else subject.rewrite(text, *edit)
         span = with_path(read.reference, rest)
-        yield finding("PW204", span, name=read.reference.name, rest=rest, help=advice, fix=fix)
+        yield finding("PW204", span, name=read.reference.name, path=rest, better=better, edits=edits)
 
 
-_PATH = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])+")
+_PATH = re.compile(rf"(?:\.{NAME}|\[[0-9]+\])+")
 
 
 def path_behind(reference: Reference) -> str | None:
@@ -145,23 +141,17 @@ def bare_multi_column(subject: Subject) -> Iterator[Diagnostic]:
         names = result.names or ()
         if placeholder is None or placeholder.column is not None or len(names) < 2:
             continue
-        first = f"${read.reference.name}.{names[0]}"
-        yield finding(
-            "PW206",
-            read.reference.span,
-            title=f"`${read.reference.name}` is one column of {len(names)}",
-            label=f"takes {names[0]}, and not {', '.join(names[1:])}",
-            help=f"Say which one you mean: `{first}`.",
-            fix=_with_column(subject, read.reference, names[0]),
-        )
+        said = {"name": read.reference.name, "count": len(names), "first": names[0], "others": ", ".join(names[1:])}
+        edits = _with_column(subject, read.reference, names[0])
+        yield finding("PW206", read.reference.span, edits=edits, safe=True, values=said)
 
 
-def _with_column(subject: Subject, reference: Reference, column: str) -> Fix | None:
+def _with_column(subject: Subject, reference: Reference, column: str) -> tuple[Edit, ...]:
     placeholder, text = reference.placeholder, reference.text
-    if placeholder is None or text is None or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", column):
-        return None
+    if placeholder is None or text is None or not is_name(column):
+        return ()
     end = placeholder.span.start + 1 + len(reference.name)
-    return subject.rewrite(f"Write ${reference.name}.{column}", text, end, end, f".{column}", safe=True)
+    return subject.rewrite(text, end, end, f".{column}")
 
 
 def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
@@ -173,9 +163,8 @@ def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
             if not twice or not any(_reads_column(read, twice[0]) for read in reads):
                 continue
             columns = [column for column in result.columns or () if column.name == twice[0]]
-            title = f"Two columns of this query are called {twice[0]}, and one is lost"
             span = _place(facts, result.step, columns[-1].location)
-            yield finding("PW206", span, title=title, label="the second of them", help="Give it a name: `AS ..`.")
+            yield finding("PW206", span, "same-name", column=twice[0])
 
 
 def _reads_column(read: Read, name: str) -> bool:
@@ -199,7 +188,7 @@ def many_rows_scalar(subject: Subject) -> Iterator[Diagnostic]:
     for read, result in _scalars(subject.facts):
         if result.step not in said and subject.facts.rows(result) is Rows.MANY:
             said.add(result.step)
-            notes = (Note(_named(result.step), "nothing keeps this query to one row"),)
+            notes = (note("PW207", _named(result.step)),)
             written = subject.written(read.reference.span)
             yield finding("PW207", read.reference.span, written=written, name=read.reference.name, notes=notes)
 
@@ -218,16 +207,14 @@ def empty_or_null(subject: Subject) -> Iterator[Diagnostic]:
             continue
         if placeholder.column is not None and _lacks(result, placeholder.column):
             continue
-        reason = _why_empty(facts, result, placeholder.column)
-        if reason is None and _tested_too_late(facts, read):
-            reason = "the result is empty, which df.if_rows tests elsewhere"
-        if reason is None:
+        why = _why_empty(facts, result, placeholder.column)
+        if why is None and _tested_too_late(facts, read):
+            why = Empty("tested-elsewhere")
+        if why is None:
             continue
         written = f"${reference.name}" + (f".{placeholder.column}" if placeholder.column else "")
-        advice = f"Branch on it with df.if_rows('{reference.name}', ..), or write `{written}?` for NULL."
-        if facts.rows(result) is Rows.NONE:
-            advice = "Add RETURNING to the statement."
-        yield finding("PW208", reference.span, written=written, reason=reason, help=advice)
+        said = {"written": written, "name": reference.name, "function": why.function}
+        yield finding("PW208", reference.span, why.case, values=said)
     yield from _only_sometimes(subject)
 
 
@@ -239,11 +226,7 @@ def _only_sometimes(subject: Subject) -> Iterator[Diagnostic]:
             continue
         if any(placeholder.column in result.optional for result in results):
             written = f"${placeholder.name}.{placeholder.column}"
-            reason, advice = (
-                "the child ends well",
-                f"Write `{written}?` for NULL, or test `${placeholder.name}.status` first.",
-            )
-            yield finding("PW208", read.reference.span, written=written, reason=reason, help=advice)
+            yield finding("PW208", read.reference.span, "child-ends-well", written=written, name=placeholder.name)
 
 
 def _known_to_have_rows(facts: Facts, read: Read) -> bool:
@@ -270,16 +253,16 @@ def _tested_too_late(facts: Facts, read: Read) -> bool:
     return False
 
 
-def _why_empty(facts: Facts, result: Result, column: str | None) -> str | None:
+def _why_empty(facts: Facts, result: Result, column: str | None) -> Empty | None:
     rows = facts.rows(result)
     statement = facts.statement(result.step)
     if rows is Rows.NONE and statement is not None:
-        return "its statement has no RETURNING, as here"
+        return Empty("no-returning")
     if statement is not None and "skip" in statement.text.lower() and sqltree.skips_locked(statement):
-        return "all rows are taken or locked"
+        return Empty("locked")
     columns = result.columns or ()
     chosen = columns[:1] if column is None else [one for one in columns if one.name == column]
-    return next((one.empty_because for one in chosen if one.empty_because), None)
+    return next((one.empty for one in chosen if one.empty), None)
 
 
 def _scalars(facts: Facts) -> Iterator[tuple[Read, Result]]:
@@ -322,14 +305,13 @@ def _compared(subject: Subject, step: Step, statement: Statement, expression: ob
             continue
         span = step.node.query.span_of(placeholder.span.start, placeholder.span.end)
         written = subject.written(span)
-        better = f"Write `{_COMPARING[symbol]}`" if symbol in _COMPARING else f"Write `coalesce({written}, ..)`"
-        advice = f"{better}, or leave the `?` away if there is always a value."
-        fix = None
+        said = {"written": written, "operator": symbol, "name": placeholder.name}
         if symbol in _COMPARING:
-            start = statement.offset(expression.location)  # type: ignore[attr-defined]
-            new = _COMPARING[symbol]
-            fix = subject.rewrite(f"Write {new}", step.node.query, start, start + len(symbol), new)
-        yield finding("PW209", span, written=written, operator=symbol, name=placeholder.name, help=advice, fix=fix)
+            start, new = statement.offset(expression.location), _COMPARING[symbol]  # type: ignore[attr-defined]
+            edits = subject.rewrite(step.node.query, start, start + len(symbol), new)
+            yield finding("PW209", span, "distinct", better=new, edits=edits, values=said)
+        else:
+            yield finding("PW209", span, values=said)
 
 
 def join_result_access(subject: Subject) -> Iterator[Diagnostic]:
@@ -340,14 +322,8 @@ def join_result_access(subject: Subject) -> Iterator[Diagnostic]:
             continue
         name, join = read.reference.name, results[0].step
         if placeholder.column is not None or placeholder.star:
-            what = "columns" if placeholder.column is not None else "rows"
-            yield finding(
-                "PW216",
-                read.reference.span,
-                title=f"`{name}` is the array of a JOIN's results, and has no {what}",
-                label=f"an array of {len(join.children)} results",
-                help=f"Name each branch, and read that; or take it apart: `${name}::jsonb -> 0 -> 'rows'`.",
-            )
+            variant = "" if placeholder.column is not None else "rows"
+            yield finding("PW216", read.reference.span, variant, name=name, count=len(join.children))
             continue
         yield from _beyond_the_end(read.reference, join)
 
@@ -360,13 +336,8 @@ def _beyond_the_end(reference: Reference, join: Step) -> Iterator[Diagnostic]:
     if index is None or int(index[1]) < len(join.children):
         return
     nested = any(isinstance(child.node, nodes.Join) for child in join.children)
-    yield finding(
-        "PW216",
-        reference.span,
-        title=f"`{reference.name}` has {len(join.children)} elements, so there is no element {index[1]}",
-        label="`a & b & c` is an array of an array: [[a, b], c]" if nested else "elements count from 0",
-        help="Use df.join3(a, b, c) for three, or name each branch and read that.",
-    )
+    said = {"name": reference.name, "count": len(join.children), "index": index[1]}
+    yield finding("PW216", reference.span, "nested" if nested else "past-the-end", values=said)
 
 
 def never_any_rows(subject: Subject) -> Iterator[Diagnostic]:
@@ -376,25 +347,24 @@ def never_any_rows(subject: Subject) -> Iterator[Diagnostic]:
             results = subject.facts.bound(read)
             name, notes = read.reference.name, tuple(_bound_here(results))
             if results and all(result.form in (Form.OBJECT, Form.ARRAY) for result in results):
-                title = f"df.if_rows asks for rows, and `{name}` is no result of SQL"
-                label, advice = (
-                    "the step fails here",
-                    f"Test it in a step of its own: 'SELECT ..' with `${name}` in it.",
-                )
                 if results[0].form is Form.OBJECT and results[0].names:
-                    advice = f"Test what it has: 'SELECT ${name}.{results[0].names[-1]} ..', then `?>` and `!>`."
-            elif results and all(
-                result.form is Form.ROWS and subject.facts.rows(result) is Rows.NONE for result in results
-            ):
-                title = f"`{name}` never has rows: its statement returns none"
-                label, statement = "always takes the last branch", subject.facts.statement(results[0].step)
+                    yield finding(
+                        "PW218", read.reference.span, "object", column=results[0].names[-1], name=name, notes=notes
+                    )
+                else:
+                    yield finding("PW218", read.reference.span, name=name, notes=notes)
+            elif results and all(_returns_nothing(subject.facts, result) for result in results):
+                statement = subject.facts.statement(results[0].step)
                 writes = statement is not None and statement.kind in ("insert_stmt", "update_stmt", "delete_stmt")
-                advice = "Add RETURNING to the statement." if writes else "Ask in a query, and test its result."
-            else:
-                continue
-            yield finding("PW218", read.reference.span, title=title, label=label, help=advice, notes=notes)
+                yield finding(
+                    "PW218", read.reference.span, "no-returning" if writes else "no-query", name=name, notes=notes
+                )
+
+
+def _returns_nothing(facts: Facts, result: Result) -> bool:
+    return result.form is Form.ROWS and facts.rows(result) is Rows.NONE
 
 
 def _bound_here(results: tuple[Result, ...]) -> Iterator[Note]:
     for result in results[:3]:
-        yield Note(_named(result.step), "this is what it tests")
+        yield note("PW218", _named(result.step))

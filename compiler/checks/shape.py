@@ -9,6 +9,7 @@ from pgweave.compiler.checks import grouping
 from pgweave.compiler.facts import reads, sqltree
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.result_names import RESULT, VARIABLE
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -83,22 +84,10 @@ def eternal_loop(subject: Subject) -> Iterator[Diagnostic]:
         span = Span(step.node.span.start, step.node.span.start + 2) if step.node.operator else step.node.span
         turn = facts.waiting(step.children[0])
         if not facts.pauses(step.children[0]):
-            yield finding(
-                "PW302",
-                span,
-                title="This loop never ends and never waits",
-                label="turns as fast as it can, for ever",
-                help="Let it wait in each turn (df.sleep, df.wait_for_schedule, df.wait_for_signal), or leave it by df.break.",
-            )
+            yield finding("PW302", span)
         elif subject.portable and turn is not None and turn.worst * MAX_TURNS < _YEAR:
             days = int(turn.worst * MAX_TURNS / 86_400)
-            yield finding(
-                "PW302",
-                span,
-                title=f"On pg_durable this loop fails after {MAX_TURNS:,} turns",
-                label=f"after about {days} days",
-                help="Wait longer in each turn, or leave the loop by df.break and start the workflow anew.",
-            )
+            yield finding("PW302", span, "turn-limit", turns=f"{MAX_TURNS:,}", days=days)
 
 
 def unreachable(subject: Subject) -> Iterator[Diagnostic]:
@@ -106,10 +95,10 @@ def unreachable(subject: Subject) -> Iterator[Diagnostic]:
     facts = subject.facts
     swallowed = _swallowed(facts)
     for step in sorted(facts.unreached, key=facts.order.__getitem__):
-        before, what, advice = _blocking(facts, step)
+        before, variant = _blocking(facts, step)
         if before is None or any(outer in facts.unreached for outer in facts.around(step)) or before in swallowed:
             continue
-        yield finding("PW303", step.node.outer, what=what, help=advice)
+        yield finding("PW303", step.node.outer, variant)
 
 
 def _swallowed(facts: Facts) -> set[Step]:
@@ -117,26 +106,25 @@ def _swallowed(facts: Facts) -> set[Step]:
     return {loop for row in facts.operator_rows for loop in grouping.swallowing(facts, row)}
 
 
-def _blocking(facts: Facts, step: Step) -> tuple[Step | None, str, str]:
-    """The innermost step that keeps `step` from being reached, in words; None when something else already did."""
+def _blocking(facts: Facts, step: Step) -> tuple[Step | None, str]:
+    """The innermost step that keeps `step` from being reached, and the variant of PW303; None when an earlier one did."""
     before = facts.preceded(step)
     while before is not None:
         match before.node:
             case nodes.Then():
                 first, second = before.children
                 if not facts.ends(first):
-                    return None, "", ""
+                    return None, ""
                 before = second
             case nodes.Loop():
-                return before, "the loop before it, which has no end", "Remove it, or give the loop an end."
+                return before, "loop"
             case nodes.Break():
-                return before, "df.break", "Remove it, or move it in front of df.break."
+                return before, "break"
             case nodes.Join():
-                what = "the JOIN before it, of which a branch never comes to its end"
-                return before, what, "Remove it, or give that branch an end."
+                return before, "join"
             case _:
-                return before, "what stands before it", "Remove it, or give the steps before it an end."
-    return None, "", ""
+                return before, ""
+    return None, ""
 
 
 def stray_break(subject: Subject) -> Iterator[Diagnostic]:
@@ -157,7 +145,7 @@ def stray_break(subject: Subject) -> Iterator[Diagnostic]:
 
 
 _SQL = re.compile(r"\s*(?:select|insert|update|delete|with)\s", re.IGNORECASE)
-_FILLED = re.compile(r"\$[A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_FILLED = re.compile(f"{RESULT}|{VARIABLE}")
 
 
 def break_value(subject: Subject) -> Iterator[Diagnostic]:
@@ -168,21 +156,9 @@ def break_value(subject: Subject) -> Iterator[Diagnostic]:
             continue
         span = text.span_of(0, len(text.value))
         if _SQL.match(text.value):
-            yield finding(
-                "PW305",
-                span,
-                title="The value of df.break is a text, not a step",
-                label="the loop results in these very words",
-                help="Run it as a step before, name its result, and break with that: df.break('$name').",
-            )
+            yield finding("PW305", span)
         elif subject.portable and _FILLED.search(text.value) and _reads_something(subject, step):
-            yield finding(
-                "PW305",
-                span,
-                title="On pg_durable the value of df.break is taken as it is written",
-                label="nothing in it is replaced there",
-                help="End the loop by its condition, and name the result of its last step.",
-            )
+            yield finding("PW305", span, "not-replaced")
 
 
 def _reads_something(subject: Subject, step: Step) -> bool:
@@ -203,21 +179,12 @@ def race_error_wins(subject: Subject) -> Iterator[Diagnostic]:
         writes = [start for start in starts if _writes(subject.facts, start)]
         requests = all(not isinstance(start.node, nodes.Sql) for start in starts)
         if len(writes) == 2:
-            label = "what the other has written by then stays"
-            advice = "Let the branches only read or wait, and write once the race is decided."
+            variant = "both-write"
         elif requests:
-            label = "an error of the faster one hides an answer of the other"
-            advice = (
-                "Try the second only when the first has answered badly: 'SELECT $first.ok' ?> (use it) !> (the second)."
-            )
-        elif not writes:
-            label = "an error of the faster one hides an answer of the other"
-            advice = "Race work against a wait (df.sleep, df.wait_for_signal), or run one after the other."
+            variant = "requests"
         else:
-            label = "an error of the faster one hides an answer of the other, and what was written stays"
-            advice = "Let the branches only read or wait, and write once the race is decided."
-        place = step.node.operator or step.node.span
-        yield finding("PW308", place, label=label, help=advice)
+            variant = "one-writes" if writes else ""
+        yield finding("PW308", step.node.operator or step.node.span, variant)
 
 
 def _first(step: Step) -> Step:

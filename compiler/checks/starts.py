@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pgweave.compiler.facts import sqltree
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Note, finding
+from pgweave.grammar.diagnostics import finding, note
 from pgweave.grammar.reading.extraction import Form, form_of
 from pgweave.grammar.reading.lexer import PUNCT, WORD, lex
 from pgweave.grammar.span import Span
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 INSTANCE_ID = re.compile("[0-9a-f]{8}")
 MAX_NOTES, MAX_NAMES = 20, 6  # members of one cycle that are shown: with a caret, and in one line
-ADVICE = "Wait before it starts again (df.sleep, df.wait_for_schedule), or make it a loop: @> (..)."
 _TAKES_ID = frozenset(
     f"df.{name}"
     for name in (
@@ -74,16 +73,11 @@ def caller_transaction(subject: Subject) -> Iterator[Diagnostic]:
         return
     before = [one for one in subject.module.variables if one.span.start < definition.span.start]
     if before:
-        note = Note(before[-1].span, "set in the caller's transaction")
+        notes = (note("PW507", before[-1].span),)
         start = definition.span.start
         head = subject.written(definition.span).find("(")
         span = Span(start, start + head) if head > 0 else definition.span
-        title = "A start in a transaction of its own does not see what this transaction has set"
-        label, advice = (
-            "sees only variables that are committed",
-            "Commit after df.setvar, or leave transaction_mode out.",
-        )
-        yield finding("PW507", span, title=title, label=label, help=advice, notes=(note,))
+        yield finding("PW507", span, notes=notes)
 
 
 def waited_for_before_commit(subject: Subject) -> Iterator[Diagnostic]:
@@ -93,14 +87,8 @@ def waited_for_before_commit(subject: Subject) -> Iterator[Diagnostic]:
         return
     place = subject.shared.once(_vain_waits).get(definition.span)
     if place is not None:
-        yield finding(
-            "PW507",
-            place,
-            title="This waits for an instance that is not there yet",
-            label="the start takes effect when this transaction commits",
-            help="Commit between the two.",
-            notes=(Note(Span(definition.span.start, definition.span.start + len("df.start")), "started here"),),
-        )
+        start = Span(definition.span.start, definition.span.start + len("df.start"))
+        yield finding("PW507", place, "waits", notes=(note("PW507", start, "waits"),))
 
 
 _BEGINS, _ENDS = frozenset({"begin", "start"}), frozenset({"commit", "end", "rollback", "abort"})
@@ -144,7 +132,7 @@ def statements(tokens: list[Token]) -> Iterator[list[Token]]:
 def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
     """PW605. A step starts a workflow under the label of this one, or of one that starts this one, with no wait before.
 
-    With a wait before the start it is a way to begin anew, and paced. A cycle is reported once, at its first member.
+    With a wait before the start it is a way to start again, at a limited rate. A cycle is reported once, at its first member.
     """
     here = subject.facts.definition
     path = subject.shared.once(_cycles).get(here.name) if here.label is not None else None
@@ -152,11 +140,14 @@ def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
         return
     (_, span), *others = path
     names = [*(name for name, _ in others), here.name]
-    label = ", which starts ".join(f"`{name}`" for name in names) if others else f"`{here.name}` again"
-    if len(names) > MAX_NAMES:
-        label = f"`{names[0]}`, and after {len(names) - 2} others itself"
-    notes = tuple(Note(place, f"`{name}` starts the next here") for name, place in others[:MAX_NOTES])
-    yield finding("PW605", span, label=f"starts {label}", help=ADVICE, notes=notes)
+    notes = tuple(note("PW605", place, name=name) for name, place in others[:MAX_NOTES])
+    if not others:
+        yield finding("PW605", span, "itself", name=here.name)
+    elif len(names) > MAX_NAMES:
+        said = {"names": f"`{names[0]}`", "count": len(names) - 2, "name": here.name}
+        yield finding("PW605", span, "long", notes=notes, values=said)
+    else:
+        yield finding("PW605", span, names=" -> ".join(f"`{name}`" for name in names), notes=notes)
 
 
 Place = TypeVar("Place")

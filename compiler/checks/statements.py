@@ -50,11 +50,11 @@ def _misread(text: Text, statement: Statement) -> Iterator[Diagnostic]:
     token = _TOKEN.match(text.value, problem.offset)
     end = token.end() if token else problem.offset
     span = text.span_of(problem.offset, end) if token else text.span_of(max(0, len(text.value) - 1), len(text.value))
-    advice = "Correct the SQL; the step would fail when it is reached."
     at = next((one for one in statement.placeholders if one.span.start == problem.offset), None)
     if at is not None:
-        advice = f"A value is written here, and PostgreSQL takes none in this place: `${at.name}` cannot be a name."
-    yield finding("PW510", span, message=problem.message, help=advice)
+        yield finding("PW510", span, "value-here", message=problem.message, name=at.name)
+    else:
+        yield finding("PW510", span, message=problem.message)
 
 
 def _misplaced_rows(text: Text, statement: Statement) -> Iterator[Diagnostic]:
@@ -70,14 +70,9 @@ def _misplaced_rows(text: Text, statement: Statement) -> Iterator[Diagnostic]:
         written = statement.text[star.span.start : star.span.end]
         table = tables.get(star.span.start)
         if table is None:
-            message = f"{written} is a table, and stands in FROM"
-            advice = f"Read it there: `.. FROM {written}`."
+            yield finding("PW510", span, "rows-outside-from", written=written)
         elif table.alias.aliasname:
-            message = f"{written} brings its own name, {star.name}"
-            advice = f"Leave the alias away, and call it `{star.name}`."
-        else:
-            continue
-        yield finding("PW510", span, message=message, help=advice)
+            yield finding("PW510", span, "rows-with-alias", written=written, name=star.name)
 
 
 def several_statements(subject: Subject) -> Iterator[Diagnostic]:
@@ -99,14 +94,12 @@ def runs_alone(subject: Subject) -> Iterator[Diagnostic]:
             continue
         body = statement.body
         if statement.kind == "index_stmt":
-            advice = (
-                "If its build breaks off, an invalid index stays: ask for indisvalid of pg_index in a step behind it."
-            )
+            variant = "index"
         elif getattr(body, "missing_ok", False):
             continue
         else:
-            advice = "Write it so that running it twice does no harm" + (": IF EXISTS." if what[:4] == "DROP" else ".")
-        yield finding("PW512", verb(text), what=what, help=advice)
+            variant = "drop" if what.startswith("DROP") else ""
+        yield finding("PW512", verb(text), variant, statement=what)
 
 
 def outside_transactions(statement: Statement) -> str | None:
@@ -122,7 +115,7 @@ def outside_transactions(statement: Statement) -> str | None:
         case "reindex_stmt" if any(item.def_elem.defname == "concurrently" for item in body.params):
             return "REINDEX CONCURRENTLY"
         case "reindex_stmt" if sqltree.enumerated(body, "kind") in {"REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE"}:
-            return "REINDEX of a database"
+            return "REINDEX DATABASE"
         case "createdb_stmt":
             return "CREATE DATABASE"
         case "dropdb_stmt":
@@ -142,10 +135,4 @@ def copy_to_client(subject: Subject) -> Iterator[Diagnostic]:
     for _, text, statement in _statements(subject):
         if statement.kind != "copy_stmt" or statement.body.filename or statement.body.is_program:
             continue
-        span = verb(text)
-        if statement.body.is_from:
-            advice = "INSERT the rows, or load the file by psql before the workflow starts."
-            yield finding("PW514", span, verb="send", direction="FROM", end="STDIN", help=advice)
-        else:
-            advice = "SELECT the rows: they become the step's result."
-            yield finding("PW514", span, verb="take", direction="TO", end="STDOUT", help=advice)
+        yield finding("PW514", verb(text), "from" if statement.body.is_from else "")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.facts import reads
 from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Severity, finding, rated
+from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.result_names import NAME, RESULT, VARIABLE
 from pgweave.grammar.template import Context
 
 if TYPE_CHECKING:
@@ -49,14 +50,10 @@ def _undeclared(subject: Subject, reference: Reference, declared: list[str]) -> 
     certain = placeholder is not None and placeholder.context is Context.CODE
     if not near and not certain and reference.slot not in (Slot.URL, Slot.INSTANCE, Slot.DATABASE):
         return None
-    return finding(
-        "PW212",
-        reference.span,
-        title=f"`{{{name}}}` is a variable that this file does not declare",
-        label="stays as it is written when nobody has set it",
-        help=f"Did you mean `{{{near[0]}}}`?" if near else f"Declare it above: df.setvar('{name}', '..');",
-        fix=subject.replace(reference.name_span, f"{{{name}}}", f"{{{near[0]}}}") if near else None,
-    )
+    if not near:
+        return finding("PW212", reference.span, name=name)
+    edits = subject.replace(reference.name_span, f"{{{name}}}", f"{{{near[0]}}}")
+    return finding("PW212", reference.span, "near", name=name, near=near[0], edits=edits)
 
 
 _ARRAY_TYPE = re.compile(r"'\s*::\s*(?:[\w.\" ]+\[\]|jsonb?\b)|'\s*\)?\s*=\s*any\b", re.IGNORECASE)
@@ -69,23 +66,9 @@ def _misplaced(subject: Subject, reference: Reference, value: str | None) -> Dia
         return None
     name, span = reference.name, placeholder.span
     if text.value[span.start - 1 : span.start] == "'" and _ARRAY_TYPE.match(text.value, span.end):
-        found = finding(
-            "PW212",
-            reference.span,
-            title=f"`{{{name}}}` looks like an array, and is the variable `{name}`",
-            label=f"the whole of it is replaced by the value of `{name}`",
-            help=f"Write the array with its constructor, ARRAY['{name}'], or call the variable something else.",
-        )
-        return rated(found, Severity.ERROR)
+        return finding("PW212", reference.span, "array", name=name)
     if value is not None and "'" in value:
-        found = finding(
-            "PW212",
-            reference.span,
-            title=f"The value of `{name}` holds a quote, which ends the string it is put into",
-            label="put in as raw text",
-            help="Double the quote in df.setvar, or select the value in a step and read it as `$name`.",
-        )
-        return rated(found, Severity.ERROR)
+        return finding("PW212", reference.span, "quote", name=name)
     return None
 
 
@@ -97,34 +80,34 @@ def variable_as_result(subject: Subject) -> Iterator[Diagnostic]:
         if not read.undefined or name not in variables or placeholder is None:
             continue
         plain = placeholder.column is None and not placeholder.star and not placeholder.nullable
-        fix = subject.replace(read.reference.span, f"${name}", f"{{{name}}}") if plain else None
-        yield finding("PW213", read.reference.span, name=name, fix=fix)
+        edits = subject.replace(read.reference.span, f"${name}", f"{{{name}}}") if plain else ()
+        yield finding("PW213", read.reference.span, name=name, edits=edits)
 
 
-_REFERENCE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_REFERENCE = re.compile(rf"{RESULT}(?:\.{NAME})?|{VARIABLE}")
 
 
 def constant_only_slot(subject: Subject) -> Iterator[Diagnostic]:
     """PW508. `$x` or `{x}` where nothing is filled in: a signal's name, a schedule, the name that df.if_rows tests."""
     for step in subject.facts.of(nodes.Signal, nodes.WaitSchedule, nodes.IfRows):
-        slot, text, advice = _constant(step.node)
+        variant, text = _constant(step.node)
         found = _REFERENCE.search(text.value)
         if found is None:
             continue
         if isinstance(step.node, nodes.IfRows) and found.group().startswith("$"):
-            advice = f"Write the bare name: df.if_rows('{found.group()[1:].split('.')[0]}', ..)."
-        span = text.span_of(found.start(), found.end())
-        yield finding("PW508", span, slot=slot, written=found.group(), help=advice)
+            variant = "if-rows-result"
+        span, name = text.span_of(found.start(), found.end()), found.group()[1:].split(".")[0]
+        yield finding("PW508", span, variant, written=found.group(), name=name)
 
 
-def _constant(node: object) -> tuple[str, Text, str]:
+def _constant(node: object) -> tuple[str, Text]:
+    """Variant of PW508, and the text in which nothing is filled in."""
     match node:
         case nodes.Signal():
-            advice = "Write a fixed name. Signals are kept for each instance, so it need not be unique."
-            return "The name of a signal", node.signal_name, advice
+            return "signal", node.signal_name
         case nodes.WaitSchedule():
-            return "A schedule", node.cron, "Write the expression, or ask for the time in a condition."
+            return "", node.cron
         case nodes.IfRows():
-            return "The name that df.if_rows tests", node.result_name, "Write the name of a result."
+            return "if-rows", node.result_name
         case _:
             raise AssertionError(node)

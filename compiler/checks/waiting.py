@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.checks.results import column_span, path_behind, with_path
 from pgweave.compiler.facts.outcomes import SIGNAL
 from pgweave.compiler.facts.reads import Slot
-from pgweave.compiler.pictures import step_words
-from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, finding
+from pgweave.grammar import durations, nodes
+from pgweave.grammar.diagnostics import finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +36,11 @@ def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
         looped = any(isinstance(outer.node, nodes.Loop) for outer in facts.around(step))
         if facts.looks_at(step) or facts.decides(step) or (looped and node.binding is None):
             continue
-        name = node.binding.name if node.binding else "signal"
-        naming = "" if node.binding else f"Name it (`|=> '{name}'`), and test "
-        advice = f"{naming}'SELECT ${name}.timed_out' ?> (no signal) !> (signal)."
-        advice = advice if naming else f"Test it: {advice}"
-        limit = step_words.duration(node.timeout_seconds)
-        yield finding("PW401", subject.call_name(node), limit=limit, help=advice)
+        limit, span = durations.exact(node.timeout_seconds), subject.call_name(node)
+        if node.binding:
+            yield finding("PW401", span, limit=limit, name=node.binding.name)
+        else:
+            yield finding("PW401", span, "unnamed", limit=limit)
 
 
 _KEY = re.compile(r"\)*\s*(?:::\s*jsonb?\s*\)*\s*)?(?P<operator>->>?|#>>?)\s*'(?P<brace>\{?)\s*(?P<key>[^',}]*)")
@@ -66,21 +64,18 @@ def _payload(subject: Subject, read: Read) -> Diagnostic | None:
     column, path = placeholder.column, path_behind(reference)
     if path is not None and column == "data":
         keys = [part for part in re.split(r"[.\[\]]+", path) if part]
-        better = f"(${name}.data)::jsonb " + " -> ".join([*(f"'{key}'" for key in keys[:-1]), ""]).strip()
-        better = (
-            f"({better.removesuffix('->').strip()} ->> '{keys[-1]}')"
-            if len(keys) == 1
-            else (f"((${name}.data)::jsonb #>> '{{{','.join(keys)}}}')")
-        )
-        fix = subject.rewrite("Reach into the JSON", text, placeholder.span.start, end + len(path), better)
-        label = f"`{path}` is no part of the name, and stays in the SQL"
-        return finding("PW402", with_path(reference, path), label=label, help=f"Write `{better}`.", fix=fix)
+        if len(keys) == 1:
+            better = f"((${name}.data)::jsonb ->> '{keys[0]}')"
+        else:
+            better = f"((${name}.data)::jsonb #>> '{{{','.join(keys)}}}')"
+        edits = subject.rewrite(text, placeholder.span.start, end + len(path), better)
+        return finding("PW402", with_path(reference, path), "path", path=path, better=better, edits=edits)
     if column is not None and column not in _ENVELOPE:
         better = f"((${name}.data)::jsonb ->> '{column}')"
         sql = reference.slot is Slot.SQL
-        fix = subject.rewrite("Look under data", text, placeholder.span.start, end, better) if sql else None
-        label = f"a signal's own columns are {', '.join(one.name for one in SIGNAL)}"
-        return finding("PW402", column_span(reference), label=label, help=f"Write `{better}`.", fix=fix)
+        edits = subject.rewrite(text, placeholder.span.start, end, better) if sql else ()
+        own = ", ".join(one.name for one in SIGNAL)
+        return finding("PW402", column_span(reference), names=own, better=better, edits=edits)
     if column is None and reference.slot is Slot.SQL:
         return _whole_envelope(subject, read, text, end)
     return None
@@ -90,17 +85,13 @@ def _whole_envelope(subject: Subject, read: Read, text: Text, end: int) -> Diagn
     key = _KEY.match(text.value, end)
     if key is None or key["key"].strip() in _ENVELOPE or not key["key"]:
         return None
-    if key["operator"].startswith("#"):
-        fix = (
-            subject.rewrite("Look under data", text, key.end("brace"), key.end("brace"), "data,")
-            if key["brace"]
-            else None
-        )
+    if not key["operator"].startswith("#"):
+        edits = subject.rewrite(text, key.start("operator"), key.start("operator"), "-> 'data' ")
     else:
-        fix = subject.rewrite("Look under data", text, key.start("operator"), key.start("operator"), "-> 'data' ")
-    advice = f"Write `${read.reference.name}::jsonb -> 'data' ->> '{key['key']}'`."
+        edits = subject.rewrite(text, key.end("brace"), key.end("brace"), "data,") if key["brace"] else ()
+    better = f"${read.reference.name}::jsonb -> 'data' ->> '{key['key']}'"
     span = read.reference.span | text.span_of(key.start("key"), key.end("key"))
-    return finding("PW402", span, label=f"`{key['key']}` is always NULL here", help=advice, fix=fix)
+    return finding("PW402", span, "key", key=key["key"], better=better, edits=edits)
 
 
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -115,8 +106,7 @@ def cron_dialect(subject: Subject) -> Iterator[Diagnostic]:
         fields = list(re.finditer(r"\S+", cron.value))
         if fields and fields[0].group().upper().startswith("CRON_TZ="):
             span = cron.span_of(fields[0].start(), fields[0].end())
-            title = "On pg_durable schedules are in UTC, and no zone can be given"
-            yield finding("PW403", span, title=title, label="refused there", help="Write the time in UTC.")
+            yield finding("PW403", span, "zone")
             del fields[0]
         if len(fields) == 5:
             yield from _weekdays(subject, cron, fields)
@@ -127,25 +117,10 @@ def _weekdays(subject: Subject, cron: Text, fields: list[re.Match[str]]) -> Iter
     span = cron.span_of(weekday.start(), weekday.end())
     if re.search("[0-9]", weekday.group().split("/")[0]):
         named = _named_days(weekday.group())
-        fix = None
-        if named is not None and subject.written(span) == weekday.group():
-            fix = Fix(f"Write {named}", (Edit(span, named),), safe=True)
-        yield finding(
-            "PW403",
-            span,
-            title="On pg_durable weekday 1 is Sunday, and 0 is refused",
-            label="here 0 and 7 are Sunday, 1 is Monday",
-            help=f"Write names: {named}." if named else "Write names: MON, TUE, ..",
-            fix=fix,
-        )
+        edits = () if named is None else subject.replace(span, weekday.group(), named)
+        yield finding("PW403", span, "named" if named else "", names=named, edits=edits, safe=True)
     if not day.group().startswith("*") and not weekday.group().startswith("*"):
-        yield finding(
-            "PW403",
-            cron.span_of(day.start(), weekday.end()),
-            title="On pg_durable both the day of the month and the weekday must match",
-            label="here either of them is enough",
-            help="Restrict one of the two, and make a test of the other.",
-        )
+        yield finding("PW403", cron.span_of(day.start(), weekday.end()), "both-days")
 
 
 def _named_days(field: str) -> str | None:
@@ -175,6 +150,6 @@ def early_signal(subject: Subject) -> Iterator[Diagnostic]:
     for step in subject.facts.of(nodes.Signal):
         looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
         if subject.facts.preceded(step) is not None:
-            yield finding("PW404", subject.call_name(step.node), label="other steps run before it")
+            yield finding("PW404", subject.call_name(step.node))
         elif looped:
-            yield finding("PW404", subject.call_name(step.node), label="between two turns of the loop nobody waits")
+            yield finding("PW404", subject.call_name(step.node), "loop")

@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pgweave.compiler.facts import flow, sqltext, written
+from pgweave.compiler.facts import flow, sqltext, sqltree, written
 from pgweave.compiler.facts.outcomes import (
     AWAITED,
     HTTP,
@@ -37,6 +37,17 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Binding, Definition, Node
 
 
+_ANSWERS: dict[type, Columns] = {
+    nodes.Signal: SIGNAL,
+    nodes.Http: HTTP,
+    nodes.HttpMultipart: HTTP,
+    nodes.AwaitInstance: AWAITED,
+    nodes.Sleep: SLEPT,
+    nodes.WaitSchedule: SCHEDULED,
+}
+"""Columns of the object that a leaf answers with."""
+
+
 class Facts:
     """What is known about one definition. Later facts are computed when they are first asked for."""
 
@@ -45,6 +56,7 @@ class Facts:
         self.flow: Flow = flow.trace(definition)
         self.parser = parser and sqltext.available()
         self._statements: dict[str, Statement | None] = {}
+        self._rows: dict[str, Rows] = {}
         self._results: dict[Step, tuple[Result, ...]] = {}
         self._binders: dict[frozenset[Step | None], list[Step]] = {}
         self._bound: dict[frozenset[Step | None], tuple[Result, ...]] = {}
@@ -236,21 +248,13 @@ class Facts:
             case nodes.Loop():
                 broken = (Result(Form.UNKNOWN, step, None),) if self._breaks(step) else ()
                 return (*self.results(step.children[0]), *broken) if node.condition is not None else broken
-            case nodes.Signal():
-                return (Result(Form.OBJECT, step, SIGNAL),)
-            case nodes.Http() | nodes.HttpMultipart():
-                return (Result(Form.OBJECT, step, HTTP),)
-            case nodes.AwaitInstance():
-                return (Result(Form.OBJECT, step, AWAITED),)
             case nodes.CallChild():
                 return (awaited(step, node),)
-            case nodes.Sleep():
-                return (Result(Form.OBJECT, step, SLEPT),)
-            case nodes.WaitSchedule():
-                return (Result(Form.OBJECT, step, SCHEDULED),)
             case nodes.Break():
                 return ()
-            case nodes.Opaque():
+            case _ if type(node) in _ANSWERS:
+                return (Result(Form.OBJECT, step, _ANSWERS[type(node)]),)
+            case _:
                 return (Result(Form.UNKNOWN, step, None),)
 
     def _columns(self, step: Step) -> Columns:
@@ -258,7 +262,8 @@ class Facts:
         if statement is None or statement.problem is not None or statement.count != 1:
             return None
         stars = [found for found in statement.placeholders if found.star]
-        return statement.columns({_written(statement, star): self._row_set(step, star.name) for star in stars})
+        sources = {_written(statement, star): self._row_set(step, star.name) for star in stars}
+        return sqltree.columns(statement, sources)
 
     def _row_set(self, step: Step, name: str) -> Columns:
         """Columns of `$name.*` in `step`, where all that may have bound the name agree."""
@@ -311,7 +316,11 @@ class Facts:
     def rows(self, result: Result) -> Rows:
         """How many rows a result has."""
         statement = self.statement(result.step)
-        return Rows.UNKNOWN if statement is None or statement.problem else statement.rows
+        if statement is None or statement.problem:
+            return Rows.UNKNOWN
+        if statement.text not in self._rows:
+            self._rows[statement.text] = sqltree.rows(statement)
+        return self._rows[statement.text]
 
     # Time
 

@@ -22,9 +22,7 @@ from pgweave.compiler.facts import reads
 from pgweave.grammar.template import Context, Placeholder, statement_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from pgweave.compiler.facts.sqltree import Column, Rows
+    from collections.abc import Iterable
 
 MAX_NESTING = 4_000
 """Operators and brackets of one statement. libpg_query writes its tree by recursion and dies on some 12,000 levels with
@@ -74,19 +72,6 @@ class Statement:
     def body(self) -> Any:  # noqa: ANN401 - a protobuf message, of which there are no types
         """The statement itself."""
         return getattr(self.tree, self.kind) if self.kind else None
-
-    @cached_property
-    def rows(self) -> Rows:
-        """How many rows it gives."""
-        from pgweave.compiler.facts import sqltree
-
-        return sqltree.rows(self)
-
-    def columns(self, sources: Mapping[str, tuple[Column, ...] | None] | None = None) -> tuple[Column, ...] | None:
-        """Columns of the result; None when they are not known. sources: columns of `$name.*`, by its text."""
-        from pgweave.compiler.facts import sqltree
-
-        return sqltree.columns(self, sources or {})
 
     def offset(self, location: int) -> int:
         """Offset in the text of a place that the tree knows, which counts bytes."""

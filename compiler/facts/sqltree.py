@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pgweave.compiler.facts.sqltext import Statement
 
@@ -31,17 +31,25 @@ class Rows(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Empty:
+    """Why a value may be missing. case: the variant of PW208 that says so. function: the aggregate, where it is one."""
+
+    case: str
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a result. type: as PostgreSQL calls it, where the text tells.
 
-    unnamed: its name is made up by PostgreSQL. empty_because: why it can be NULL, where the text shows that.
+    unnamed: its name is made up by PostgreSQL. empty: why it can be NULL, where the text shows that.
     encoded: made by a function whose name says so. location: in the masked text, in bytes.
     """
 
     name: str
     type: str | None = None
     unnamed: bool = False
-    empty_because: str | None = None
+    empty: Empty | None = None
     encoded: bool = False
     location: int = -1
 
@@ -192,22 +200,22 @@ def _paired(found: tuple[Column, ...], select: Message) -> list[tuple[Column, Me
 
 
 def _with_reason(column: Column, select: Message, target: Message | None) -> Column:
-    because = None if target is None else _empty_because(target.res_target.val, select)
-    return column if because is None else replace(column, empty_because=because)
+    why = None if target is None else _empty(target.res_target.val, select)
+    return column if why is None else replace(column, empty=why)
 
 
-def _empty_because(value: Message, select: Message) -> str | None:
+def _empty(value: Message, select: Message) -> Empty | None:
     kind = value.WhichOneof("node")
     if kind == "type_cast":
-        return _empty_because(value.type_cast.arg, select)
+        return _empty(value.type_cast.arg, select)
     if kind == "a_const" and value.a_const.isnull:
-        return "it is NULL by its own words, as here"
+        return Empty("null")
     if kind == "a_expr" and _kind(value.a_expr) == "AEXPR_NULLIF":
-        return "NULLIF(..) is NULL"
+        return Empty("nullif")
     if kind == "func_call" and select.HasField("where_clause") and not select.group_clause:
         name = called(value.func_call)
         if name in AGGREGATES - {"count"} and not value.func_call.HasField("over"):
-            return f"no row matches: {name}(..) of nothing is NULL"
+            return Empty("aggregate", name)
     return None
 
 
@@ -321,24 +329,17 @@ def _figure(node: Message) -> tuple[str | None, int]:
     kind = node.WhichOneof("node")
     match kind:
         case "column_ref":
-            names = [part.string.sval for part in node.column_ref.fields if part.WhichOneof("node") == "string"]
-            return (names[-1], 2) if names else (None, 0)
+            return _last_name(node.column_ref.fields) or (None, 0)
         case "a_indirection":
-            parts = node.a_indirection.indirection
-            names = [part.string.sval for part in parts if part.WhichOneof("node") == "string"]
-            return (names[-1], 2) if names else _figure(node.a_indirection.arg)
+            return _last_name(node.a_indirection.indirection) or _figure(node.a_indirection.arg)
         case "func_call":
             return node.func_call.funcname[-1].string.sval, 2
         case "type_cast":
-            name, strength = _figure(node.type_cast.arg)
-            if strength <= 1 and node.type_cast.type_name.names:
-                return node.type_cast.type_name.names[-1].string.sval, 1
-            return name, strength
+            return _figure_cast(node.type_cast)
         case "collate_clause":
             return _figure(node.collate_clause.arg)
         case "case_expr":
-            name, strength = _figure(node.case_expr.defresult) if node.case_expr.HasField("defresult") else (None, 0)
-            return (name, strength) if strength > 1 else ("case", 1)
+            return _figure_case(node.case_expr)
         case "sub_link":
             return _figure_sublink(node.sub_link)
         case "a_expr":
@@ -350,6 +351,26 @@ def _figure(node: Message) -> tuple[str | None, int]:
             return word.removesuffix("_n"), 2
         case _:
             return _FIXED[kind or ""], 2 if _FIXED[kind or ""] else 0
+
+
+def _last_name(parts: Sequence[Message]) -> tuple[str, int] | None:
+    """The last part that is a name, not a star or a subscript: `b` of `a.b[1]`."""
+    names = [part.string.sval for part in parts if part.WhichOneof("node") == "string"]
+    return (names[-1], 2) if names else None
+
+
+def _figure_cast(cast: Message) -> tuple[str | None, int]:
+    """`a::text` is called a, `1::int4` int4: a cast names only what has no name."""
+    name, strength = _figure(cast.arg)
+    if strength <= 1 and cast.type_name.names:
+        return cast.type_name.names[-1].string.sval, 1
+    return name, strength
+
+
+def _figure_case(expression: Message) -> tuple[str | None, int]:
+    """CASE is called as its ELSE, where that has a name of its own."""
+    name, strength = _figure(expression.defresult) if expression.HasField("defresult") else (None, 0)
+    return (name, strength) if strength > 1 else ("case", 1)
 
 
 _FIXED: dict[str, str | None] = {
@@ -394,14 +415,17 @@ def _type(node: Message) -> str | None:
         case "func_call":
             return _TYPES.get(called(node.func_call))
         case "coalesce_expr":
-            return next((found for found in map(_type, node.coalesce_expr.args) if found), None)
+            return _first_type(node.coalesce_expr.args)
         case "case_expr":
-            results = [when.case_when.result for when in node.case_expr.args]
-            return next((found for found in map(_type, results) if found), None)
+            return _first_type([when.case_when.result for when in node.case_expr.args])
         case "a_expr":
             return _type_of_operator(node.a_expr)
         case _:
             return None
+
+
+def _first_type(expressions: Iterable[Message]) -> str | None:
+    return next((found for found in map(_type, expressions) if found), None)
 
 
 def _type_of_operator(expression: Message) -> str | None:
@@ -486,6 +510,17 @@ def _rows_unlimited(statement: Statement, select: Message) -> Rows:
     functions = [found for target in select.target_list for found in _functions(target)]
     if any(name in SET_RETURNING for name in functions):
         return Rows.MANY
+    return _rows_of_sources(statement, select, functions)
+
+
+def _rows_of_sources(statement: Statement, select: Message, functions: list[str]) -> Rows:
+    """Rows of a plain SELECT that calls no function of many rows: by its grouping, its aggregates and its FROM.
+
+    SELECT count(*) FROM t                  one
+    SELECT max(a) FROM t HAVING max(a) > 1  at most one
+    SELECT a FROM t                         many
+    SELECT a FROM t WHERE id = 1            not known: id may be a key
+    """
     if select.group_clause:
         return Rows.UNKNOWN if _pinned(select.where_clause) else Rows.MANY
     if any(name in AGGREGATES for name in functions):

@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 from pgweave.compiler.graph import frames
 from pgweave.compiler.pictures import step_words
 from pgweave.compiler.pictures.palette import DIFFERENCES, LIGHT
+from pgweave.grammar import durations
+from pgweave.grammar.kinds import KINDS, OPAQUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pgweave.compiler.graph import Frames, Graph
 
-_SHAPES = {
-    "SQL": ('["', '"]'),
-    "HTTP": ('[["', '"]]'),
-    "HTTP_MULTIPART": ('[["', '"]]'),
-    "IF": ('{"', '"}'),
-    "BREAK": ('>"', '"]'),
-    "OPAQUE": ('[/"', '"/]'),
+# Graphviz shape of a kind -> brackets of Mermaid; what is not here is round, as a wait is.
+_BRACKETS = {
+    "box": ('["', '"]'),
+    "component": ('[["', '"]]'),
+    "diamond": ('{"', '"}'),
+    "cds": ('>"', '"]'),
+    "note": ('[/"', '"/]'),
 }
+_SHAPES = {kind.name: _BRACKETS[kind.shape] for kind in (*KINDS.values(), OPAQUE) if kind.shape in _BRACKETS}
 _ROUND = ('(["', '"])')
 
 
@@ -71,7 +74,7 @@ def _node(identifier: str, attributes: Mapping[str, Any]) -> str:
         return f'{name}{{{{"repeat"}}}}' if part == "head" else f'{name}{{"again?"}}'
     first = " ".join([attributes["verb"], *(["as " + ", ".join(attributes["names"])] if attributes["names"] else [])])
     seconds = attributes["timeout_seconds"]
-    lines = [first, attributes["detail"], "" if seconds is None else f"at most {step_words.duration(seconds)}"]
+    lines = [first, attributes["detail"], "" if seconds is None else f"at most {durations.exact(seconds)}"]
     opening, closing = ('[["', '"]]') if part == "fold" else _SHAPES.get(kind, _ROUND)
     style = ":::wait" if kind not in _SHAPES and part != "fold" else ""
     return f"{name}{opening}{'<br/>'.join(plain(line) for line in lines if line)}{closing}{style}"

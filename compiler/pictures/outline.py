@@ -15,7 +15,7 @@ characters, and a called child is shown with its steps instead of the SQL that s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
@@ -48,7 +48,7 @@ def _lines(node: Node, prefix: str, connector: str, *, last: bool) -> Iterator[s
     else:
         inner = "    "
     suffix = f" |=> '{node.binding.name}'" if node.binding else ""
-    first, *rest = f"{prefix}{connector}{_text(node)}{suffix}".split("\n")
+    first, *rest = f"{prefix}{connector}{step_words.outline(node)}{suffix}".split("\n")
     yield first
     yield from rest
     for title, child, child_last in _sections(node):
@@ -73,48 +73,3 @@ def _sections(node: Node) -> tuple[tuple[str, Node, bool], ...]:
             return tuple(
                 (f"║ branch {number}:", child, number == len(inside)) for number, child in enumerate(inside, 1)
             )
-
-
-def _text(node: Node) -> str:
-    match node:
-        case nodes.Sql():
-            return f"SQL: {_cut(node.query.value, 50)}"
-        case nodes.Sleep():
-            return f"SLEEP {node.seconds}s"
-        case nodes.WaitSchedule():
-            return f"WAIT '{node.cron.value}'"
-        case nodes.Signal():
-            return f"SIGNAL '{node.signal_name.value}'{_limit(node)}"
-        case nodes.Http():
-            return f"HTTP {node.method.upper()} {_cut(node.url.value, 40)}"
-        case nodes.HttpMultipart():
-            return f"HTTP_MULTIPART {node.method.upper()} {_cut(node.url.value, 40)}"
-        case nodes.Loop():
-            return "LOOP (infinite)" if node.condition is None else "LOOP (while)"
-        case nodes.Break():
-            return "BREAK" if node.value is None else f"BREAK '{_cut(node.value.value, 20)}'"
-        case nodes.If() | nodes.IfRows():
-            return "IF"
-        case nodes.Join():
-            return f"JOIN ({len(node.branches)})"
-        case nodes.Race():
-            return "RACE"
-        case nodes.AwaitInstance():
-            return f"AWAIT_INSTANCE '{node.instance_id.value}'{_limit(node)}"
-        case nodes.CallChild():
-            return " ".join(["CALL_CHILD", *([f"'{node.label.value}'"] if node.label else [])]) + _limit(node)
-        case nodes.Opaque():
-            return f"EXPRESSION: {_cut(node.text, 50)}"
-        case nodes.Then():
-            return ""
-        case _:
-            assert_never(node)
-
-
-def _limit(node: Node) -> str:
-    seconds = step_words.timeout(node)
-    return "" if seconds is None else f" ({seconds}s)"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."

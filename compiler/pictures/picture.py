@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pgweave.compiler.graph import frames
 from pgweave.compiler.pictures import step_words
 from pgweave.compiler.pictures.palette import DARK, DIFFERENCES, LIGHT, SIGNS, STATES, Palette
+from pgweave.grammar import durations
+from pgweave.grammar.kinds import KINDS, OPAQUE, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,18 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DARK", "DIFFERENCES", "LIGHT", "STATES", "Palette", "dot", "plain"]
 
-_LOOKS: dict[str, tuple[str, str]] = {
-    "SQL": ("box", ""),
-    "SLEEP": ("octagon", "wait"),
-    "WAIT_SCHEDULE": ("octagon", "wait"),
-    "SIGNAL": ("octagon", "wait"),
-    "AWAIT_INSTANCE": ("octagon", "wait"),
-    "HTTP": ("component", "http"),
-    "HTTP_MULTIPART": ("component", "http"),
-    "IF": ("diamond", "choice"),
-    "BREAK": ("cds", "break"),
-    "OPAQUE": ("note", "opaque"),
-}
+_LOOKS = {kind.name: (kind.shape, kind.fill) for kind in (*KINDS.values(), OPAQUE)}
+_TIMED = {kind.name for kind in KINDS.values() if kind.waits_for in (Wait.SIGNAL, Wait.INSTANCE)}
 _MARGINS = {"octagon": "0.02,0.02", "cds": "0.22,0.09", "diamond": "0.02,0.02"}
 
 
@@ -233,8 +225,8 @@ class _Picture:
             fillcolor, color = colours.fills[""] if kind == "IF" else colours.frames.get(kind, colours.fills[""])
             look = {"label": self.label(attributes), "shape": "box3d", "style": "filled"}
             return look | {"fillcolor": fillcolor, "color": color}
-        if part in ("head", "test"):
-            shape, fill = ("hexagon", "") if part == "head" else ("diamond", "choice")
+        if part == "test":
+            shape, fill = "diamond", "choice"
         if part == "call":
             fill = "call"
         fillcolor, color = colours.fills[fill]
@@ -260,8 +252,8 @@ class _Picture:
         if attributes["part"] == "step" or attributes["part"] == "wait":
             seconds = attributes["timeout_seconds"]
             if seconds is not None:
-                lines.append(f"at most {step_words.duration(seconds)}")
-            elif attributes["kind"] in ("AWAIT_INSTANCE", "SIGNAL"):
+                lines.append(f"at most {durations.exact(seconds)}")
+            elif attributes["kind"] in _TIMED:
                 lines.append("no timeout")
         return plain("\n".join(lines))
 

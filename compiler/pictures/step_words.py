@@ -1,11 +1,12 @@
-"""What a step is called in pictures: a verb, and the one detail that tells it from its neighbours. Plain text only."""
+"""A step in words: what pictures, outlines and messages call it. Verbs are those of KINDS. Plain text only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
+from pgweave.grammar.shortened import cut, one_line
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
@@ -35,41 +36,76 @@ class Words:
 
 
 def describe(node: Node) -> Words:
-    """Words for one step. Those for a called child are its start; the wait for it is `describe_wait`."""
+    """Words for one step. Those for a called child are its start; the wait for it is `describe_wait`.
+
+    A kind that is not named here says its verb, and the first member of its configuration: a new leaf needs no case.
+    """
+    verb = node.kind.verb
     match node:
         case nodes.Sql():
-            return _cut("SQL", node.query.value)
-        case nodes.Then():
-            return Words("then")
-        case nodes.If():
-            return Words("if")
+            return _cut(verb, node.query.value)
         case nodes.IfRows():
             return Words("rows in", f"{node.result_name.value}?")
         case nodes.Join():
             count = len(node.branches)
-            return Words("join", f"all {count} branches" if count > 2 else "both branches")
+            return Words(verb, f"all {count} branches" if count > 2 else "both branches")
         case nodes.Race():
-            return Words("race", "the first to finish wins")
+            return Words(verb, "the first to finish wins")
         case nodes.Loop():
-            return Words("loop", "for ever" if node.condition is None else "while the test holds")
+            return Words(verb, "for ever" if node.condition is None else "while the test holds")
         case nodes.Break():
-            return Words("break") if node.value is None else _cut("break with", node.value.value)
+            return Words(verb) if node.value is None else _cut(f"{verb} with", node.value.value)
         case nodes.Sleep():
-            return Words("sleep", duration(node.seconds))
-        case nodes.WaitSchedule():
-            return _cut("wait for schedule", node.cron.value)
-        case nodes.Signal():
-            return _cut("wait for signal", node.signal_name.value)
+            return Words(verb, durations.exact(node.seconds))
         case nodes.Http() | nodes.HttpMultipart():
             return _cut(node.method.upper(), node.url.value)
-        case nodes.AwaitInstance():
-            return _cut("wait for instance", node.instance_id.value)
         case nodes.CallChild():
-            return _cut("start child", child_title(node))
+            return _cut(verb, child_title(node))
         case nodes.Opaque():
-            return _cut("computed at start", node.text)
+            return _cut(verb, node.text)
         case _:
-            assert_never(node)
+            return _cut(verb, first_member(node))
+
+
+def outline(node: Node) -> str:
+    """One step in an outline: what df.explain writes, without the name. A new leaf needs no case."""
+    word = node.kind.outline or node.kind.name
+    match node:
+        case nodes.Sql():
+            return f"{word}: {_short(node.query.value, 50)}"
+        case nodes.Opaque():
+            return f"{word}: {_short(node.text, 50)}"
+        case nodes.Sleep():
+            return f"{word} {node.seconds}s"
+        case nodes.Http() | nodes.HttpMultipart():
+            return f"{word} {node.method.upper()} {_short(node.url.value, 40)}"
+        case nodes.Loop():
+            return f"{word} (infinite)" if node.condition is None else f"{word} (while)"
+        case nodes.Break():
+            return word if node.value is None else f"{word} '{_short(node.value.value, 20)}'"
+        case nodes.Join():
+            return f"{word} ({len(node.branches)})"
+        case nodes.CallChild():
+            return (f"{word} '{node.label.value}'" if node.label else word) + _limit(node)
+        case _:
+            detail = first_member(node)
+            return (f"{word} '{detail}'" if detail else word) + _limit(node)
+
+
+def first_member(node: Node) -> str:
+    """What a leaf is about: the first member of its configuration, as it is written; empty without any."""
+    members = node.kind.members
+    value = getattr(node, members[0].field) if members else None
+    return "" if value is None else str(value.value if isinstance(value, nodes.Text) else value)
+
+
+def _limit(node: Node) -> str:
+    seconds = timeout(node)
+    return "" if seconds is None else f" ({seconds}s)"
+
+
+def _short(text: str, width: int) -> str:
+    return cut(text, width, "...")
 
 
 def describe_wait(node: nodes.CallChild) -> Words:
@@ -94,23 +130,15 @@ def timeout(node: Node) -> int | None:
             return None
 
 
-def duration(seconds: int) -> str:
-    """Seconds as people say them: `90 s`, `5 min`, `36 h`, `7 d`; only exact multiples change the unit."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size and seconds % size == 0 and (unit != "d" or seconds >= 2 * size):
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
 def first_line(text: str) -> str:
     """The first line that says anything: not blank, and no comment if another line is none."""
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    lines = [one_line(line) for line in text.splitlines() if line.strip()]
     return next((line for line in lines if not line.startswith("--")), lines[0] if lines else "")
 
 
 def _cut(verb: str, text: str) -> Words:
     line = first_line(text)
-    short = line if len(line) <= DETAIL_WIDTH else line[: DETAIL_WIDTH - 3].rstrip() + "..."
+    short = line if len(line) <= DETAIL_WIDTH else line[: DETAIL_WIDTH - 3].rstrip() + "..."  # no blank before the dots
     if short == line and len(text.split("\n")) > 1 and text.strip() != line:
         short += " ..."
     return Words(verb, short, text if short != text else "")

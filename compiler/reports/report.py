@@ -24,4 +24,5 @@ def write(files: Sequence[Checked], format: str, style: Style) -> str:  # noqa: 
     """Write a report. format: one of FORMATS; ValueError on another."""
     if format not in FORMATS:
         raise ValueError(f"unknown report {format!r}; there are {', '.join(FORMATS)}")
-    return cast("Reporter", import_module(f"pgweave.compiler.reports.as_{format}")).report(files, style)
+    reporter = cast("Reporter", import_module(f"pgweave.compiler.reports.as_{format}"))  # lazy: start-up
+    return reporter.report(files, style)

@@ -33,10 +33,11 @@ from pgweave.grammar.editing.places import (
 from pgweave.grammar.editing.quoted import through_quotes
 from pgweave.grammar.editing.renaming import rename
 from pgweave.grammar.kinds import Type
-from pgweave.grammar.meaning.durofut import NAME, bad_name
+from pgweave.grammar.meaning.durofut import bad_name
 from pgweave.grammar.meaning.jsonb import BadJson, parse_json, render_jsonb
 from pgweave.grammar.nodes import Binding, Option, Text
 from pgweave.grammar.reading.lexer import lex
+from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
 from pgweave.grammar.writing.printer import options_text, print_node, print_operand, quote
 
@@ -76,6 +77,7 @@ def insert_before(place: Place, new: Node) -> Edits:
     while _is_chain(place) and place.node.binding is None:
         place = place.child(0)
     parent = place.parent
+    # The chain a ~> b ~> c is (a ~> b) ~> c. Before `c`, the new step goes to the end of what comes before it.
     if parent is not None and _is_chain(parent) and place.path[-1] == 1:
         assert isinstance(parent.node, nodes.Then)
         start = nodes.Then(first=parent.node.first, second=new, span=parent.node.span)
@@ -173,7 +175,7 @@ def delete(place: Place) -> Edits:
 def set_name(place: Place, name: str | None) -> Edits:
     """Name the result of this step, or take its name away. What reads the old name is not touched; see rename."""
     node, binding = place.node, place.node.binding
-    if name is not None and NAME.fullmatch(name) is None:
+    if name is not None and not is_name(name):
         raise EditError(bad_name(name))
     expected = replace(node, binding=None if name is None else Binding(name, node.span))
     if binding is None:

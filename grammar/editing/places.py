@@ -7,7 +7,7 @@ where it stands in the text. edits.py changes programs at such places.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar import nodes
 from pgweave.grammar.nodes import children
@@ -113,10 +113,11 @@ class Place:
             return Span(start, start + 2) if self.text.startswith("@>", start) else None
         if not isinstance(self.node, nodes.Then | nodes.If | nodes.Join | nodes.Race) or len(self.children) > 3:
             return None
+        # By their places, for the children of an if are in another order: its branches, then its condition.
         first, second = sorted(below.outer for below in self.children)[:2]
         between = lex(self.text[first.end : second.start]).tokens
         if len(between) != 1 or between[0].kind != OP:
-            return None
+            return None  # a call (a comma is between its arguments), or JSON
         return Span(first.end + between[0].start, first.end + between[0].end)
 
     @property
@@ -166,7 +167,7 @@ def place_of(module: Module, node: Node) -> Place:
 
 def place_at(module: Module, start: int, end: int | None = None) -> Place | None:
     """The smallest step around the character at `start`, or all of start..end; None if there is none."""
-    wanted = Span(start, start + 1 if end is None else end)
+    wanted = Span(start, start + 1 if end is None else end)  # one character, so that no place is at the end of a step
     found: Place | None = None
     for place in places(module):
         span = place.node.outer if is_in_json(place) else place.outer
@@ -201,6 +202,7 @@ def without_names(text: str, span: Span) -> Span:
         span = without_parentheses(text, span)
         tokens = lex(span.of(text)).tokens
         depths = _depths(tokens)
+        # The last operator that is in no brackets: for `|=>`, what stands before it is the step that is named.
         names = [at for at, token in enumerate(tokens) if depths[at] == 0 and token.kind == OP and token.value != "::"]
         if names and tokens[names[-1]].value == "|=>":
             end = tokens[names[-1] - 1].end
@@ -242,41 +244,14 @@ def literal(text: str, span: Span) -> Span:
             return span
         if inside.value.lstrip().startswith("{"):
             return Span(start + inside.start, start + inside.end)
-        start, end = start + inside.anchors[0][1], start + inside.end  # the body of a function
+        # This string is the body of a function: look at the strings in it.
+        start, end = start + inside.anchors[0][1], start + inside.end
 
 
 def with_child(node: Node, number: int, child: Node) -> Node:
     """The node with another child in this place of nodes.children."""
-    match node:
-        case nodes.Then():
-            return with_field(node, ("first", "second")[number], child)
-        case nodes.If():
-            return with_field(node, ("then_branch", "else_branch", "condition")[number], child)
-        case nodes.IfRows():
-            return with_field(node, ("then_branch", "else_branch")[number], child)
-        case nodes.Join():
-            return replace(node, branches=(*node.branches[:number], child, *node.branches[number + 1 :]))
-        case nodes.Race():
-            return with_field(node, ("left", "right")[number], child)
-        case nodes.Loop():
-            return with_field(node, ("body", "condition")[number], child)
-        case nodes.CallChild():
-            return replace(node, child=child)
-        case nodes.Opaque():
-            return replace(node, operands=(*node.operands[:number], child, *node.operands[number + 1 :]))
-        case (
-            nodes.Sql()
-            | nodes.Break()
-            | nodes.Sleep()
-            | nodes.WaitSchedule()
-            | nodes.Signal()
-            | nodes.Http()
-            | nodes.HttpMultipart()
-            | nodes.AwaitInstance()
-        ):
-            raise LookupError(f"{type(node).__name__} holds no steps")
-        case _:
-            assert_never(node)
+    below = nodes.children(node)
+    return nodes.with_children(node, (*below[:number], child, *below[number + 1 :]))
 
 
 def with_field(node: Node, name: str, value: object) -> Node:

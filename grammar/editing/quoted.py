@@ -38,11 +38,12 @@ def through_quotes(
         if body is None:
             return edit(place, *args, **options)
         name = place.module.source.name
+        # Which of the body's workflows it is: as many stand before it in the body as in the file within the body.
         number = sum(definition.span in body.span for definition in place.module.definitions[: place.index])
         inside = parse(Source(name, body.value)).module
         if number >= len(inside.definitions) or not same(inside.definitions[number].node, place.definition.node):
             raise EditError("This workflow stands inside of quotes; put dollar quotes around it first.")
-        edits = made(step_place(inside, number, place.path), *args, **options)
+        edits = made(step_place(inside, number, place.path), *args, **options)  # there may be quotes in the quotes
         changed = parse(Source(name, apply(body.value, edits))).module.definitions[number]
         escaped = _escaping(body.span.of(place.text))
         outside = [Edit(body.span_of(each.span.start, each.span.end), escaped(each.text)) for each in edits]
@@ -66,7 +67,7 @@ def quoted_body(place: Place) -> Text | None:
         body = next(around, None)
         if body is None:
             return None
-        if not text.startswith("$", body.start):
+        if not text.startswith("$", body.start):  # in '..' the quotes of the workflow are doubled
             anchors = tuple((at, base + source) for at, source in body.anchors)
             return Text(body.value, Span(base + body.start, base + body.end), anchors)
         text, base, psql = body.value, base + body.anchors[0][1], False

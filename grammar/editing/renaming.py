@@ -14,9 +14,10 @@ from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.editing.patch import EditError, Edits, proved_definition, reworded
 from pgweave.grammar.editing.places import with_child
 from pgweave.grammar.editing.quoted import through_quotes
-from pgweave.grammar.meaning.durofut import NAME, bad_name
+from pgweave.grammar.meaning.durofut import bad_name
 from pgweave.grammar.nodes import Text, children
 from pgweave.grammar.reading.lexer import STRING, lex
+from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
 from pgweave.grammar.template import scan_raw, scan_sql
 
@@ -36,7 +37,7 @@ def rename(place: Place, new: str) -> Edits:
     binding = place.node.binding
     if binding is None:
         raise EditError("This step has no name; give it one first.")
-    if NAME.fullmatch(new) is None:
+    if not is_name(new):
         raise EditError(bad_name(new))
     if new == binding.name:
         return ()
@@ -66,6 +67,7 @@ class _Renaming:
         edits = [edit for step in self.steps for edit in self._in_step(step)]
         changed = {step.path: self._changed(step, edits) for step in self.steps}
         node = _rebuilt(self.root, changed)
+        # Above the graph are the calls that made it a child; they keep their names, and get the changed child.
         for step in _above(self.root):
             node = with_child(step.node, self.root.path[len(step.path)], node)
             if isinstance(node, nodes.Opaque):
@@ -90,7 +92,7 @@ class _Renaming:
     def _in_literal(self, step: Place, span: Span) -> Edit:
         """The name itself, in whatever quotes it stands."""
         written = span.of(step.text)
-        if written.count(self.old) != 1:
+        if written.count(self.old) != 1:  # E'\x61': the name is written in escapes
             return Edit(span, f"'{self.new}'")
         start = span.start + written.index(self.old)
         return Edit(Span(start, start + len(self.old)), self.new)
@@ -98,6 +100,7 @@ class _Renaming:
     def _in_text(self, step: Place, text: Text, starts: Sequence[int]) -> list[Edit]:
         """The places of the name in a text; looked for in its source if the way there is lost."""
         spans = [text.span_of(start, start + len(self.old)) for start in starts]
+        # A text that concat() or format() has computed has no anchors: look for `$old` where it is written.
         if any(span.of(step.text) != self.old for span in spans):
             written = text.span.of(step.text)
             found = re.finditer(rf"\${re.escape(self.old)}(?![A-Za-z0-9_])", written)
@@ -177,7 +180,7 @@ def _above(place: Place) -> Iterator[Place]:
 
 
 def _rebuilt(root: Place, changed: dict[tuple[int, ...], Node]) -> Node:
-    """The graph of changed steps, put together from the leaves up."""
+    """The graph of changed steps, put together from the leaves up: the longest path is the deepest step."""
     for path in sorted(changed, key=len, reverse=True):
         for number in range(len(children(changed[path]))):
             child = changed.get((*path, number))

@@ -29,8 +29,8 @@ from pgweave.grammar.meaning.steps import as_step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.meaning.jsonb import Json
-    from pgweave.grammar.meaning.report import Report
     from pgweave.grammar.nodes import Node, Text
     from pgweave.grammar.reading.lexer import Token
     from pgweave.grammar.span import Span
@@ -61,7 +61,7 @@ def bind(
         elif position >= len(call.params):
             if countable:
                 _report_surplus(call, value, len(arguments), report)
-            return None
+            return None  # with too many, it cannot be told which belong where
         else:
             bound[call.params[position].name] = value
     missing = [param.name for param in call.params if param.required and param.name not in bound]

@@ -19,7 +19,7 @@ from pgweave.grammar.nodes import Node, Option, Text
 
 if TYPE_CHECKING:
     from pgweave.grammar.kinds import Call
-    from pgweave.grammar.meaning.report import Report
+    from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.span import Span
 
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")

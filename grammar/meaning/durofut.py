@@ -14,9 +14,9 @@ from pgweave.grammar.kinds import KINDS, MAX_DEPTH
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, to_integer
 from pgweave.grammar.meaning.jsonb import BadJson, Json, parse_json, render_jsonb, render_number
 from pgweave.grammar.nodes import Binding, Node, Text
+from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
 
-NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # of a result
 VALID_TYPES = ", ".join(KINDS)
 
 
@@ -42,6 +42,7 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
     json = _durofut(text)
     if json is None:
         return nodes.Sql(query=text, span=span)
+    # What `?>` gives in the database, see half_built: only `!>` may take it.
     if json.get("_partial_if") is not None:
         raise BadStep("This if is only half built", span, "PW104")
     kind = json.get("node_type")
@@ -166,7 +167,7 @@ class _Reader:
 
     def _check_shape(self, json: Json) -> None:
         """The shape of one node, its children unopened; in the order and the words of df_internal.node_problem."""
-        problems: list[tuple[int, str, Span]] = []
+        problems: list[tuple[int, str, Span]] = []  # with the order in which the database looks for them
         seen: set[str] = set()
         for member in json.members or ():
             field, value = member.name.value, member.value
@@ -331,7 +332,7 @@ _POST = Text("POST", Span(0, 0))
 
 
 def _bound(node: Node, name: Text) -> Node:
-    if NAME.fullmatch(name.value) is None:
+    if not is_name(name.value):
         raise BadStep(bad_name(name.value), name.span, "PW020")
     return replace(node, binding=Binding(name.value, name.span))
 

@@ -39,7 +39,7 @@ from pgweave.grammar.span import Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pgweave.grammar.meaning.report import Report
+    from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.nodes import Node
     from pgweave.grammar.reading.lexer import Token
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Note
-from pgweave.grammar.meaning.durofut import NAME, BadStep, bad_name, ensure
+from pgweave.grammar.meaning.durofut import BadStep, bad_name, ensure
 from pgweave.grammar.meaning.static_values import (
     BrokenValue,
     NullValue,
@@ -19,10 +19,11 @@ from pgweave.grammar.meaning.static_values import (
     describe,
 )
 from pgweave.grammar.nodes import Binding
+from pgweave.grammar.result_names import is_name
 
 if TYPE_CHECKING:
     from pgweave.grammar.diagnostics import Fix
-    from pgweave.grammar.meaning.report import Report
+    from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.nodes import Node, Text
     from pgweave.grammar.span import Span
 
@@ -90,7 +91,7 @@ def _report_bad_step(bad: BadStep, report: Report, strict: str) -> None:
 
 def bind_name(node: Node, name: Text, span: Span, operator: Span | None, target: Span, report: Report) -> Node | None:
     """`node |=> name`. A later name takes the place of an earlier one, as in the rows."""
-    if NAME.fullmatch(name.value) is None:
+    if not is_name(name.value):
         report.bad_value(bad_name(name.value), name.span, "Use letters, digits and underscores; begin with no digit.")
         return None
     grouped = node.parens is not None

@@ -180,6 +180,7 @@ class Placement:
     def _settle_operator(self, at: int) -> None:
         """What stands behind an operator belongs to the operand before it, or above the operator."""
         if self.after[at]:
+            # 'a' ~> -- then   is   'a' -- then   and on the next line ~>; but a line has room for one `--` only.
             no_operand = at == 0 or self._is_before_operand(at - 1)
             if no_operand or self.before[at] or ends_line(self.after[at - 1]):
                 self.before[at] += own_lines(self.after[at])
@@ -200,7 +201,7 @@ class Placement:
 
     def _move_down(self, at: int) -> None:
         """Where a `--` ends the line before something that belongs on that line, all of it goes above."""
-        if ends_line(self.after[at - 1]):
+        if ends_line(self.after[at - 1]):  # AS, an alias and the semicolon never begin a line
             self.before[at] = own_lines([*self.after[at - 1], *self.before[at]])
             self.after[at - 1] = []
 

@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '5cd8e3c18fede3f8e38e1dde67c0df513d48e57b2c9ed2e63f7fc82fe44990ea');
+values (1, '0001_schema', '64e49def9a88296f4f80d39b5b91ba71e1de8dc1d06ea0990cd110b85478b00d');
 commit;

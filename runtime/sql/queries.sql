@@ -9,7 +9,7 @@ select to_regclass('df.migrations') is not null,
 
 -- schema_versions --
 -- The versions that have been installed here, oldest first.
-select number, checksum from df.migrations order by number;
+select number, checksum, works_with from df.migrations order by number;
 
 -- lock_migrations --
 -- One installer at a time; a second one then finds the version installed.
@@ -23,7 +23,7 @@ select from pg_namespace where nspname = %s;
 
 -- record_migration --
 -- The version that this transaction has installed.
-insert into df.migrations (number, name, checksum) values (%s, %s, %s);
+insert into df.migrations (number, name, checksum, works_with) values (%s, %s, %s, %s);
 
 -- drop_schema --
 -- Both schemas, and the operators with the functions they call.
@@ -66,8 +66,23 @@ select instance_id, token, role_name, database, attempts from set_config('synchr
 
 -- beat --
 -- Say that this worker is alive.
-select df_internal.worker_heartbeat(%s, %s, %s, %s)
+select df_internal.worker_heartbeat(%s, %s, %s, %s, %s)
 from set_config('synchronous_commit', 'off', true);
+
+-- show_life --
+-- A lock that this session has for as long as it lives, so that other workers see at once when it is gone.
+select pg_advisory_lock(%s);
+
+-- end_vanished --
+-- End the leases of workers that are gone; true when one of them should be looked at again soon.
+select df_internal.worker_end_vanished(%s)
+from set_config('synchronous_commit', 'off', true);
+
+-- silent --
+-- Which of these server processes have no statement in hand. A transaction, of one statement too, has a virtual id and
+-- its lock; pg_stat_activity hides from other roles what a process is doing, pg_locks does not.
+select p.pid from unnest(%s::integer[]) as p (pid)
+where not exists (select from pg_locks as l where l.pid = p.pid and l.locktype = 'virtualxid');
 
 -- gone --
 -- Say that this worker has stopped.
@@ -106,7 +121,7 @@ from set_config('synchronous_commit', 'off', true);
 
 -- settle --
 -- End the waits that have come to something and say all that is known.
-select df_internal.worker_settle(%s, %s)::text
+select df_internal.worker_settle(%s, %s, %s)::text
 from set_config('synchronous_commit', 'off', true);
 
 -- wait --
@@ -145,7 +160,7 @@ select status, result, error, finished_at from df_internal.worker_run(%s, %s, %s
 
 -- decide --
 -- Record what a race or a loop has come to.
-select df_internal.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb)
+select df_internal.worker_decide(%s, %s, %s, %s::integer[], %s, %s, %s::jsonb, %s::jsonb, %s::text[])
 from set_config('synchronous_commit', 'off', true);
 
 -- fail --

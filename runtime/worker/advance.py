@@ -108,8 +108,8 @@ class Decision:
     """Something to record before going on: the winner of a race, or the next turn of a loop.
 
     final: it never changes again. forget: node-runs of the turn that is over. lost: the nodes of the branch that lost;
-    nothing of them begins any more. abandoned: its waits; they end with the decision, or one of them could still take a
-    signal that is not for it any more. pause_seconds: before the next turn of this loop may begin.
+    nothing of them begins any more, and the signals they took go back to the inbox. abandoned: its waits; they end with
+    the decision, or one of them could still take a signal that is not for it any more. pause_seconds: before the next turn of this loop may begin.
     """
 
     key: Key
@@ -123,7 +123,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """State of a node with children, for people who watch. status: running, completed or failed."""
+    """State of a node with children, for people who watch. status: running, completed, failed or cancelled."""
 
     status: str
     result: str | None = None
@@ -390,7 +390,8 @@ class _Visit:
         run = self.runs[key]
         if self.graph.by_id[key[0]].node_type != "SIGNAL" or run.status != "completed":
             return False
-        return json.loads(run.result or "{}").get("timed_out") is False
+        found = json.loads(run.result or "{}")
+        return isinstance(found, dict) and found.get("timed_out") is False
 
 
 def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:

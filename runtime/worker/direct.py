@@ -39,11 +39,14 @@ def require_worker(connection: Connection) -> None:
         )
 
 
-def require_direct(connection: Connection, dsn: str) -> None:
-    """ConnectionFailed when a pooler stands between us and the server. connection: a fresh one to `dsn`."""
+def require_direct(connection: Connection, dsn: str) -> bool:
+    """ConnectionFailed when a pooler stands between us and the server. connection: a fresh one to `dsn`.
+
+    Whether the process ids that sessions are told are the server's own: a pooler in session mode makes them up.
+    """
     # The server tells a client which process serves it. A pooler, whose processes change, has to make something up.
     if _value(connection, "backend_pid") == connection.info.backend_pid:
-        return
+        return True
     # Poolers in session mode and other proxies do so as well. What counts is whether a session stays one, and whether it
     # begins as we say.
     mark = secrets.token_hex(8)
@@ -52,6 +55,7 @@ def require_direct(connection: Connection, dsn: str) -> None:
             "Between this worker and PostgreSQL stands a connection pooler, and sessions do not come through as they are.",
             "Give the worker a direct connection with --dsn. Programs that start workflows may go on using the pooler.",
         )
+    return False
 
 
 def _begins_as_told(dsn: str, mark: str) -> bool:

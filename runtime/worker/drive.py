@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pgweave.runtime.errors import Deferred, InstanceCancelled
 from pgweave.runtime.worker import activities
-from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, advance, subtree, within
+from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, Shown, advance, subtree, within
 from pgweave.runtime.worker.classify import Meaning, Whose, meaning
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sql_step import StepProblem
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
-    from pgweave.runtime.worker.advance import Decision, Iteration, Key, Outcome, Plan, Shown, Todo
+    from pgweave.runtime.worker.advance import Decision, Iteration, Key, Outcome, Plan, Todo
     from pgweave.runtime.worker.sessions import Sessions
     from pgweave.runtime.worker.settings import Settings
     from pgweave.runtime.worker.store import Lease, Loaded, Situation, Store
@@ -174,6 +174,9 @@ class Drive:
                 self.situation.runs.pop(key, None)
             for key in decision.abandoned:
                 self.situation.runs[key] = Run("cancelled")
+            for node_id in decision.lost & self.shown.keys():
+                if self.shown[node_id].status == "running":
+                    self.shown[node_id] = Shown("cancelled")
             self.situation.runs[decision.key] = Run("completed", decision.result)
             if decision.pause_seconds:
                 self.throttled_until[decision.key] = monotonic() + decision.pause_seconds
@@ -217,7 +220,10 @@ class Drive:
             # Look at once, even when steps follow: a wait may be over as it begins (its signal is there already), and
             # while the steps run only the waits that we know of are looked after.
             self._begin_waits(waits)
-            self.situation = self.store.settle(self.lease)
+        if waits or self.situation.more:
+            self.situation = self.store.settle(self.lease, decided=self.situation.more)
+            if self.situation.more:
+                return False  # what has ended may decide a race: nothing of its other side may begin
         if len(steps) == 1 and not self.in_flight and not waits and pause is None and not self._waiting():
             # The common case, a chain: run it here, without handing it to another thread.
             self._known({steps[0].key: self._step(steps[0])})

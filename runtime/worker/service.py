@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from pgweave.runtime.worker.advance import Iteration
+    from pgweave.runtime.worker.sessions import Tag
 
 __all__ = ["Settings", "Worker", "working"]
 
@@ -52,6 +53,14 @@ MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work ma
 ANSWER_SECONDS = 40.0
 
 DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
+
+CHECK_SECONDS = 1.0  # how often the server looks, while a statement runs, whether its worker is still there
+
+LISTEN_AGAIN_SECONDS = 0.2  # less than the grace of df_internal.worker_end_vanished
+
+SUSPICIOUS_SECONDS = 0.3  # until the next look at a worker that seems to have vanished
+
+SILENT_SECONDS = 10.0  # a step takes so long before the server is asked whether it works on it
 
 INTERNAL_ATTEMPTS = 3  # of an instance that runs into a bug of ours
 
@@ -97,6 +106,10 @@ class Worker:
         self._refusals: list[str] = []  # SQLSTATEs of claims since the last one that worked, if they do not pass
         self._said: dict[str, float] = {}  # when it was last logged that a claim failed so, by SQLSTATE
         self._watchdog = Watchdog()
+        self._lock_key: int | None = None  # of the advisory lock that the listener has
+        self._knows_pids = False
+        self._looked_for_vanished = 0.0
+        self._silent: set[tuple[int, Tag]] = set()  # long steps whose server process was idle at the last look
         self.ready = Event()  # it can work: schema, role and connection are in order
 
     def stop(self) -> None:
@@ -120,7 +133,7 @@ class Worker:
 
         with connect(self.dsn, application_name="pgweave worker") as connection:
             require_worker(connection)
-            require_direct(connection, self.dsn)
+            self._knows_pids = require_direct(connection, self.dsn)
             own = connection.execute(QUERIES["who_am_i"]).fetchone()
             checked = checks_clients(connection)
         assert own is not None
@@ -130,14 +143,14 @@ class Worker:
         ]
         limit = self.settings.concurrency * 2
         # The statement of a worker that is gone must not lock its instance for long; the lease is over soon after.
-        check = self.settings.lease_seconds / 2 if checked else 0.0
+        check = min(self.settings.lease_seconds / 2, CHECK_SECONDS) if checked else 0.0
         with (
             self._pool() as store,
             Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds, check_seconds=check) as sessions,
         ):
             self.store, self.sessions = store, sessions
             with suppress(psycopg.Error):  # a server that is read-only yet; said again with every renewal
-                store.beat(self.name, self.settings.concurrency, version("pgweave"), 0)
+                store.beat(self.name, self.settings.concurrency, version("pgweave"), 0, None)
             for helper in helpers:
                 helper.start()
             self.ready.set()
@@ -181,6 +194,7 @@ class Worker:
 
         pending: set[Future[None]] = set()
         pause, looked_at, free_looks = self.settings.poll_seconds, monotonic(), FREE_LOOKS
+        suspicious = False
         while not self.stopping:
             # A flood of notifications must not become a flood of claims; one that comes now and then is answered at once.
             # FREE_LOOKS is a token bucket: 8 claims at once, then one every MIN_POLL_SECONDS.
@@ -193,8 +207,11 @@ class Worker:
             failpoint("before_claim")
             self._release_pending()
             try:
+                suspicious = self._end_vanished(suspicious)
                 leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
-                pause = self.settings.poll_seconds
+                pause = (
+                    min(self.settings.poll_seconds, SUSPICIOUS_SECONDS) if suspicious else self.settings.poll_seconds
+                )
                 self._refusals.clear()
             except psycopg.Error as error:
                 self._cannot_claim(error)
@@ -212,6 +229,13 @@ class Worker:
                 return
             if len(leases) < free or not free:
                 self._bell.wait(pause)
+
+    def _end_vanished(self, before: bool) -> bool:
+        """Free the leases of workers that are gone. Whether one seems to be, and is to be looked at again soon."""
+        if monotonic() - self._looked_for_vanished < SUSPICIOUS_SECONDS:
+            return before
+        self._looked_for_vanished = monotonic()
+        return self.store.end_vanished(self.name)
 
     def _cannot_claim(self, error: psycopg.Error) -> None:
         """Say why, now and then. PgweaveError when the reason is this worker, its role or the schema: then it stops."""
@@ -307,12 +331,30 @@ class Worker:
             try:
                 with connect(self.dsn, application_name="pgweave listener") as connection:
                     connection.execute(QUERIES["listen"])
+                    self._show_life(connection)
                     self._bell.set()
                     while not self._closed.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._bell.set()
             except (psycopg.Error, ConnectionFailed):
-                self._closed.wait(min(self.settings.poll_seconds, 1.0))
+                # Soon: until this session is back, the worker looks as if it were gone.
+                self._lock_key = None
+                self._closed.wait(LISTEN_AGAIN_SECONDS)
+
+    def _show_life(self, connection: psycopg.Connection[Any]) -> None:
+        """Take a lock that the server drops when this session ends, and say which.
+
+        A new one each time: of the old one the server may not know yet that its session is gone.
+        """
+        key = secrets.randbits(63)
+        connection.execute(QUERIES["show_life"], [key])
+        self._lock_key = key
+        with self._lock:
+            leases = len(self._leases)
+        self._beat(leases)
+
+    def _beat(self, leases: int) -> None:
+        self.store.beat(self.name, self.settings.concurrency, version("pgweave"), leases, self._lock_key)
 
     def _renew(self) -> None:
         """Renew every lease, show long steps as running, say that this worker is alive, remove old instances."""
@@ -326,7 +368,7 @@ class Worker:
                 if monotonic() - pruned_at > PRUNE_SECONDS:
                     pruned_at = monotonic()
                     self.store.prune()
-                self.store.beat(self.name, self.settings.concurrency, version("pgweave"), len(leases))
+                self._beat(len(leases))
                 if not leases:
                     continue
                 kept = self.store.renew(leases, self._long_steps(), self.settings.lease_seconds)
@@ -347,7 +389,7 @@ class Worker:
         ]
 
     def _watch(self) -> None:
-        """Interrupt the steps of instances that are to be cancelled; without this a long step would outlive its cancel."""
+        """Interrupt the steps of instances that are to be cancelled, and let go of those that no session works on."""
         import psycopg
 
         while not self._closed.wait(self.settings.poll_seconds):
@@ -356,11 +398,25 @@ class Worker:
                 continue
             try:
                 cancelled = self.store.cancelled(busy)
+                self._end_silent_steps()
             except psycopg.Error as error:
                 log.warning("cannot look for cancels: %s", type(error).__name__)
                 continue
             if cancelled:
                 self.sessions.interrupt(lambda tag, cancelled=cancelled: tag[0] in cancelled)  # type: ignore[misc]
+
+    def _end_silent_steps(self) -> None:
+        """Let go of steps whose session has nothing to do: their request or their answer was lost on the way.
+
+        Twice in a row, because between two transactions of a procedure there is none. A step that was in fact running
+        and has lost its session so is found in the rows, or runs once more.
+        """
+        waits = self.sessions.long_waits(SILENT_SECONDS) if self._knows_pids else {}
+        silent = {(pid, waits[pid]) for pid in self.store.silent(waits)} if waits else set()
+        for pid, tag in silent & self._silent:
+            log.warning("silent session: instance %s", tag[0])
+            self.sessions.hang_up(pid, tag)
+        self._silent = silent
 
     def keeps(self, lease: Lease) -> bool:
         """Whether the lease was still ours at the last renewal; if not, nothing new may be begun for it."""

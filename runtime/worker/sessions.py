@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, first_line, lent, step_conninfo
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
+from pgweave.runtime.worker.watchdog import hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ class Sessions:
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
         self._in_use: dict[Tag, Callable[[], object]] = {}
+        self._lines: dict[Tag, tuple[Connection, float]] = {}  # steps in flight, since when, monotonic
         self._interrupted: set[Tag] = set()
         self._short_since: dict[Tag, tuple[float, float]] = {}  # when first and when last, monotonic
         self._lock = Lock()
@@ -77,8 +79,32 @@ class Sessions:
         with (
             lent(self._pool(role, database)) as connection,
             self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)),
+            self._waiting_for(tag, connection),
         ):
             yield connection
+
+    @contextmanager
+    def _waiting_for(self, tag: Tag, connection: Connection) -> Iterator[None]:
+        with self._lock:
+            self._lines[tag] = (connection, monotonic())
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._lines[tag]
+
+    def long_waits(self, seconds: float) -> dict[int, Tag]:
+        """Steps that have been waiting for their answer for so long, by the server process that is to give it."""
+        now = monotonic()
+        with self._lock:
+            return {line.info.backend_pid: tag for tag, (line, began) in self._lines.items() if now - began > seconds}
+
+    def hang_up(self, pid: int, tag: Tag) -> None:
+        """End the connection of a step to this server process. The step finds out by itself what has become of it."""
+        with self._lock:
+            line, _ = self._lines.get(tag, (None, 0.0))
+            if line is not None and line.info.backend_pid == pid:
+                hang_up(line)
 
     @contextmanager
     def interruptible(self, tag: Tag, stop: Callable[[], object]) -> Iterator[None]:

@@ -64,13 +64,15 @@ class Loaded:
 class Situation:
     """What is known now. wakes: to be shown when parking. cancel: the reason, if somebody asked for the end.
 
-    due_at: when the first wait ends by itself, seconds from now on the database's clock; None when none does.
+    due_in: when the first wait ends by itself, seconds from now on the database's clock; None when none does. more: waits
+    are over that are held until a race is decided; settle again before anything else is done.
     """
 
     runs: dict[Key, Run]
     wakes: int
     cancel: str | None
     due_in: float | None
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +134,17 @@ class Store:
         """Lease up to `limit` instances that want a worker."""
         return [Lease(*row) for row in self._rows("claim", worker, limit, lease_seconds)]
 
-    def beat(self, worker: str, concurrency: int, version: str, leases: int) -> None:
-        """Say that a worker is alive."""
-        self._call("beat", worker, concurrency, version, leases)
+    def beat(self, worker: str, concurrency: int, version: str, leases: int, lock_key: int | None) -> None:
+        """Say that a worker is alive. lock_key: the advisory lock that one of its sessions has."""
+        self._call("beat", worker, concurrency, version, leases, lock_key)
+
+    def end_vanished(self, worker: str) -> bool:
+        """End the leases of other workers whose session the server no longer has. True: look again soon."""
+        return bool(self._call("end_vanished", worker))
+
+    def silent(self, pids: Iterable[int]) -> set[int]:
+        """Which of these server processes have no statement in hand."""
+        return {pid for (pid,) in self._rows("silent", list(pids))}
 
     def gone(self, worker: str) -> None:
         """Say that a worker has stopped in good order."""
@@ -155,9 +165,12 @@ class Store:
         graph = Graph(rows=tuple(Row(**node) for node in found["nodes"]))
         return Loaded(graph, found["label"], found["variables"], found["format"])
 
-    def settle(self, lease: Lease) -> Situation:
-        """End the waits that have come to something; then say all that is known."""
-        found = json.loads(self._call("settle", lease.instance_id, lease.token))
+    def settle(self, lease: Lease, *, decided: bool = False) -> Situation:
+        """End the waits that have come to something; then say all that is known.
+
+        decided: `advance` has been asked since the last settle, and no race is to be decided.
+        """
+        found = json.loads(self._call("settle", lease.instance_id, lease.token, decided))
         now = _seconds(found["now"])
         due = [_seconds(run["due_at"]) for run in found["runs"] if run["status"] == "waiting" and run["due_at"]]
         return Situation(
@@ -174,6 +187,7 @@ class Store:
             wakes=found["wakes"],
             cancel=found["cancel"],
             due_in=max(0.0, min(due) - now) if due else None,
+            more=found["more"],
         )
 
     def wait(self, lease: Lease, waits: list[dict[str, object]]) -> None:
@@ -185,7 +199,7 @@ class Store:
         node_id, iteration = decision.key
         self._call(
             "decide", lease.instance_id, lease.token, node_id, list(iteration), decision.result, decision.final,
-            _keys(decision.forget), _keys(decision.abandoned),
+            _keys(decision.forget), _keys(decision.abandoned), sorted(decision.lost),
         )  # fmt: skip
 
     def fail(

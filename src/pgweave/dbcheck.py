@@ -285,12 +285,15 @@ class _Run:
             for result in texts.facts.bound(read):
                 names = [name for name, _ in texts.columns.get(result.step, ())]
                 if result.columns is None and names and place.column not in names:
-                    has = f"it has {', '.join(names)}"
                     near = get_close_matches(place.column, names, n=1)
-                    meant = f"Did you mean `${place.name}.{near[0]}`?"
-                    advice = meant if near else f"Add it to its query: `AS {place.column}`."
+                    said = {"names": ", ".join(names), "near": near[0] if near else ""}
                     found = finding(
-                        "PW203", read.reference.span, name=place.name, column=place.column, label=has, help=advice
+                        "PW203",
+                        read.reference.span,
+                        "near" if near else "",
+                        name=place.name,
+                        column=place.column,
+                        values=said,
                     )
                     self.findings.append(found)
                     break
@@ -308,9 +311,9 @@ class _Run:
             word = re.compile(r'[\w.$"]+|\S').match(statement.text, offset)
             span = node.query.span_of(offset, word.end() if word else offset + 1)
         message = error.diag.message_primary or str(error)
-        advice = error.diag.message_hint or "Correct it; the step would fail when it is reached."
-        detail = error.diag.message_detail or ""
-        self.findings.append(finding("PW513", span, title=message[:1].upper() + message[1:], label=detail, help=advice))
+        hint, detail = error.diag.message_hint, error.diag.message_detail or ""
+        message = message[:1].upper() + message[1:]
+        self.findings.append(finding("PW513", span, "hint" if hint else "", message=message, detail=detail, hint=hint))
 
 
 def _in_order(step: Step, *, certain: bool = True) -> Iterator[tuple[Step, bool]]:

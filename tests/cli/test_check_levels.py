@@ -68,5 +68,5 @@ def test_files_that_are_checked_together_are_looked_at_together(pgweave: Command
     assert pgweave("check", "flows/a.df").code == pgweave("check", "flows/b.df").code == 0
     done = pgweave("check", "flows")
     assert (done.code, done.out.count("PW605")) == (1, 1)
-    assert "`b` (flows/b.df:1), which starts `a` again" in done.out
+    assert "`b` (flows/b.df:1) -> `a`" in done.out
     assert pgweave("check", "flows", "--ignore", "PW605").code == 0

@@ -10,6 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from support.work import with_worker
 
+from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
 from pgweave.runtime.migrate import migrations
 from pgweave.runtime.worker.service import working
@@ -24,8 +25,7 @@ ABOUT_ONE = ("show", "result", "wait", "cancel", "signal")
 @pytest.fixture
 def bare(database: str) -> str:
     """A database without the df schema."""
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("drop schema df cascade")
+    migrate.uninstall(database)
     return database
 
 
@@ -155,18 +155,43 @@ def test_an_instance_is_cancelled(pgweave: Command, database: str) -> None:
     assert (done.code, json.loads(done.out)["status"]) == (0, "cancelled")
 
 
+def test_the_exit_code_of_db_status_says_whether_the_schema_fits(
+    pgweave: Command, bare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> tuple[int, str]:
+        done = pgweave("db", "status", "--json", "--dsn", bare)
+        return done.code, json.loads(done.out)["state"] if done.out else done.err
+
+    assert found() == (1, "missing")
+    pgweave("db", "install", "--dsn", bare)
+    assert found() == (0, "current")
+    newer = (*migrations(), migrate.Migration(NEWEST + 1, "newer", "-- nothing"))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: newer)
+        assert found() == (1, "behind")
+        pgweave("db", "upgrade", "--dsn", bare)
+        assert found() == (0, "current")
+    assert found() == (1, "ahead")
+    with psycopg.connect(bare, autocommit=True) as connection:
+        connection.execute("update df.migrations set checksum = 'another' where number = 1")
+    code, said = found()
+    assert code == 2
+    assert "is not the one that this pgweave has" in said
+
+
 def test_the_schema_is_installed_looked_at_and_removed(pgweave: Command, bare: str) -> None:
     assert pgweave("db", "status", "--dsn", bare).out == "No df schema. Install it with `pgweave db install`.\n"
     done = pgweave("db", "upgrade", "--dsn", bare)
     assert (done.code, "no df schema to upgrade" in done.err) == (2, True)
 
     done = pgweave("db", "install", "--dsn", bare)
-    assert (done.code, done.err) == (0, f"The df schema is at version {NEWEST}; {len(migrations())} migrations ran.\n")
+    ran = "1 migration" if len(migrations()) == 1 else f"{len(migrations())} migrations"
+    assert (done.code, done.err) == (0, f"The df schema is at version {NEWEST}; {ran} ran.\n")
     assert pgweave("db", "install", "--dsn", bare).err == f"The df schema is at version {NEWEST}; no migrations ran.\n"
     assert pgweave("db", "upgrade", "--dsn", bare).code == 0
     assert pgweave("db", "status", "--dsn", bare).out == f"Version {NEWEST}, up to date.\n"
     found = json.loads(pgweave("db", "status", "--json", "--dsn", bare).out)
-    assert found == {"installed": NEWEST, "available": NEWEST, "pending": 0}
+    assert found == {"state": "current", "installed": NEWEST, "available": NEWEST, "pending": 0}
 
     assert pgweave("db", "uninstall", "--dsn", bare, stdin=b"n\n").code == 1
     assert pgweave("db", "uninstall", "--dsn", bare).code == 1, "nobody answered"

@@ -75,10 +75,10 @@ def test_what_nobody_looked_for_is_not_called_unused() -> None:
 def test_findings_that_come_later_are_allowed_by_the_same_comments() -> None:
     source = Source("allow.df", "-- pgweave: allow PW513 because the table is made by hand\n'SELECT * FROM t'\n")
     start = source.text.index("SELECT")
-    found = finding("PW513", Span(start, start + 6), title="", label="", help="")
+    found = finding("PW513", Span(start, start + 6), message="", detail="")
     module = parse(source).module
     assert suppress.allowed([found], module) == []
-    elsewhere = finding("PW513", Span(0, 2), title="", label="", help="")
+    elsewhere = finding("PW513", Span(0, 2), message="", detail="")
     assert suppress.allowed([elsewhere], module) == [elsewhere]
 
 

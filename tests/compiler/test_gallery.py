@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from support import ast
+from support.dots import colourless, colours
 from support.programs import definitions
 
 import pgweave
 from pgweave.compiler import graph
 from pgweave.compiler.pictures import draw, folding, mermaid, picture
+from pgweave.compiler.pictures.palette import DARK, LIGHT
 from pgweave.form_names import EMITS, STYLES
 
 if TYPE_CHECKING:
@@ -39,12 +41,27 @@ def test_there_is_a_gallery() -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
 def test_the_picture_is_the_one_that_was_looked_at(program: Path) -> None:
-    drawn = pgweave.load(program).render("dot")
+    drawn = colourless(pgweave.load(program).render("dot").decode())
     golden = program.with_suffix(".dot")
     if UPDATE:
-        golden.write_bytes(drawn)
+        golden.write_text(drawn, encoding="utf-8")
         return
-    assert drawn == golden.read_bytes(), program.name
+    assert drawn == golden.read_text(encoding="utf-8"), program.name
+
+
+def test_a_picture_has_the_colours_of_its_palette_and_no_other() -> None:
+    """The one test of colours: the goldens leave them out."""
+    drawn = graph.build(ast.definition(ast.loop(ast.then(ast.sql("SELECT 1"), ast.sleep(60)))))
+    for dark, palette in ((False, LIGHT), (True, DARK)):
+        text = picture.dot(drawn, dark=dark)
+        assert colours(text) == {
+            palette.background, palette.ink, palette.faint, palette.line,
+            *palette.fills[""], *palette.fills["wait"], *palette.frames["LOOP"],
+        }  # fmt: skip
+
+
+def test_a_golden_picture_names_no_colour() -> None:
+    assert [path.name for path in GALLERY.glob("*.dot") if colours(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)

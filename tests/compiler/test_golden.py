@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.dots import colourless
 
 from pgweave.compiler import graph, lower, passes
 from pgweave.compiler.pictures import outline, picture
@@ -61,7 +62,7 @@ def _short(identifier: str | None) -> str:
 
 
 def pictures(module: Module) -> str:
-    return "\n".join(picture.dot(graph.build(definition)) for definition in module.definitions)
+    return "\n".join(colourless(picture.dot(graph.build(definition))) for definition in module.definitions)
 
 
 def outlines(module: Module) -> str:

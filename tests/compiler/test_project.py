@@ -18,7 +18,7 @@ def check(**files: str) -> list[tuple[str, str]]:
 
 def test_a_cycle_of_three_files_is_said_once_with_every_member_and_its_place() -> None:
     found = check(a=starts("one", "two"), b="-- b\n" + starts("two", "three"), c=starts("three", "one"))
-    assert found == [("a.df", "starts `two` (b.df:2), which starts `three` (c.df:1), which starts `one` again")]
+    assert found == [("a.df", "starts `two` (b.df:2) -> `three` (c.df:1) -> `one`")]
 
 
 def test_a_cycle_that_waits_somewhere_is_a_way_to_begin_anew() -> None:
@@ -43,4 +43,4 @@ def test_of_a_long_cycle_the_first_members_are_named() -> None:
     files = {name: starts(name, names[(at + 1) % 9]) for at, name in enumerate(names)}
     ((_, label),) = check(**files)
     assert label.count("(w") == 5
-    assert label.endswith("which starts 3 others, which starts `w0` again")
+    assert label.endswith("-> 3 others -> `w0`")

@@ -25,7 +25,7 @@ E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741
 
 
 def found(code: str, severity: Severity, start: int, end: int, title: str = "Title") -> Diagnostic:
-    rule = Rule(code, "some-name", severity, "", "", "")
+    rule = Rule(code=code, name="some-name", severity=severity, title="")
     return Diagnostic(rule, Span(start, end), title, "a label", "Do this.")
 
 
@@ -38,7 +38,7 @@ FILES = (
         Source("/abs/odd.df", TEXT),
         (
             Diagnostic(
-                Rule("PW102", "odd", E, "", "", ""),
+                Rule(code="PW102", name="odd", severity=E, title=""),
                 Span(5, 5),
                 "<b>&\n::error::\x01%0A",
                 "",

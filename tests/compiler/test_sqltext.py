@@ -130,7 +130,7 @@ SELECTS = [
 @pytest.mark.parametrize("text", SELECTS)
 def test_columns_are_called_what_postgresql_calls_them(text: str, database: str) -> None:
     """A wrong name here would be a false alarm about a column that is there."""
-    known = names(examined(text).columns())
+    known = names(sqltree.columns(examined(text), {}))
     with psycopg.connect(database) as connection:
         described = connection.pgconn.prepare(b"", text.replace("$p", "$1").encode())
         assert described.error_message == b""
@@ -155,17 +155,17 @@ def test_what_nobody_can_know_from_the_text_is_not_known() -> None:
         "EXPLAIN SELECT 1",
         "CALL p(1)",
     ):
-        assert examined(text).columns() is None, text
+        assert sqltree.columns(examined(text), {}) is None, text
 
 
 def test_rows_that_were_handed_on_bring_their_columns() -> None:
     statement = examined("SELECT *, 1 AS more FROM $orders.*")
-    assert names(statement.columns({"$orders.*": (sqltree.Column("id"), sqltree.Column("total"))})) == [
+    assert names(sqltree.columns(statement, {"$orders.*": (sqltree.Column("id"), sqltree.Column("total"))})) == [
         "id",
         "total",
         "more",
     ]
-    assert statement.columns() is None
+    assert sqltree.columns(statement, {}) is None
 
 
 ROWS = {
@@ -199,7 +199,7 @@ ROWS = {
 
 @pytest.mark.parametrize(("text", "rows"), [(text, rows) for rows, texts in ROWS.items() for text in texts])
 def test_how_many_rows_a_statement_gives_is_told_by_its_text_or_not_at_all(text: str, rows: Rows) -> None:
-    assert examined(text).rows is rows
+    assert sqltree.rows(examined(text)) is rows
 
 
 DEEP = {

@@ -65,7 +65,7 @@ def test_a_text_with_errors_has_findings_and_no_workflow() -> None:
     assert [found.code for found in designer.findings] == ["PW001"]
     with pytest.raises(ProgramError):
         _ = designer.workflow
-    with pytest.raises(PgweaveError, match="kept in no file"):
+    with pytest.raises(PgweaveError, match="has no file"):
         designer.save()
 
 
@@ -113,7 +113,7 @@ def test_a_program_that_is_no_file_any_more_is_kept_in_none(tmp_path: Path) -> N
     path.write_text("'SELECT 2'\n")
     designer = workflow.design()
     assert designer.text == "'SELECT 1'\n"
-    with pytest.raises(PgweaveError, match="kept in no file"):
+    with pytest.raises(PgweaveError, match="has no file"):
         designer.save()
 
 

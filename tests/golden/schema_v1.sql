@@ -70,13 +70,16 @@ create table df.migrations (
     number integer primary key,
     name text not null,
     checksum text not null,
-    applied_at timestamptz not null default clock_timestamp()
+    applied_at timestamptz not null default clock_timestamp(),
+    works_with integer
 );
 comment on table df.migrations is 'Which numbered versions of the schema have been installed here.';
 comment on column df.migrations.number is 'The version.';
 comment on column df.migrations.name is 'Its name.';
 comment on column df.migrations.checksum is 'SHA-256 of its SQL: what was run is what this version of pgweave has.';
 comment on column df.migrations.applied_at is 'When it was installed.';
+comment on column df.migrations.works_with is
+    'The oldest version whose workers and clients may go on, and start, beside it; null: none of an older version.';
 
 create function df.clock() returns timestamptz
 language plpgsql volatile parallel safe
@@ -221,9 +224,10 @@ create table df.nodes (
     status text not null default 'pending'
         constraint nodes_status_chk check (status in (
             'pending',    -- not reached        -> running | completed | failed
-            'running',    -- begun, or waiting  -> completed | failed; in a loop's next turn pending again
-            'completed',
-            'failed'
+            'running',    -- begun, or waiting  -> completed | failed | cancelled
+            'completed',  -- in a loop's next turn running again, like the next two
+            'failed',
+            'cancelled'   -- its branch has lost a race, or its instance has ended without it
         )),
     result jsonb,
     error text,
@@ -256,7 +260,7 @@ comment on column df.nodes.query is 'SQL text, or the configuration as JSON, by 
 comment on column df.nodes.result_name is 'Later steps read the result as $name.';
 comment on column df.nodes.left_node is 'First step of a THEN, first branch, then branch of an IF, body of a LOOP.';
 comment on column df.nodes.right_node is 'Second step of a THEN, second branch, else branch of an IF.';
-comment on column df.nodes.status is 'pending, running, completed or failed, as last shown. df.instance_nodes() infers more.';
+comment on column df.nodes.status is 'pending, running, completed, failed or cancelled, as last shown. df.instance_nodes() infers more.';
 comment on column df.nodes.result is 'Result of the latest run, or the message of its failure; key order is that of jsonb.';
 comment on column df.nodes.error is 'Message of the failure, if the node failed.';
 comment on column df.nodes.submitted_by is 'The role that started the instance.';
@@ -299,7 +303,7 @@ create table df.runs (
     status text not null
         constraint runs_status_chk check (status in (
             'waiting',    -- due_at, signal_name or awaited_id says for what -> completed | failed | cancelled
-            'completed',  -- result
+            'completed',  -- result. A wait that took a signal -> cancelled, when its branch loses a race
             'failed',     -- error
             'cancelled'   -- lost a race, or its instance was cancelled
         )),
@@ -364,15 +368,20 @@ create table df.workers (
     seen_at timestamptz not null default df.clock(),
     concurrency integer not null,
     version text not null,
-    leases integer not null default 0
+    leases integer not null default 0,
+    lock_key bigint,
+    vanished_at timestamptz
 );
-comment on table df.workers is 'Which workers there are, and when each was last heard of. Nothing depends on it.';
+comment on table df.workers is 'Which workers there are, and when each was last heard of.';
 comment on column df.workers.name is 'Host, process and a random part.';
 comment on column df.workers.started_at is 'When it began to work.';
 comment on column df.workers.seen_at is 'When it last said that it is alive.';
 comment on column df.workers.concurrency is 'How many instances it takes at once.';
 comment on column df.workers.version is 'The version of pgweave it runs.';
 comment on column df.workers.leases is 'How many instances it had leased at seen_at.';
+comment on column df.workers.lock_key is
+    'The advisory lock that a session of this worker has for as long as it lives; null while it has none.';
+comment on column df.workers.vanished_at is 'Since when no session has had that lock; null while one has.';
 
 
 create table df.inbox (
@@ -396,7 +405,7 @@ comment on column df.inbox.payload is 'What the signal carries, or the reason of
 comment on column df.inbox.sent_by is 'The role that sent it.';
 comment on column df.inbox.sent_at is 'When it was sent.';
 comment on column df.inbox.seen is 'A worker has looked at it; it no longer makes the instance due by itself.';
-comment on column df.inbox.consumed_by is 'The node that consumed the signal; null while none has.';
+comment on column df.inbox.consumed_by is 'The node that took the signal; null while none has, and again when the branch of that node has lost a race.';
 create index idx_inbox_instance on df.inbox (instance_id);
 create index idx_inbox_unseen on df.inbox (instance_id) where not seen;
 create index idx_inbox_open on df.inbox (instance_id, name, id) where consumed_by is null;
@@ -2130,16 +2139,71 @@ end $$;
 comment on function df_internal.worker_claim(text, integer, double precision) is
     'Leases up to p_limit instances that are due, the roles in turns. An expired lease counts as none: that is crash recovery.';
 
-create function df_internal.worker_heartbeat(p_worker text, p_concurrency integer, p_version text, p_leases integer) returns void
+create function df_internal.worker_heartbeat(
+    p_worker text, p_concurrency integer, p_version text, p_leases integer, p_lock_key bigint
+) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into df.workers (name, concurrency, version, leases) values (p_worker, p_concurrency, p_version, p_leases)
-    on conflict (name) do update set seen_at = df.clock(), leases = excluded.leases;
+    insert into df.workers (name, concurrency, version, leases, lock_key)
+    values (p_worker, p_concurrency, p_version, p_leases, p_lock_key)
+    on conflict (name) do update
+    set seen_at = df.clock(), leases = excluded.leases, lock_key = excluded.lock_key, vanished_at = null;
     -- Names are random, so a worker that has been silent for a day does not come back under its name.
     delete from df.workers as w where w.seen_at < df.clock() - interval '1 day';
 $$;
-comment on function df_internal.worker_heartbeat(text, integer, text, integer) is 'A worker is alive.';
+comment on function df_internal.worker_heartbeat(text, integer, text, integer, bigint) is
+    'A worker is alive. p_lock_key: the advisory lock that one of its sessions has; null for none.';
+
+create function df_internal.worker_end_vanished(p_worker text) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now constant timestamptz := df.clock();
+    -- A worker that has only lost its session takes a new lock within a fraction of this.
+    v_grace constant interval := '0.7 s';
+    v_other record;
+    v_again boolean := false;
+begin
+    -- After a restart of the server every session is gone, and the workers come back one after the other.
+    if pg_postmaster_start_time() > v_now - interval '5 s' then
+        return false;
+    end if;
+    for v_other in
+        select w.name, w.lock_key, w.vanished_at from df.workers as w
+        where w.lock_key is not null and w.name <> p_worker order by w.name
+    loop
+        -- The server drops the lock of a session that ends, however it ends. Any role could take the same lock, and so
+        -- make a worker that is gone look alive: then its leases end by the clock, as where a link is silent. No role
+        -- can make a live worker look gone.
+        if not pg_try_advisory_xact_lock_shared(v_other.lock_key) then
+            if v_other.vanished_at is not null then
+                update df.workers as w set vanished_at = null where w.name = v_other.name;
+            end if;
+        elsif v_other.vanished_at is null then
+            update df.workers as w set vanished_at = v_now where w.name = v_other.name;
+            v_again := true;
+        elsif v_other.vanished_at > v_now - v_grace then
+            v_again := true;
+        else
+            -- A statement that it left running keeps its row locked against a claim until the server notices.
+            update df.queue as q set leased_until = '-infinity'
+            where q.instance_id in (
+                select l.instance_id from df.queue as l
+                where l.worker = v_other.name and l.leased_until > v_now for no key update skip locked
+            );
+            if exists (select from df.queue as q where q.worker = v_other.name and q.leased_until > v_now) then
+                v_again := true;
+            else
+                delete from df.workers as w where w.name = v_other.name;
+            end if;
+        end if;
+    end loop;
+    return v_again;
+end $$;
+comment on function df_internal.worker_end_vanished(text) is
+    'Ends the leases of workers whose session the server no longer has. True: one seems to have vanished, ask again soon.';
 
 create function df_internal.worker_stopped(p_worker text) returns void
 language sql security definer
@@ -2243,6 +2307,17 @@ begin
 end $$;
 comment on function df_internal.worker_wait(text, uuid, jsonb) is 'Begins waits: for a time, a signal or an instance.';
 
+create function df_internal.may_await(p_owner regrole, p_role regrole) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select p_owner = p_role or exists (
+        select from pg_roles as r where r.oid = p_role and (r.rolsuper or r.rolbypassrls)
+    )
+$$;
+comment on function df_internal.may_await(regrole, regrole) is
+    'Whether workflows of p_role see an instance of p_owner. For the others it does not exist.';
+
 create function df_internal.await_outcome(
     p_instance_id text, p_node_id text, p_awaited_id text, p_due_at timestamptz, p_submitted_by regrole,
     out done boolean, out result text, out error text
@@ -2254,12 +2329,8 @@ declare
     v_child record;
     v_config jsonb;
 begin
-    -- FOR SHARE: an end that is just being written is waited for; an end that comes later finds this wait.
     select i.id, i.status, i.result, i.error into v_child from df.instances as i
-    where i.id = p_awaited_id
-      and (i.submitted_by = p_submitted_by
-           or exists (select from pg_roles as r where r.oid = p_submitted_by and (r.rolsuper or r.rolbypassrls)))
-    for share;
+    where i.id = p_awaited_id and df_internal.may_await(i.submitted_by, p_submitted_by);
     select df_internal.as_jsonb(n.query) into v_config from df.nodes as n
     where n.instance_id = p_instance_id and n.id = p_node_id;
     done := true;
@@ -2323,12 +2394,102 @@ begin
 end $$;
 comment on function df_internal.signal_outcome(text, text, text, timestamptz) is 'Consumes the oldest signal for a wait, or says that it has timed out.';
 
-create function df_internal.worker_settle(p_instance_id text, p_token uuid) returns json
+-- Which waits are over, in the order in which they ended: that decides a race, not when the worker looked.
+--
+-- held: not to be ended yet, because the other side of a race around it has had an end, perhaps the one that decides the
+-- race. `df.wait_for_signal('a') | df.sleep(5)` with both over: only the earlier one ends, the worker decides the race,
+-- and a signal that came second is never taken. If the race is not decided by that (the earlier one was the first step of
+-- its branch), the other one ends at the next settle. The first wait in the order is never held by another one, so each
+-- settle makes progress.
+-- p_decided: the worker has decided every race that can be, with all that is recorded. If not, a run that has ended
+-- already holds the waits of the other side, too.
+create function df_internal.waits_over(p_instance_id text, p_decided boolean) returns table (
+    node_id text, iteration integer[], place bigint, held boolean
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := df.clock();
+    v_races constant boolean := exists (
+        select from df.nodes as n where n.instance_id = p_instance_id and n.node_type = 'RACE'
+    );
+begin
+    perform from df.runs as r where r.instance_id = p_instance_id and r.status = 'waiting';
+    if not found then
+        return;
+    end if;
+    -- An end that is just being written is waited for; an end that comes later finds this wait.
+    perform from df.instances as i
+    where i.id in (select r.awaited_id from df.runs as r where r.instance_id = p_instance_id and r.status = 'waiting')
+      and df_internal.may_await(i.submitted_by, (select o.submitted_by from df.instances as o where o.id = p_instance_id))
+    order by i.id for share;
+    return query
+        with recursive wait as materialized (
+            select r.node_id, r.iteration, row_number() over (order by e.ended_at, r.started_at, n.ordinal) as place
+            from df.runs as r
+            join df.nodes as n on n.instance_id = r.instance_id and n.id = r.node_id
+            left join df.instances as i on i.id = r.awaited_id and df_internal.may_await(i.submitted_by, r.submitted_by)
+            left join lateral (
+                select min(b.sent_at) as sent_at from df.inbox as b
+                where b.instance_id = r.instance_id and b.kind = 'signal' and b.name = r.signal_name
+                  and b.consumed_by is null and b.sent_at <= coalesce(r.due_at, 'infinity')
+            ) as l on r.signal_name is not null
+            cross join lateral (select least(r.due_at, i.completed_at, l.sent_at) as ended_at) as e
+            where r.instance_id = p_instance_id and r.status = 'waiting'
+              and (r.due_at <= v_now or l.sent_at is not null
+                   or r.awaited_id is not null and coalesce(i.status, '') not in ('pending', 'running'))
+        ),
+        edge as materialized (
+            select e.parent_id, e.branch, e.child_id, p.node_type
+            from df.edges as e join df.nodes as p on p.instance_id = e.instance_id and p.id = e.parent_id
+            where v_races and e.instance_id = p_instance_id and exists (select from wait)
+        ),
+        -- From each wait that is over, and each run that has ended, up to the root. loops: how many loops lie in between.
+        above (node_id, iteration, place, id, loops, race_id, side) as (
+            select w.node_id::text, w.iteration, w.place, w.node_id::text, 0, null::text, null::integer
+            from wait as w where v_races
+            union all
+            select r.node_id, r.iteration, 0, r.node_id, 0, null, null
+            from df.runs as r
+            where v_races and not p_decided and r.instance_id = p_instance_id and r.status in ('completed', 'failed')
+              and exists (select from wait)
+            union all
+            select a.node_id, a.iteration, a.place, e.parent_id, a.loops + (e.node_type = 'LOOP')::integer,
+                   case when e.node_type = 'RACE' then e.parent_id end, e.branch
+            from above as a join edge as e on e.child_id = a.id
+        ),
+        inside as (
+            select a.node_id, a.iteration, a.place, a.side,
+                   min(a.place) filter (where a.side = 1) over race as first_left,
+                   min(a.place) filter (where a.side = 2) over race as first_right
+            from above as a
+            where a.race_id is not null and not exists (
+                select from df.runs as d
+                where d.instance_id = p_instance_id and d.node_id = a.race_id
+                  and d.iteration = a.iteration[:cardinality(a.iteration) - a.loops]
+            )
+            window race as (partition by a.race_id, a.iteration[:cardinality(a.iteration) - a.loops])
+        ),
+        holding as (
+            select distinct i.place from inside as i
+            where i.place > case i.side when 1 then i.first_right else i.first_left end
+        )
+        select w.node_id::text, w.iteration, w.place, w.place in (select h.place from holding as h)
+        from wait as w order by w.place;
+end $$;
+comment on function df_internal.waits_over(text, boolean) is
+    'The waits of an instance that are over, the earliest first, and which of them are held until a race is decided.';
+
+create function df_internal.worker_settle(p_instance_id text, p_token uuid, p_decided boolean) returns json
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_wakes bigint;
+    v_more boolean := false;
     v_run record;
     v_type text;
     v_config text;
@@ -2340,16 +2501,14 @@ begin
     select q.wakes into v_wakes from df.queue as q where q.instance_id = p_instance_id;
     update df.inbox as b set seen = true where b.instance_id = p_instance_id and not b.seen;
     for v_run in
-        -- In the order in which the waits ended: that decides a race, not when the worker looked.
-        select r.* from df.runs as r join df.nodes as n on n.instance_id = r.instance_id and n.id = r.node_id
-        where r.instance_id = p_instance_id and r.status = 'waiting'
-        order by least(
-            r.due_at,
-            (select i.completed_at from df.instances as i where i.id = r.awaited_id),
-            (select min(b.sent_at) from df.inbox as b
-             where b.instance_id = r.instance_id and b.kind = 'signal' and b.name = r.signal_name and b.consumed_by is null)
-        ), r.started_at, n.ordinal
+        select r.*, w.held from df_internal.waits_over(p_instance_id, p_decided) as w
+        join df.runs as r on r.instance_id = p_instance_id and r.node_id = w.node_id and r.iteration = w.iteration
+        order by w.place
     loop
+        if v_run.held then
+            v_more := true;
+            continue;
+        end if;
         if v_run.awaited_id is not null then
             select * into v_outcome
             from df_internal.await_outcome(p_instance_id, v_run.node_id, v_run.awaited_id, v_run.due_at, v_run.submitted_by);
@@ -2375,7 +2534,7 @@ begin
     end loop;
     return (
         select json_build_object(
-            'wakes', v_wakes, 'now', df.clock(),
+            'wakes', v_wakes, 'more', v_more, 'now', df.clock(),
             'cancel', (select b.payload from df.inbox as b where b.instance_id = p_instance_id and b.kind = 'cancel'
                        order by b.id limit 1),
             'runs', coalesce((
@@ -2389,8 +2548,8 @@ begin
         )
     );
 end $$;
-comment on function df_internal.worker_settle(text, uuid) is
-    'Finishes the waits that are over, then returns all that is known of a leased instance.';
+comment on function df_internal.worker_settle(text, uuid, boolean) is
+    'Finishes the waits that are over, then returns all that is known of a leased instance. more: some are held until a race is decided; settle again.';
 
 create function df_internal.worker_fail(
     p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_error jsonb, p_query text,
@@ -2527,24 +2686,44 @@ $$;
 comment on function df_internal.cancel_awaited_child(text, text, text) is
     'Cancels the child that a cancelled wait awaited, if its df.call_child says on_cancel => cancel.';
 
-create function df_internal.cancel_waits(p_instance_id text, p_runs jsonb) returns void
+create function df_internal.end_lost_branch(p_instance_id text, p_lost text[], p_waits jsonb) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
     select df_internal.cancel_awaited_child(r.instance_id, r.node_id, r.awaited_id)
-    from df.runs as r, jsonb_to_recordset(p_runs) as s (node_id text, iteration jsonb)
+    from df.runs as r, jsonb_to_recordset(p_waits) as s (node_id text, iteration jsonb)
     where r.instance_id = p_instance_id and r.node_id = s.node_id and r.status = 'waiting' and r.awaited_id is not null
       and to_jsonb(r.iteration) = s.iteration;
     update df.runs as r set status = 'cancelled', finished_at = df.clock()
-    from jsonb_to_recordset(p_runs) as s (node_id text, iteration jsonb)
+    from jsonb_to_recordset(p_waits) as s (node_id text, iteration jsonb)
     where r.instance_id = p_instance_id and r.node_id = s.node_id and r.status = 'waiting'
-      and to_jsonb(r.iteration) = s.iteration
+      and to_jsonb(r.iteration) = s.iteration;
+    -- Signals go back to their place in the inbox, and wake the instance: another wait may want them. Those that a loop
+    -- in the branch took in turns that are over went on to that loop's next turn; they are gone with their turn.
+    with returned as (
+        update df.inbox as b set consumed_by = null, seen = false from (
+            select c.id, c.consumed_by from df.inbox as c
+            where c.instance_id = p_instance_id and c.kind = 'signal' and c.consumed_by = any (p_lost)
+        ) as taken
+        where b.id = taken.id
+        returning taken.consumed_by as node_id
+    )
+    update df.runs as r set status = 'cancelled', result = null from returned as t
+    where r.instance_id = p_instance_id and r.node_id = t.node_id and r.status = 'completed';
+    update df.nodes as n set status = 'cancelled', result = null, updated_at = df.clock()
+    where n.instance_id = p_instance_id and n.id = any (p_lost) and (
+        n.status = 'running'
+        or n.status = 'completed' and n.node_type = 'SIGNAL' and exists (
+            select from df.runs as r where r.instance_id = p_instance_id and r.node_id = n.id and r.status = 'cancelled'
+        )
+    );
 $$;
-comment on function df_internal.cancel_waits(text, jsonb) is 'Cancels waits in the branch that has lost a race.';
+comment on function df_internal.end_lost_branch(text, text[], jsonb) is
+    'The branch that has lost a race: its waits are cancelled, the signals it took go back to the inbox, and nothing of it is shown as running.';
 
 create function df_internal.worker_decide(
     p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_result text, p_final boolean,
-    p_forget jsonb, p_abandoned jsonb
+    p_forget jsonb, p_abandoned jsonb, p_lost text[]
 ) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -2562,11 +2741,13 @@ begin
     where r.instance_id = p_instance_id and r.node_id = s.node_id and to_jsonb(r.iteration) = s.iteration;
     delete from df.inbox as b using jsonb_to_recordset(p_forget) as s (node_id text)
     where b.instance_id = p_instance_id and b.consumed_by = s.node_id;
-    -- In the same transaction: from here on a signal must not go to a wait of the branch that has lost.
-    perform df_internal.cancel_waits(p_instance_id, p_abandoned);
+    -- In the same transaction: a signal is with a branch that goes on, or in the inbox.
+    if p_lost <> '{}' then
+        perform df_internal.end_lost_branch(p_instance_id, p_lost, p_abandoned);
+    end if;
 end $$;
-comment on function df_internal.worker_decide(text, uuid, text, integer[], text, boolean, jsonb, jsonb) is
-    'Records which branch won a race (p_final) and cancels the waits of the other, or in which turn a loop is and removes the turn before.';
+comment on function df_internal.worker_decide(text, uuid, text, integer[], text, boolean, jsonb, jsonb, text[]) is
+    'Records which branch won a race (p_final) and ends the other one, or in which turn a loop is and removes the turn before.';
 
 create function df_internal.show_nodes(p_instance_id text, p_nodes jsonb) returns void
 language sql
@@ -2662,6 +2843,9 @@ begin
         v_status := 'cancelled';
     end if;
     perform df_internal.show_nodes(p_instance_id, p_nodes);
+    -- Whatever was shown as running has not come to an end of its own.
+    update df.nodes as n set status = 'cancelled', result = null, updated_at = df.clock()
+    where n.instance_id = p_instance_id and n.status = 'running';
     perform df_internal.cancel_awaited_child(r.instance_id, r.node_id, r.awaited_id) from df.runs as r
     where r.instance_id = p_instance_id and r.status = 'waiting' and r.awaited_id is not null;
     update df.runs as r set status = 'cancelled', finished_at = df.clock()
@@ -3657,5 +3841,5 @@ grant execute on function
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '5cd8e3c18fede3f8e38e1dde67c0df513d48e57b2c9ed2e63f7fc82fe44990ea');
+values (1, '0001_schema', '64e49def9a88296f4f80d39b5b91ba71e1de8dc1d06ea0990cd110b85478b00d');
 commit;

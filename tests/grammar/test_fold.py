@@ -11,7 +11,7 @@ from support.shape import codes, step
 
 from pgweave.grammar.meaning import fold
 from pgweave.grammar.meaning.elaborate import Elaborator
-from pgweave.grammar.meaning.report import Report
+from pgweave.grammar.meaning.finding_report import Report
 from pgweave.grammar.meaning.static_values import NullValue, OpaqueValue, Value
 from pgweave.grammar.nodes import Opaque, Sql
 from pgweave.grammar.parser import read_expression

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,8 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pgweave.compiler.subject import Target
 
 PAGES = {
@@ -72,3 +76,72 @@ def test_what_pgweave_fixed_is_no_finding_for_programs_that_stay_here(code: str)
 @pytest.mark.parametrize("code", sorted(OF_THE_DATABASE))
 def test_what_only_a_database_knows_is_not_found_without_one(code: str) -> None:
     assert [codes_of(program) for program in programs(PAGES[code])] == [set(), set()]
+
+
+# Where the words stand
+
+ROOT = Path(__file__).parents[2]
+CHECKS = [
+    *sorted(ROOT.glob("compiler/checks/*.py")),
+    *(ROOT / "compiler" / name for name in ("subject.py", "suppress.py", "project.py")),
+]
+FINDERS = [path for folder in ("compiler", "grammar", "src/pgweave") for path in sorted((ROOT / folder).rglob("*.py"))]
+PATTERNS = {"compile", "search", "match", "fullmatch", "findall", "finditer", "split", "sub"}
+
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    """String literals of a module, without docstrings (also those below an assignment) and regular expressions."""
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            left_out.add(id(node.value))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PATTERNS:
+            left_out.update(id(argument) for argument in node.args)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
+            yield node.value
+
+
+def prose(source: str) -> list[str]:
+    """Texts in which a blank stands between words of small letters, or before or behind one: English, not SQL.
+
+    A type of JSON with its article (`a number`) is a value, as the name of a column is.
+    """
+    return [
+        text
+        for text in texts(ast.parse(source))
+        if re.search("[a-z]{2} (?:[A-Za-z]|$)|(?:[A-Za-z]|^) [a-z]{2}", text) and not re.fullmatch("an? [a-z]+", text)
+    ]
+
+
+@pytest.mark.parametrize("path", CHECKS, ids=lambda path: path.stem)
+def test_a_check_gives_names_and_values_and_leaves_the_words_to_the_catalogue(path: Path) -> None:
+    assert prose(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('yield finding("PW101", span, label="this is wrong")', ["this is wrong"]),
+        ('title = f"The result `{name}` is lost"', ["The result `", "` is lost"]),
+        ('def check() -> None:\n    """Words about the check."""', []),
+        ('better = f"SELECT ({expression})::boolean"', []),
+        ('re.compile("no words but a pattern")', []),
+        ('"IS NOT DISTINCT FROM"', []),
+    ],
+)
+def test_english_is_told_from_sql(source: str, found: list[str]) -> None:
+    assert prose(source) == found
+
+
+def test_every_variant_of_a_rule_is_given_by_something() -> None:
+    """Variants that are the value of an enumeration are given by its name."""
+    given = {
+        text for path in FINDERS if path.name != "catalogue.py" for text in texts(ast.parse(path.read_text("utf-8")))
+    }
+    assert [(rule.code, name) for rule in CATALOGUE.values() for name in rule.variants if name not in given] == []
+
+
+def test_a_rule_and_each_of_its_variants_have_a_title_that_begins_with_a_capital_or_a_name() -> None:
+    titles = [rule.words("title", variant) for rule in CATALOGUE.values() for variant in ("", *rule.variants)]
+    assert [title for title in titles if not re.match("[A-Z`{]|df\\.", title) or title.endswith(".")] == []

@@ -142,6 +142,18 @@ def test_a_newer_schema_is_refused_by_all(empty: str) -> None:
     assert migrate.status(empty).pending < 0
 
 
+def test_a_newer_schema_that_says_so_works_with_the_version_before(empty: str) -> None:
+    """Workers and clients go on during an upgrade, and one that is started afterwards may work too."""
+    migrate.install(empty)
+    later = Migration(NEWEST + 1, "later", f"-- works with: {NEWEST}\ncreate table df.later ()")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: (*migrations(), later))
+        migrate.install(empty)
+    Client(empty).close()
+    with working(empty):
+        pass
+
+
 def test_an_older_schema_is_refused_until_it_is_upgraded(empty: str) -> None:
     migrate.install(empty)
     later = Migration(NEWEST + 1, "later", "create table df.later ()")
@@ -166,6 +178,7 @@ def test_a_schema_of_either_name_that_is_not_ours_is_left_as_it_is(empty: str, b
         with pytest.raises(SchemaForeign) as refusal:
             refused(empty)
         assert ("pg_durable" in str(refusal.value)) == ("extension" in before)
+        assert ("drop schema df_internal" in refusal.value.advice) == (before == "create schema df_internal")
     assert objects(empty) == found
 
 

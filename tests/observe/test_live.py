@@ -141,26 +141,26 @@ def test_a_run_in_a_kernel_from_its_start_over_an_interrupt_and_a_restart_to_its
 class Recorder(Watcher):
     """A watcher that notes how long it would rest, and does not."""
 
-    def __init__(self, dsn: str, rests: int) -> None:
+    def __init__(self, dsn: str, pauses: int) -> None:
         super().__init__(dsn)
-        self.rests: list[float] = []
-        self._left = rests
+        self.pauses: list[float] = []
+        self._left = pauses
 
-    def _rest(self, ears: object, seconds: float, least: float = 0.0) -> bool:
-        self.rests.append(seconds)
-        if len(self.rests) == self._left:
+    def pause(self, sockets: object, seconds: float, least: float = 0.0) -> bool:
+        self.pauses.append(seconds)
+        if len(self.pauses) == self._left:
             self.subjects.clear()
         return False
 
 
-def recorded(dsn: str, text: str, *, visible: bool = True, rests: int = 20) -> tuple[Recorder, list[Snapshot]]:
-    """Watch a program that waits, until the watcher has rested so many times."""
+def recorded(dsn: str, text: str, *, visible: bool = True, pauses: int = 20) -> tuple[Recorder, list[Snapshot]]:
+    """Watch a program that waits, until the watcher has paused so many times."""
     workflow = pgweave.parse(text)
     seen: list[Snapshot] = []
     with with_worker(dsn) as place:
         instance_id = start(place.client, workflow)
         place.events.wait_for("parked", instance_id)
-        watcher = Recorder(dsn, rests)
+        watcher = Recorder(dsn, pauses)
         watcher.subjects.append(Subject(instance_id, workflow, seen.append, visible=visible))
         watch._watchers[dsn] = watcher
         watcher.run()
@@ -169,20 +169,20 @@ def recorded(dsn: str, text: str, *, visible: bool = True, rests: int = 20) -> t
 
 def test_while_nothing_happens_the_database_is_asked_less_and_less_often(database: str) -> None:
     watcher, seen = recorded(database, "df.wait_for_signal('go')")
-    assert watcher.rests[0] < 1.0
-    assert watcher.rests[-1] == LONGEST_SECONDS
-    assert len(seen) <= 2, "and nobody is told anything"
+    assert watcher.pauses[0] < 1.0
+    assert watcher.pauses[-1] == LONGEST_SECONDS
+    assert len(seen) <= 2, "and the callback is not called again"
 
 
-def test_what_nobody_sees_is_looked_at_seldom(database: str) -> None:
+def test_a_hidden_picture_is_looked_at_seldom(database: str) -> None:
     watcher, _ = recorded(database, "df.wait_for_signal('go')", visible=False)
-    assert watcher.rests[-1] == HIDDEN_SECONDS
+    assert watcher.pauses[-1] == HIDDEN_SECONDS
 
 
 def test_the_end_of_a_sleep_is_seen_when_it_comes(database: str) -> None:
     """Not as late as the next question would have been."""
-    watcher, _ = recorded(database, "df.sleep(1)", visible=False, rests=14)
-    assert max(watcher.rests) <= 1.0 + SHORTEST_SECONDS
+    watcher, _ = recorded(database, "df.sleep(1)", visible=False, pauses=14)
+    assert max(watcher.pauses) <= 1.0 + SHORTEST_SECONDS
 
 
 def test_a_change_is_told_and_the_end_ends_the_watching(database: str) -> None:

@@ -21,7 +21,7 @@ from support.work import QUICK, Database, with_worker
 from pgweave.runtime import migrate
 from pgweave.runtime.client import Client
 from pgweave.runtime.connect import step_conninfo
-from pgweave.runtime.errors import InstanceEnded, WorkerRefused
+from pgweave.runtime.errors import InstanceEnded, PgweaveError, WorkerRefused
 from pgweave.runtime.worker import service, sessions, sql_step
 from pgweave.runtime.worker.service import Settings, Worker, working
 
@@ -373,7 +373,7 @@ def test_times_are_read_whatever_the_date_style_of_the_database(quiet: Database,
         assert client.instance(instance.id).completed_at is not None
         assert client.now() >= instance.created_at
         assert all(run.started_at for run in client.runs(instance.id))
-        assert client.workers()[0].seen_at >= instance.created_at
+        assert client.workers()[0].seen_at <= client.now()
 
 
 def test_a_step_that_sets_its_date_style_is_read_like_any_other(place: Database) -> None:
@@ -382,21 +382,35 @@ def test_a_step_that_sets_its_date_style_is_read_like_any_other(place: Database)
     assert [run.attempts for run in place.client.runs(ended.id)] == [1, 1]
 
 
-@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_a_database_in_another_encoding_works(server: Server, encoding: str) -> None:
+@contextmanager
+def encoded(server: Server, encoding: str) -> Iterator[str]:
+    """A bare database in this encoding."""
     name = f"encoded_{encoding.lower()}_{os.getpid()}"
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0".encode())
-    dsn = make_conninfo(server.dsn, dbname=name)
     try:
-        migrate.install(dsn)
-        with with_worker(dsn) as place:
-            ended = place.finish("$$SELECT 'fünf' AS word$$")
-            assert ended.status == "completed", ended.error
-            assert "fünf" in str(ended.result)
+        yield make_conninfo(server.dsn, dbname=name)
     finally:
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_a_database_without_an_encoding_works(server: Server) -> None:
+    with encoded(server, "SQL_ASCII") as dsn:
+        migrate.install(dsn)
+        with with_worker(dsn) as place:
+            with psycopg.connect(dsn, autocommit=True, client_encoding="utf8") as connection:
+                row = connection.execute("select df.start($$SELECT 'fünf' AS word$$)").fetchone()
+            assert row is not None
+            ended = place.ended(row[0])
+            assert ended.status == "completed", ended.error
+            assert "fünf" in str(ended.result)
+
+
+def test_a_database_in_an_encoding_that_lacks_characters_is_refused(server: Server) -> None:
+    with encoded(server, "LATIN1") as dsn, pytest.raises(PgweaveError, match="encoded in LATIN1") as caught:
+        migrate.install(dsn)
+    assert "createdb --encoding UTF8" in caught.value.advice
 
 
 def test_the_workers_password_is_not_sent_for_another_role(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,3 +473,24 @@ def test_a_silent_line_of_the_worker_holds_no_instance(
         ended = place.finish("'INSERT INTO fx VALUES (''once'')'")
         assert ended.status == "completed", ended.error
     assert not left
+
+
+@pytest.mark.parametrize("cut", [Cut.SWALLOWED, Cut.ANSWER_SWALLOWED])
+def test_a_silent_line_of_a_step_holds_no_instance(quiet: Database, monkeypatch: pytest.MonkeyPatch, cut: Cut) -> None:
+    """Whether the request was lost or its answer: the step has run once."""
+    monkeypatch.setattr(service, "SILENT_SECONDS", 0.5)
+    left = [cut]
+
+    def plan(message: bytes) -> Cut:
+        return left.pop() if b"exec_node" in message and left else Cut.NOT
+
+    with Proxy(quiet.dsn, plan) as proxy, with_worker(proxy.dsn) as place:
+        ended = place.finish("'INSERT INTO fx VALUES (''once'')'")
+        assert ended.status == "completed", ended.error
+    assert not left
+
+
+def test_a_step_that_takes_long_is_left_alone(place: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SILENT_SECONDS", 0.2)
+    ended = place.finish("'SELECT pg_sleep(2)'")
+    assert [run.attempts for run in place.client.runs(ended.id)] == [1]

@@ -112,6 +112,44 @@ def test_sigterm_finishes_the_step_in_hand_and_gives_the_rest_back(place: Databa
     check(place.dsn)
 
 
+def test_what_a_killed_worker_had_in_hand_is_taken_over_long_before_its_lease_ends(place: Database) -> None:
+    """The server knows that its session is gone. Leases are for links that have gone silent."""
+    with psycopg.connect(place.dsn) as holder:
+        holder.execute("lock table fx in access exclusive mode")
+        parent = place.start("'INSERT INTO fx VALUES (''once'')'")
+        with worker_process(place.dsn, "--lease-seconds", "600") as first:
+            place.until(
+                "exists (select from pg_stat_activity where application_name = 'pgweave step' and wait_event_type = 'Lock')"
+            )
+            place.until("exists (select from df.workers where lock_key is not null)")
+            first.kill()
+        with worker_process(place.dsn, "--lease-seconds", "600") as second:
+            second.wait_for(f"claimed instance={parent}")
+            holder.rollback()
+            assert place.ended(parent).status == "completed"
+    assert place.sql("select step from fx") == [("once",)]
+    check(place.dsn)
+
+
+def test_a_worker_that_only_lost_its_session_keeps_its_leases(place: Database) -> None:
+    """It takes another lock before the others have looked twice."""
+    parent = place.start("$$INSERT INTO fx SELECT 'once' FROM pg_sleep(6)$$")
+    with worker_process(place.dsn, "--lease-seconds", "600") as first:
+        first.wait_for(f"step instance={parent}")
+        place.until("exists (select from df.workers where lock_key is not null)")
+        with worker_process(place.dsn, "--lease-seconds", "600") as second:
+            place.until("(select count(*) = 2 from df.workers where lock_key is not null)")
+            for _ in range(3):
+                ((before,),) = place.sql("select max(lock_key) from df.workers")
+                place.sql(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgweave listener'"
+                )
+                place.until(f"not exists (select from df.workers where lock_key = {before})")
+            assert place.ended(parent).status == "completed"
+        assert not [line for line in second.lines if f"claimed instance={parent}" in line]
+    check(place.dsn)
+
+
 @pytest.mark.slow
 def test_two_workers_share_the_work_without_a_duplicate(place: Database) -> None:
     """Both take part, and every effect is there once."""

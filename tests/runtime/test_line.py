@@ -487,7 +487,7 @@ def test_steps_run_in_the_database_that_the_start_names(place: Database, databas
     name = conninfo_to_dict(other)["dbname"]
     try:
         with psycopg.connect(other, autocommit=True) as connection:
-            connection.execute("drop schema df cascade")
+            connection.execute("drop schema df, df_internal cascade")
             connection.execute("create table there (n int)")
         found = place.sql(
             "select df.start('INSERT INTO there VALUES (7) RETURNING n' |=> 'x'"

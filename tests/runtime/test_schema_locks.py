@@ -65,7 +65,7 @@ def test_people_do_not_block_a_worker_with_an_open_transaction(quiet: Database) 
     ):
         person.execute("select df.signal(%s, 'go'), df.cancel(%s)", [instance, instance])
         worker.execute("select df_internal.worker_load(%s, %s)", [instance, token])
-        worker.execute("select df_internal.worker_settle(%s, %s)", [instance, token])
+        worker.execute("select df_internal.worker_settle(%s, %s, false)", [instance, token])
         ended = worker.execute(
             "select df_internal.worker_finish(%s, %s, 'completed', '1', null, '[]')", [instance, token]
         ).fetchone()

@@ -53,6 +53,13 @@ SETTINGS = Settings(lease_seconds=15.0, poll_seconds=1.0, max_attempts=1000, loo
 WORLD = """
 create table world (seed int);
 create table effects (instance_id text, node_id text);
+create table gone (instance_id text, payload jsonb, taken boolean);
+create function keep_letter() returns trigger language plpgsql as $$
+begin
+    insert into gone values (old.instance_id, old.payload::jsonb, old.consumed_by is not null);
+    return null;
+end $$;
+create trigger keep_letter after delete on df.inbox for each row execute function keep_letter();
 create function act(n int) returns setof jsonb language plpgsql as $$
 declare
     v_instance constant text := current_setting('df.instance_id');
@@ -94,6 +101,24 @@ class Told:
         self.ids = {
             id(node): row for row, node in self.rows.items()
         }  # by identity: equal nodes stand at several places
+
+        # Around each node: the races and the side it is on.
+        self.races: dict[str, tuple[tuple[str, int], ...]] = {}
+        pending: list[tuple[Node, tuple[tuple[str, int], ...]]] = [(self.program, ())]
+        while pending:
+            node, around = pending.pop()
+            self.races[self.ids[id(node)]] = around
+            for side, child in enumerate(nodes.children(node)):
+                race = ((self.ids[id(node)], side),) if isinstance(node, nodes.Race) else ()
+                pending.append((child, around + race))
+
+    def is_lost(self, key: Key) -> bool:
+        """Whether a race around this node-run has been decided for the other side."""
+        return any(
+            node == race and key[1][: len(iteration)] == iteration and winner != side
+            for race, side in self.races[key[0]]
+            for (node, iteration), (winner, _) in self.decided.items()
+        )
 
     def leaf(self, reached: Reached) -> Ending | None:
         """What the record says about a leaf; this and `decide` make a world of it."""
@@ -163,7 +188,7 @@ class Workers(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 10**6), program=PROGRAMS)
     def begin(self, seed: int, program: Node) -> None:
-        self.connection.execute("truncate df.instances, df.nodes, df.runs, df.queue, df.inbox, world, effects")
+        self.connection.execute("truncate df.instances, df.nodes, df.runs, df.queue, df.inbox, world, effects, gone")
         self.connection.execute("insert into world values (%s)", [seed])
         self.stage = Stage(self.connection, self.hear)
         self.told: dict[str, Told] = {}
@@ -171,7 +196,7 @@ class Workers(RuleBasedStateMachine):
         self.moments = count(1)
         self.set_clock()
         self.workers = [SimulatedWorker(self.stage, SETTINGS) for _ in range(2)]
-        self.sent = 0
+        self.sent: list[tuple[str, int]] = []
         self.start(program)
 
     def set_clock(self) -> None:
@@ -193,8 +218,10 @@ class Workers(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), name=st.sampled_from(("go", "stop")))
     def signal(self, which: int, name: str) -> None:
-        self.sent += 1
-        self.connection.execute(QUERIES["signal"], [self.picked(which), name, str(self.sent)])
+        instance, number = self.picked(which), len(self.sent)
+        if self.connection.execute("select 1 from df.queue where instance_id = %s", [instance]).fetchone():
+            self.connection.execute(QUERIES["signal"], [instance, name, str(number)])
+            self.sent.append((instance, number))
 
     @precondition(lambda self: self.now > 10)  # not before something can have happened
     @rule(which=st.integers(0, 2))
@@ -260,7 +287,7 @@ class Workers(RuleBasedStateMachine):
                 for wait in json.loads(waits):
                     self.told[instance].waits.setdefault((wait["node_id"], tuple(wait["iteration"])), moment)
             case "settle":
-                instance, token = given
+                instance, token, _ = given
                 self.record_waits(instance, json.loads(heard.answer[0])["runs"], moment)
             case "decide":
                 instance, token, node, iteration, result = given[:5]
@@ -294,6 +321,16 @@ class Workers(RuleBasedStateMachine):
     @invariant()
     def the_database_is_right(self) -> None:
         assert wrong(self.connection) == {}
+
+    @invariant()
+    def no_signal_is_lost_or_doubled(self) -> None:
+        """Each is in the inbox, or went with a turn that is over, to the wait that had taken it."""
+        rows = self.connection.execute(
+            "select instance_id, payload::text, true from df.inbox where kind = 'signal'"
+            " union all select instance_id, payload::text, taken from gone"
+        ).fetchall()
+        assert sorted((instance, int(payload)) for instance, payload, _ in rows) == sorted(self.sent)
+        assert all(taken for *_, taken in rows), "a signal that nobody took was removed"
 
     @invariant()
     def every_effect_has_its_checkpoint(self) -> None:
@@ -378,16 +415,23 @@ class Workers(RuleBasedStateMachine):
                 assert any(key in told.waits for key in reached - told.ended.keys()), "it goes on, and nothing moves it"
 
     def judge_signals(self, told: Told) -> None:
-        """Their payloads count up: of one name each has to come once, and in that order."""
+        """Their payloads count up: of one name each comes once to a branch that goes on, and in that order.
+
+        Unless one came back from a branch that lost: later ones may have gone to other waits meanwhile.
+        """
         came: dict[str, list[tuple[float, int]]] = {}
+        returned = set()
         for key, ended in told.ended.items():
             if isinstance(told.rows[key[0]], nodes.Signal):
                 envelope = json.loads(ended.ending.result)
-                if not envelope["timed_out"]:
+                if not envelope["timed_out"] and told.is_lost(key):
+                    returned.add(envelope["signal_name"])
+                elif not envelope["timed_out"]:
                     came.setdefault(envelope["signal_name"], []).append((ended.ending.at, envelope["data"]))
         for name, letters in came.items():
             payloads = [payload for _, payload in sorted(letters)]
-            assert payloads == sorted(set(payloads)), f"signals {name} were delivered twice or in another order"
+            assert len(payloads) == len(set(payloads)), f"a signal {name} was delivered twice"
+            assert name in returned or payloads == sorted(payloads), f"signals {name} were delivered in another order"
 
 
 class NoErrors(logging.Handler):

@@ -15,6 +15,35 @@ if TYPE_CHECKING:
 
 _ENDED = "('completed', 'failed', 'cancelled')"
 
+_LOST = (
+    "recursive lost (instance_id, race, iteration, decided_at, id) as ("
+    "  select r.instance_id, r.node_id, r.iteration, r.finished_at, e.child_id"
+    "  from df.runs as r join df.nodes as n on n.instance_id = r.instance_id and n.id = r.node_id and n.node_type = 'RACE'"
+    "  join df.edges as e on e.instance_id = r.instance_id and e.parent_id = r.node_id"
+    "   and e.branch = case r.result::text when '0' then 2 else 1 end"
+    "  union all select l.instance_id, l.race, l.iteration, l.decided_at, e.child_id"
+    "  from lost as l join df.edges as e on e.instance_id = l.instance_id and e.parent_id = l.id)"
+)
+
+# A signal is in exactly one place: in the inbox for any wait, or with a finished wait of a branch that goes on. Signals of
+# a loop's turn are removed when the turn is over. Asked after every transaction of every run in lockstep.
+SIGNALS = {
+    "a signal is with a branch that has lost its race":
+        f"with {_LOST} select b.instance_id, b.name, b.consumed_by, l.race from lost as l"
+        " join df.inbox as b on b.instance_id = l.instance_id and b.consumed_by = l.id",
+    "a signal is with a wait that has not finished with it":
+        "select b.instance_id, b.name, b.consumed_by from df.inbox as b where b.consumed_by is not null and not exists"
+        " (select from df.runs as r where r.instance_id = b.instance_id and r.node_id = b.consumed_by"
+        "  and r.status = 'completed' and r.signal_name = b.name and r.result::jsonb -> 'data' = b.payload::jsonb)",
+    "a wait took two signals":
+        "select b.instance_id, b.consumed_by, count(*) from df.inbox as b where b.consumed_by is not null"
+        " group by 1, 2 having count(*) > 1",
+    "a finished wait has a signal that it did not take":
+        "select r.instance_id, r.node_id, r.result::text from df.runs as r where r.signal_name is not null"
+        " and r.status = 'completed' and r.result ->> 'timed_out' = 'false' and not exists (select from df.inbox as b"
+        "  where b.instance_id = r.instance_id and b.consumed_by = r.node_id)",
+}  # fmt: skip
+
 # Each question lists what must not be there; the text says what it would mean. A lease counts while it has not run out
 # or a step holds its row; such an instance is somebody's business.
 MUST_BE_EMPTY = {
@@ -43,14 +72,7 @@ MUST_BE_EMPTY = {
         "select r.instance_id, r.node_id from df.runs as r join df.instances as i on i.id = r.instance_id"
         f" where r.status = 'waiting' and i.status in {_ENDED}",
     "the loser of a race still waits for something, or began something afterwards":
-        "with recursive lost (instance_id, race, iteration, decided_at, id) as ("
-        "  select r.instance_id, r.node_id, r.iteration, r.finished_at, e.child_id"
-        "  from df.runs as r join df.nodes as n on n.instance_id = r.instance_id and n.id = r.node_id and n.node_type = 'RACE'"
-        "  join df.edges as e on e.instance_id = r.instance_id and e.parent_id = r.node_id"
-        "   and e.branch = case r.result::text when '0' then 2 else 1 end"
-        "  union all select l.instance_id, l.race, l.iteration, l.decided_at, e.child_id"
-        "  from lost as l join df.edges as e on e.instance_id = l.instance_id and e.parent_id = l.id)"
-        " select l.instance_id, l.race, r.node_id, r.status from lost as l"
+        f"with {_LOST} select l.instance_id, l.race, r.node_id, r.status from lost as l"
         " join df.runs as r on r.instance_id = l.instance_id and r.node_id = l.id"
         "  and r.iteration[:cardinality(l.iteration)] = l.iteration"
         " where r.status = 'waiting' or r.started_at > l.decided_at",
@@ -68,10 +90,12 @@ MUST_BE_EMPTY = {
     "something ended before it was due":
         "select instance_id, node_id from df.runs where status = 'completed' and awaited_id is null"
         " and signal_name is null and finished_at < due_at",
-    "a wait took two signals":
-        "select b.instance_id, b.consumed_by, count(*) from df.inbox as b where b.consumed_by is not null and not exists"
-        " (select from df.nodes as n where n.instance_id = b.instance_id and n.node_type = 'LOOP')"
-        " group by 1, 2 having count(*) > 1",
+    "a node is shown as running, and its branch has lost or its instance has ended":
+        f"with {_LOST} select l.instance_id, l.id from lost as l join df.nodes as n on n.instance_id = l.instance_id"
+        "  and n.id = l.id where n.status = 'running' and n.updated_at > l.decided_at"
+        " union all select n.instance_id, n.id from df.nodes as n join df.instances as i on i.id = n.instance_id"
+        f" where n.status = 'running' and i.status in {_ENDED}",
+    **SIGNALS,
     "a child was started twice by one step":
         "select parent_instance_id, parent_node_id, count(*) from df.instances as i"
         " where parent_node_id is not null and not exists (select from df.nodes as n where n.instance_id = i.parent_instance_id"

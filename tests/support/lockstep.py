@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from support.checker import SIGNALS, wrong
 
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
@@ -263,6 +264,7 @@ class Stage:
         yield Session(self)
 
     def heard(self, query: str, arguments: Sequence[object], cursor: psycopg.Cursor[Any]) -> None:
+        assert (found := wrong(self.connection, SIGNALS)) == {}, (query, arguments, found)
         row = cursor.fetchone() if cursor.description else None
         if row is not None:
             cursor.scroll(0, mode="absolute")

@@ -64,13 +64,16 @@ create table df.migrations (
     number integer primary key,
     name text not null,
     checksum text not null,
-    applied_at timestamptz not null default clock_timestamp()
+    applied_at timestamptz not null default clock_timestamp(),
+    works_with integer
 );
 comment on table df.migrations is 'Which numbered versions of the schema have been installed here.';
 comment on column df.migrations.number is 'The version.';
 comment on column df.migrations.name is 'Its name.';
 comment on column df.migrations.checksum is 'SHA-256 of its SQL: what was run is what this version of pgweave has.';
 comment on column df.migrations.applied_at is 'When it was installed.';
+comment on column df.migrations.works_with is
+    'The oldest version whose workers and clients may go on, and start, beside it; null: none of an older version.';
 
 create function df.clock() returns timestamptz
 language plpgsql volatile parallel safe

@@ -115,9 +115,10 @@ create table df.nodes (
     status text not null default 'pending'
         constraint nodes_status_chk check (status in (
             'pending',    -- not reached        -> running | completed | failed
-            'running',    -- begun, or waiting  -> completed | failed; in a loop's next turn pending again
-            'completed',
-            'failed'
+            'running',    -- begun, or waiting  -> completed | failed | cancelled
+            'completed',  -- in a loop's next turn running again, like the next two
+            'failed',
+            'cancelled'   -- its branch has lost a race, or its instance has ended without it
         )),
     result jsonb,
     error text,
@@ -150,7 +151,7 @@ comment on column df.nodes.query is 'SQL text, or the configuration as JSON, by 
 comment on column df.nodes.result_name is 'Later steps read the result as $name.';
 comment on column df.nodes.left_node is 'First step of a THEN, first branch, then branch of an IF, body of a LOOP.';
 comment on column df.nodes.right_node is 'Second step of a THEN, second branch, else branch of an IF.';
-comment on column df.nodes.status is 'pending, running, completed or failed, as last shown. df.instance_nodes() infers more.';
+comment on column df.nodes.status is 'pending, running, completed, failed or cancelled, as last shown. df.instance_nodes() infers more.';
 comment on column df.nodes.result is 'Result of the latest run, or the message of its failure; key order is that of jsonb.';
 comment on column df.nodes.error is 'Message of the failure, if the node failed.';
 comment on column df.nodes.submitted_by is 'The role that started the instance.';
@@ -193,7 +194,7 @@ create table df.runs (
     status text not null
         constraint runs_status_chk check (status in (
             'waiting',    -- due_at, signal_name or awaited_id says for what -> completed | failed | cancelled
-            'completed',  -- result
+            'completed',  -- result. A wait that took a signal -> cancelled, when its branch loses a race
             'failed',     -- error
             'cancelled'   -- lost a race, or its instance was cancelled
         )),
@@ -258,15 +259,20 @@ create table df.workers (
     seen_at timestamptz not null default df.clock(),
     concurrency integer not null,
     version text not null,
-    leases integer not null default 0
+    leases integer not null default 0,
+    lock_key bigint,
+    vanished_at timestamptz
 );
-comment on table df.workers is 'Which workers there are, and when each was last heard of. Nothing depends on it.';
+comment on table df.workers is 'Which workers there are, and when each was last heard of.';
 comment on column df.workers.name is 'Host, process and a random part.';
 comment on column df.workers.started_at is 'When it began to work.';
 comment on column df.workers.seen_at is 'When it last said that it is alive.';
 comment on column df.workers.concurrency is 'How many instances it takes at once.';
 comment on column df.workers.version is 'The version of pgweave it runs.';
 comment on column df.workers.leases is 'How many instances it had leased at seen_at.';
+comment on column df.workers.lock_key is
+    'The advisory lock that a session of this worker has for as long as it lives; null while it has none.';
+comment on column df.workers.vanished_at is 'Since when no session has had that lock; null while one has.';
 
 
 create table df.inbox (
@@ -290,7 +296,7 @@ comment on column df.inbox.payload is 'What the signal carries, or the reason of
 comment on column df.inbox.sent_by is 'The role that sent it.';
 comment on column df.inbox.sent_at is 'When it was sent.';
 comment on column df.inbox.seen is 'A worker has looked at it; it no longer makes the instance due by itself.';
-comment on column df.inbox.consumed_by is 'The node that consumed the signal; null while none has.';
+comment on column df.inbox.consumed_by is 'The node that took the signal; null while none has, and again when the branch of that node has lost a race.';
 create index idx_inbox_instance on df.inbox (instance_id);
 create index idx_inbox_unseen on df.inbox (instance_id) where not seen;
 create index idx_inbox_open on df.inbox (instance_id, name, id) where consumed_by is null;

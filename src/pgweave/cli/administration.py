@@ -7,11 +7,12 @@ import logging
 import shlex
 import signal
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
-from pgweave.cli.options import say
+from pgweave.cli.options import FINDINGS, say
 from pgweave.runtime import enrolment, migrate
 from pgweave.runtime.errors import SchemaMissing
 from pgweave.runtime.http.ssrf import Policy
@@ -61,7 +62,7 @@ def status(dsn: str | None, *, as_json: bool) -> None:
     with _place(dsn) as place:
         found = migrate.status(place)
     if as_json:
-        typer.echo(json.dumps({"installed": found.installed, "available": found.available, "pending": found.pending}))
+        typer.echo(json.dumps({"state": found.state, **asdict(found), "pending": found.pending}))
     elif found.installed is None:
         typer.echo("No df schema. Install it with `pgweave db install`.")
     elif found.pending > 0:
@@ -72,6 +73,8 @@ def status(dsn: str | None, *, as_json: bool) -> None:
         typer.echo(f"Version {found.installed}, up to date.")
     if named(dsn) is None and not as_json:
         say(f"Connect to it: psql {shlex.quote(place)}")
+    if found.state != "current":
+        raise typer.Exit(FINDINGS)
 
 
 def uninstall(dsn: str | None, *, ask: bool) -> None:

@@ -44,7 +44,11 @@ def upgrade(dsn: Dsn = None, operator_schema: OperatorSchema = "public") -> None
 
 @db.command()
 def status(dsn: Dsn = None, as_json: AsJson = False) -> None:
-    """Show which version of the df schema a database has; of the embedded server also how psql reaches it."""
+    """Show which version of the df schema a database has; of the embedded server also how psql reaches it.
+
+    Exits with 0 when it is up to date, with 1 when it is missing, behind or ahead, with 2 when it is not pgweave's or
+    was changed.
+    """
     from pgweave.cli import administration  # lazy: start-up
 
     administration.status(dsn, as_json=as_json)

@@ -30,7 +30,7 @@ class Report:
         self, code: str, span: Span, *, notes: tuple[Note, ...] = (), fix: Fix | None = None, **fields: object
     ) -> None:
         """Add one finding."""
-        self.diagnostics.append(finding(code, span, notes=notes, fix=fix, **fields))
+        self.diagnostics.append(finding(code, span, notes=notes, fix=fix, values=fields))
 
     def bad_value(self, title: str, span: Span, help: str, label: str = "") -> None:  # noqa: A002
         """Add a finding in the reference's own words."""

@@ -49,9 +49,8 @@ class Role:
         self.name = f"http user {os.getpid()}-{next(_numbers)}"
         self._dsn = dsn
         self.owner("create role {} login")
-        self.owner("grant usage on schema df to {}")
-        self.owner("grant select, insert on df.instances, df.nodes to {}")
-        self.owner("grant select on df.inbox, df.vars, df.settings to {}")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("select df.grant_usage(%s)", [self.name])
 
     def owner(self, statement: str) -> None:
         """Run something about this role as the owner of everything."""

@@ -220,10 +220,11 @@ class Drive:
             # Look at once, even when steps follow: a wait may be over as it begins (its signal is there already), and
             # while the steps run only the waits that we know of are looked after.
             self._begin_waits(waits)
-        if waits or self.situation.more:
-            self.situation = self.store.settle(self.lease, decided=self.situation.more)
-            if self.situation.more:
-                return False  # what has ended may decide a race: nothing of its other side may begin
+        held = self.situation.more
+        if waits or held:
+            self.situation = self.store.settle(self.lease, decided=held)
+            if held or self.situation.more:
+                return False  # what has ended may decide a race; then nothing of its other side may begin
         if len(steps) == 1 and not self.in_flight and not waits and pause is None and not self._waiting():
             # The common case, a chain: run it here, without handing it to another thread.
             self._known({steps[0].key: self._step(steps[0])})

@@ -39,6 +39,10 @@ class Killed(BaseException):
     """SIGKILL, as it looks from inside: nothing of the worker's own runs any more."""
 
 
+class Violation(BaseException):
+    """The checker has found something. Not an Exception: those of an instance end in the log of the worker."""
+
+
 class Fault(Enum):
     """What goes wrong around an effect."""
 
@@ -264,7 +268,8 @@ class Stage:
         yield Session(self)
 
     def heard(self, query: str, arguments: Sequence[object], cursor: psycopg.Cursor[Any]) -> None:
-        assert (found := wrong(self.connection, SIGNALS)) == {}, (query, arguments, found)
+        if found := wrong(self.connection, SIGNALS):
+            raise Violation(f"after {query} {arguments}: {found}")
         row = cursor.fetchone() if cursor.description else None
         if row is not None:
             cursor.scroll(0, mode="absolute")

@@ -296,7 +296,7 @@ class Assistant:
         yield Suggestion("*", "column", span, "all rows, as a table")
 
     def _known(self, typed: Span) -> tuple[Facts, Mapping[str, frozenset[Step | None]]] | None:
-        """Names at a place of the text, read with a name of ours in place of what was typed; None: it cannot be read."""
+        """Names at a place of the text, read with one of our names in place of what was typed; None: it cannot be read."""
         text = self.source.text[: typed.start] + _PROBE + self.source.text[typed.end :]
         for whole in (text, *_cut_off(text, typed.start + len(_PROBE))):
             for definition in self._parsed(whole).definitions:

@@ -33,7 +33,7 @@ MOST_PAIRS = 250_000  # of steps compared with each other in one stretch; a larg
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. old, new: where it stands in either text; None: it is not there. said: a sentence without a stop."""
+    """One difference. old, new: where it is in either text; None: it is not there. said: a sentence without a stop."""
 
     what: What
     said: str

@@ -1,4 +1,4 @@
-"""Applying fixes: findings and their text in, the mended text out. Nothing is written to any file here.
+"""Applying fixes: findings and their text in, the corrected text out. Nothing is written to any file here.
 
 Only safe fixes are taken unless unsafe ones are asked for: after a safe one the program means what it meant before, or
 it had no meaning at all. Of two fixes that touch the same place the first in the text is taken; the next round finds
@@ -49,13 +49,13 @@ def apply(text: str, found: Iterable[Diagnostic], *, unsafe: bool = False) -> tu
     chosen: list[Edit] = []
     titles: list[str] = []
     for diagnostic in sorted(found, key=lambda diagnostic: (diagnostic.span, diagnostic.code)):
-        mend = diagnostic.fix
-        if mend is None or not (mend.safe or unsafe) or not mend.edits:
+        fix = diagnostic.fix
+        if fix is None or not (fix.safe or unsafe) or not fix.edits:
             continue
-        if any(_collide(edit, other) for edit in mend.edits for other in chosen):
+        if any(_collide(edit, other) for edit in fix.edits for other in chosen):
             continue
-        chosen += mend.edits
-        titles.append(mend.title)
+        chosen += fix.edits
+        titles.append(fix.title)
     return edited(text, chosen), titles
 
 

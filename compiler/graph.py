@@ -79,7 +79,7 @@ class Frames:
 
 
 def frames(graph: Graph) -> Frames:
-    """Sort nodes and blocks by the block they stand in."""
+    """Sort nodes and blocks by the block they are in."""
     found = Frames(defaultdict(list), defaultdict(list))
     for identifier, attributes in graph.nodes(data=True):
         found.nodes[attributes["block"]].append(identifier)
@@ -180,7 +180,7 @@ class _ControlFlow:
             self.graph.add_edge(source, entry, key=role, role=role)
 
     def enter_block(self, identifier: str, kind: str, title: str, step: Step) -> str | None:
-        """Open a frame; what is added from now on stands in it. Returns what to give to leave_block."""
+        """Open a frame; what is added from now on is in it. Returns what to give to leave_block."""
         outer = self.block
         self.graph.graph["blocks"][identifier] = {
             "kind": kind,

@@ -132,7 +132,7 @@ def _levels(root: Node) -> Iterable[tuple[Node, int]]:
 
 
 def own_query(node: Node) -> str | None:
-    """What stands in the row's query before ids of children join it; None for a kind without any.
+    """What is in the row's query before ids of children join it; None for a kind without any.
 
     A called child and an opaque expression are no rows and have none.
 

@@ -1,6 +1,6 @@
 """What calls and operators mean, in a sentence or two: for hovers, completions and whoever writes a program.
 
-The signatures stand in grammar.kinds; here are only words. A test asks for an entry for every call and operator.
+The signatures are in grammar.kinds; here are only words. A test asks for an entry for every call and operator.
 """
 
 from __future__ import annotations

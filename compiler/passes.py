@@ -1,7 +1,7 @@
 """What stands between the parser and the lowering: every check, in one visible order.
 
 A module in, findings out. A check is a function of one definition with its facts (`Subject`); it changes nothing, finds
-everything it can, and raises only for a bug of ours. What comes of findings (reports, exit codes) is the caller's.
+everything it can, and raises only for our own bugs. What comes of findings (reports, exit codes) is the caller's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The contract between compiler and runtime: node rows.
 
-A row may be a year old when a worker wakes for it, so everything the worker needs stands in the row. This module
+A row may be a year old when a worker wakes for it, so everything the worker needs is in the row. This module
 knows kinds and nothing else: no text, no AST, no database.
 """
 
@@ -68,7 +68,7 @@ class Graph:
         return self.by_id[row.right_node or ""]
 
     def condition(self, row: Row) -> Row | None:
-        """The condition of an IF or LOOP, which stands in its configuration."""
+        """The condition of an IF or LOOP, which is in its configuration."""
         identifier = row.config().get("condition_node")
         return self.by_id[identifier] if isinstance(identifier, str) else None
 

@@ -77,7 +77,7 @@ def _values(position: int, row: Row) -> str:
 def literal(value: str | None) -> str:
     """Write a string with as few escapes as there can be.
 
-    A backslash never stands in plain quotes: what it means there depends on `standard_conforming_strings`.
+    A backslash is never in plain quotes: what it means there depends on `standard_conforming_strings`.
     """
     if value is None:
         return "NULL"

@@ -282,7 +282,7 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="Double quotes hold a name, not text",
             label="read as the name of a column",
-            help="Text stands in single quotes: '{text}'.",
+            help="Text is written in single quotes: '{text}'.",
         ),
         Rule(
             code="PW030",
@@ -1139,7 +1139,7 @@ CATALOGUE: dict[str, Rule] = {
                     help="A value is written here, and PostgreSQL takes none in this place: `${name}` cannot be a name.",
                 ),
                 "rows-outside-from": Variant(
-                    title="PostgreSQL cannot read this step: {written} is a table, and stands in FROM",
+                    title="PostgreSQL cannot read this step: {written} is a table and belongs in FROM",
                     help="Read it there: `.. FROM {written}`.",
                 ),
                 "rows-with-alias": Variant(

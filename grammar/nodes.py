@@ -17,7 +17,7 @@ from pgweave.grammar.span import Source, Span
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string value and where each of its characters stands in the source.
+    """A string value and where each of its characters is in the source.
 
     value: the decoded value. span: the whole literal with its quotes. anchors: pairs (offset in value, offset in
     source), ascending; from one anchor to the next both run in step, so only escapes and joins need a new pair.

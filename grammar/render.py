@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.span import Location, Source, Span
 
-_TAB = 4  # columns; a tab is drawn as that many spaces, whatever column it stands in
+_TAB = 4  # columns; a tab is drawn as that many spaces, whatever column it is in
 _WIDEST = 160  # columns of one source line that are shown; a longer line is cut around the carets
 _BEFORE = 40  # columns kept to the left of the caret in a line that is cut
 _TALLEST = 6  # lines of one span that are shown in full

@@ -73,7 +73,7 @@ def finding_text(finding: Diagnostic, source: Source) -> str:
 
 
 def finding_html(finding: Diagnostic, source: Source) -> str:
-    """One finding as HTML, to stand in a `page`: the excerpt as `pgweave check` prints it, in colours."""
+    """One finding as HTML, for a `page`: the excerpt as `pgweave check` prints it, in colours."""
     text = html.escape(render(finding, source), quote=False)
     title, _, rest = text.partition("\n")
     severity = finding.severity.value

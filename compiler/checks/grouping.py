@@ -161,7 +161,7 @@ def _else_ifs(row: Row) -> tuple[int, ...]:
 
 
 def _mixed(row: Row) -> list[Span]:
-    """What has to stand in parentheses so that a row says what it does: loops, and each left operand of another symbol."""
+    """What has to be in parentheses so that a row says what it does: loops, and each left operand of another symbol."""
     spans = [operand.span for operand in row.operands[:-1] if operand.loop]
     for at in range(1, len(row.operators)):
         symbol, before = row.operators[at], row.operators[at - 1]

@@ -1,4 +1,4 @@
-"""Checks of placeholders by the place they stand in: quotes, parameters, tags, URLs and bodies."""
+"""Checks of placeholders by the place they are in: quotes, parameters, tags, URLs and bodies."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _reads_column(read: Read, name: str) -> bool:
 
 
 def _place(facts: Facts, step: Step, location: int) -> Span:
-    """Where something of a step's SQL stands in the source."""
+    """Where something of a step's SQL is in the source."""
     statement = facts.statement(step)
     if statement is None or location < 0 or not isinstance(step.node, nodes.Sql):
         return step.node.span
@@ -230,7 +230,7 @@ def _only_sometimes(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _known_to_have_rows(facts: Facts, read: Read) -> bool:
-    """Whether the step stands in the branch that df.if_rows takes when the result has rows."""
+    """Whether the step is in the branch that df.if_rows takes when the result has rows."""
     step = read.step
     for outer in facts.around(step):
         if isinstance(outer.node, nodes.IfRows) and outer.node.result_name.value == read.reference.name:

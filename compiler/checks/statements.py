@@ -32,7 +32,7 @@ _TOKEN = re.compile(r"\$?[\w.]+\??|'(?:[^']|'')*'|\S", re.DOTALL)
 
 
 def syntax(subject: Subject) -> Iterator[Diagnostic]:
-    """PW510. What PostgreSQL cannot read. Not where a variable stands in code: its value may be any words at all.
+    """PW510. What PostgreSQL cannot read. Not where a variable is in code: its value may be any words at all.
 
     Not where another finding explains it: a condition that is an expression, a parameter, a path behind a name.
     """
@@ -58,7 +58,7 @@ def _misread(text: Text, statement: Statement) -> Iterator[Diagnostic]:
 
 
 def _misplaced_rows(text: Text, statement: Statement) -> Iterator[Diagnostic]:
-    """`$x.*` is a table with a name of its own: it stands in FROM, and takes no alias."""
+    """`$x.*` is a table with a name of its own: it belongs in FROM and takes no alias."""
     stars = [one for one in statement.placeholders if one.star]
     if not stars or statement.tree is None:
         return

@@ -82,7 +82,7 @@ class Facts:
 
     @cached_property
     def parents(self) -> dict[Step, Step]:
-        """Which step each stands in; the root stands in none."""
+        """Which step each is in; the root is in none."""
         return {child: step for step in self.root.walk() for child in step.children}
 
     def around(self, step: Step) -> Iterator[Step]:
@@ -351,7 +351,7 @@ class Facts:
         return False
 
     def _breaks(self, loop: Step) -> bool:
-        """Whether a break of this very loop stands in it."""
+        """Whether a break of this very loop is in it."""
         pending = list(loop.children)
         while pending:
             step = pending.pop()

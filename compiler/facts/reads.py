@@ -43,7 +43,7 @@ class Reference:
     """One reading of a name. span: the whole placeholder. name_span: the name in it.
 
     plain: the text may mean just what it says, as `$` does in a URL, a JSON body or a quoted literal. text, slot and
-    placeholder: what it stands in and what it is; None when df.if_rows tests the name.
+    placeholder: what it is in and what it is; None when df.if_rows tests the name.
     """
 
     name: str

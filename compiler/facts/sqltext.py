@@ -2,7 +2,7 @@
 
 In: the text of a step, placeholders and all. Out: a Statement, or None where the parser is not installed; then checks
 know what the text level knows, and say nothing of the rest. A placeholder is masked by something of the same length
-that may stand in its place, so every position stays true:
+that may replace it, so every position stays true:
 
     SELECT $order.id, '$x' FROM $b.*, {table}
     SELECT $00000000, '$x' FROM _b__, _table_
@@ -51,7 +51,7 @@ class Statement:
 
     tree: of the first statement, a protobuf message called Node; None when there is none, or it cannot be had.
     count: how many statements there are; second: where the second begins. placeholders: those in code. certain: False
-    when a `{variable}` stands in code, whose value may be anything, a keyword included.
+    when a `{variable}` is in code, whose value may be anything, a keyword included.
     """
 
     text: str
@@ -130,12 +130,12 @@ def mask(text: str, placeholders: Iterable[Placeholder], *, quoted: bool = False
     parts: list[str] = []
     at = 0
     for found in placeholders:
-        parts += [text[at : found.span.start], _stand_in(found, quoted=quoted)]
+        parts += [text[at : found.span.start], _placeholder_value(found, quoted=quoted)]
         at = found.span.end
     return "".join([*parts, text[at:]])
 
 
-def _stand_in(found: Placeholder, *, quoted: bool) -> str:
+def _placeholder_value(found: Placeholder, *, quoted: bool) -> str:
     size = len(found.span)
     if found.brace or found.star:  # anything at all, and a table: an identifier may stand for both
         return f"_{found.name}".ljust(size, "_")

@@ -1,7 +1,7 @@
 """Operators as they were written: rows of operands and operators without parentheses between them.
 
 The tree of a definition in, its rows out, in the order of the rows. `'a' ~> 'b' & @> 'c'` is one row of three operands;
-what stands in parentheses or in a call is one operand here and a row of its own. From a row two trees can be had: the
+what is in parentheses or in a call is one operand here and a row of its own. From a row two trees can be had: the
 one PostgreSQL makes, and the one that the documentation of the reference describes.
 """
 

@@ -3,7 +3,7 @@
 In comes a graph from `graph.build` and, for a running instance, the state of each row, or, for a comparison, what
 became of each node; out comes text for Graphviz. Text of the program never becomes markup: labels are plain (no HTML
 labels), every backslash, entity and control character in them is spelled out. Ids (`pw_n3`) and classes (`pw_SQL`,
-`state_running`, `diff_added`) stand on every element, so that CSS can colour a picture anew without laying it out again.
+`state_running`, `diff_added`) are on every element, so that CSS can change colours without another layout.
 
 What is drawn beside the graph's own nodes is there for the eye: the bar where branches part and meet says how, and
 every path back to the head of a loop goes through one point at its foot, so that there is one line back and what
@@ -111,11 +111,11 @@ class _Picture:
         """Nodes outside of a block that a step inside leads to."""
         found: dict[str, None] = {}
         for source, target, attributes in self.graph.edges(data=True):
-            if attributes["role"] != "data" and self.stands_in(source, block) and not self.stands_in(target, block):
+            if attributes["role"] != "data" and self.is_in(source, block) and not self.is_in(target, block):
                 found[target] = None
         return list(found)
 
-    def stands_in(self, identifier: str, block: str) -> bool:
+    def is_in(self, identifier: str, block: str) -> bool:
         frame = self.graph.nodes[identifier]["block"]
         while frame is not None and frame != block:
             frame = self.blocks[frame]["parent"]

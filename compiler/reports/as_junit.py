@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def report(files: Sequence[Checked], style: Style) -> str:
-    """All files as one document. Findings that do not fail the check stand in the output of a test that passed."""
+    """All files as one document. Findings that do not fail the check are in the output of a test that passed."""
     failures = sum(_fails(finding, style) for file in files for finding in file.findings)
     tests = sum(max(1, len(file.findings)) for file in files)
     lines = [

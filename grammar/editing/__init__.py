@@ -5,5 +5,5 @@ places.py      a step with its path and with what stands around it
 arguments.py   the arguments of one df call as they are written
 renaming.py    another name for a result, wherever it is read
 patch.py       applying edits, and the proof
-quoted.py      edits of programs that stand in quotes
+quoted.py      edits of programs that are in quotes
 """

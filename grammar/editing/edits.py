@@ -6,7 +6,8 @@
 
 Every function says what the tree will be afterwards, and before it returns its edits it reads the new text and
 compares: an edit that would come out as anything else (because the step is part of Durofut JSON, or is computed) is an
-EditError, whose message is one sentence for people. New steps are given as nodes and are printed; what stands in the text already stays as it is written.
+EditError, whose message is one sentence for people. New steps are given as nodes and are printed; what is in the text
+already stays as it is written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Steps by place: which step, in which workflow, what stands around it and how it is written.
 
 Tools keep a step by its path (numbers of children from the root, in the order of nodes.children) or find it by
-where it stands in the text. edits.py changes programs at such places.
+where it is in the text. edits.py changes programs at such places.
 """
 
 from __future__ import annotations
@@ -261,5 +261,5 @@ def with_field(node: Node, name: str, value: object) -> Node:
 
 
 def is_program(module: Module) -> bool:
-    """Whether the whole text is a program, so that nothing of it stands in the quotes of other SQL."""
+    """Whether the whole text is a program, so that nothing of it is in the quotes of other SQL."""
     return form_of(module.source.name) is Form.PROGRAM

@@ -1,4 +1,4 @@
-"""Edits of workflows that stand in quotes: `DO 'BEGIN PERFORM df.start(''SELECT 1''); END'`.
+"""Edits of workflows that are in quotes: `DO 'BEGIN PERFORM df.start(''SELECT 1''); END'`.
 
 In such a body the text is not what is written in the file, so the body is taken out of its quotes, the edit is made
 in it, and what it changes is written back through the quotes. A body in dollar quotes is edited where it stands.
@@ -30,7 +30,7 @@ Arguments = ParamSpec("Arguments")
 def through_quotes(
     edit: Callable[Concatenate[Place, Arguments], Edits],
 ) -> Callable[Concatenate[Place, Arguments], Edits]:
-    """Make a function of edits work in quoted bodies, too; how deep they stand in each other does not matter."""
+    """Make a function of edits work in quoted bodies, too; how deep they are in each other does not matter."""
 
     @wraps(edit)
     def made(place: Place, /, *args: Arguments.args, **options: Arguments.kwargs) -> Edits:

@@ -1,6 +1,6 @@
 """The df calls: the node that each of them makes of its arguments.
 
-Opaque arguments make the whole call opaque, unless they stand in the place of a step. What a call refuses, and in which
+Opaque arguments make the whole call opaque, unless they are in the place of a step. What a call refuses, and in which
 words, is pg_durable's; the first thing that is wrong is reported, as there.
 """
 

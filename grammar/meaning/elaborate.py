@@ -347,7 +347,7 @@ class Elaborator:
             return StepValue(span=expr.span, node=value.node)
         if expr.type.startswith("df.") and expr.start < expr.inner.start and isinstance(expr.inner, syntax.Literal):
             found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL, of a type called df.start
-            help_ = "The arguments of a call stand in parentheses."
+            help_ = "The arguments of a call are written in parentheses."
             self.report.add("PW001", expr.inner.span, expected='"("', found=found, help=help_)
             return BrokenValue(span=expr.span)
         if expr.type in _FOREIGN_TYPES and not isinstance(value, BrokenValue):

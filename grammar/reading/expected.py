@@ -124,7 +124,7 @@ def _operand_help(text: str, found: Token | None, before: Token | None) -> str:
     if before is not None and before.type == "DOT":
         return "Write the name of a function."
     if found.type in ("KEYWORD", "SELECT"):
-        return "SQL stands in quotes: 'SELECT ..' or $$ SELECT .. $$."
+        return "SQL is written in quotes: 'SELECT ..' or $$ SELECT .. $$."
     if found.type in ("COMMA", "RPAR", "RSQB"):
         if before is None or before.type in ("LPAR", "LSQB"):
             return "Write what is missing here."
@@ -166,7 +166,7 @@ def _neighbour_help(found: Token, before: Token | None) -> str:
     if found.type == "SELECT" or (found.type == "NAME" and found.value == "df"):
         return "Put a semicolon between two statements, or an operator between two steps."
     if before is not None and before.type in NAMES and found.type in ("STRING", "NUMBER"):
-        return "The arguments of a call stand in parentheses."
+        return "The arguments of a call are written in parentheses."
     if found.type in ("STRING", *NAMES, "NUMBER", "LPAR", "CONSTANT", "OPAQUE"):
         return "Put an operator between the two: `~>` runs one after the other, `&` both side by side. Arguments need a comma."
     return "Write it between two steps, or remove it."

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Form(Enum):
-    """How to read a text. PROGRAM: all of it is the language. SQL, MARKDOWN: the language stands in it."""
+    """How to read a text. PROGRAM: all of it is the language. SQL, MARKDOWN: the language is in it."""
 
     PROGRAM = "program"
     SQL = "sql"
@@ -55,7 +55,7 @@ def form_of(name: str) -> Form:
 class Found:
     """One df call in a text of SQL.
 
-    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the part of the file that it stands in.
+    tokens: of the call alone. diagnostics: what the lexer found wrong in it. within: the part of the file that it is in.
     certain: whether SQL must stand there; in any other string it may be talk about df, and counts only if nothing is
     wrong with it.
     """
@@ -87,7 +87,7 @@ def lex_text(text: Text, *, psql: bool = False) -> Lexed:
 
 
 def _composed(anchors: Anchors, size: int, text: Text) -> Anchors:
-    """Anchors of a string that stands in `text`: from its value to the file.
+    """Anchors of a string that is in `text`: from its value to the file.
 
     Two maps one after the other. In the file, DO 'BEGIN PERFORM df.start(''SELECT 1''); END' has a body; in the body,
     'SELECT 1' is a literal with the anchor (0, 24); in the file, offset 24 of the body is written at 29. The result
@@ -140,7 +140,7 @@ def calls(lexed: Lexed, within: Text, depth: int = 0, *, certain: bool = True) -
 
 
 def _taken(diagnostics: deque[Diagnostic], place: Span) -> list[Diagnostic]:
-    """Remove what stands before `place`; remove and return what stands in it."""
+    """Remove what stands before `place`; remove and return what is in it."""
     taken: list[Diagnostic] = []
     while diagnostics and diagnostics[0].span.start < place.end:
         found = diagnostics.popleft()

@@ -1,6 +1,6 @@
 r"""Text -> tokens, exactly as PostgreSQL cuts a text (its scan.l and psqlscan.l, versions 15 to 18).
 
-Comments are kept beside the tokens, for the printer. Every string token knows where each of its characters stands in
+Comments are kept beside the tokens, for the printer. Every string token knows where each of its characters is in
 the text. What PostgreSQL would refuse to read becomes an ERROR token and a diagnostic; the lexer itself never raises.
 
     df.seq('a' -- first     ->  WORD df  PUNCT .  WORD seq  PUNCT (  STRING a  [comment]  PUNCT ,
@@ -361,7 +361,7 @@ class _Lexer:
         advice = {
             "'": "Write the closing quote. A quote inside of the text is written twice, or not at all within $$ .. $$.",
             "*/": "Close it with `*/`. Comments nest: each `/*` needs its own.",
-            '"': 'Close it with `"`. Text stands in single quotes.',
+            '"': 'Close it with `"`. Text is written in single quotes.',
         }.get(closer, f"Close it with the tag that opens it, `{closer}`.")
         found = finding("PW002", Span(at, opened), what=what, closer=closer, help=advice, notes=notes)
         return self._error(found, at, len(self.text))
@@ -453,7 +453,7 @@ class _Lexer:
 
 _NUL = "a NUL character; PostgreSQL text cannot hold one"
 _STRAY_HELP = "Remove it, or put it inside of quotes."
-_JSON_HELP = """JSON is text, and stands in quotes: '{"key": "value"}'."""
+_JSON_HELP = """JSON is text, and is written in quotes: '{"key": "value"}'."""
 
 
 def split_glued(symbol: str) -> tuple[str, ...]:

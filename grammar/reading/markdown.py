@@ -1,6 +1,6 @@
 """Markdown -> its fenced blocks with programs or SQL, each character with its place in the file.
 
-Only what CommonMark says about fences is known here, and that they may stand in quotes (`> `) and lists: their marks
+Only what CommonMark says about fences is known here, and that they may be in quotes (`> `) and lists: their marks
 and their indentation do not belong to the block. Everything else in the file is passed over.
 """
 

@@ -4,7 +4,7 @@
 from typing import Any
 
 LARK = "1.3.1"
-GRAMMAR = "b9ccf20e"
+GRAMMAR = "7a3e3b2d"
 VOCABULARY: tuple[Any, ...] = ({'!=': 'COMPARE', '!>': 'ELSE', '%': 'MULTIPLY', '&': 'JOIN', '*': 'MULTIPLY', '+': 'ADD', '-': 'ADD',
 '/': 'MULTIPLY', '<': 'COMPARE', '<=': 'COMPARE', '<>': 'COMPARE', '=': 'COMPARE', '>': 'COMPARE', '>=': 'COMPARE',
 '?>': 'THEN', '@>': 'LOOP', '^': 'POWER', 'and': 'AND', 'at': 'AT', 'at local': 'AT_LOCAL', 'between': 'BETWEEN',

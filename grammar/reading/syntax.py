@@ -342,7 +342,7 @@ class _Grouping:
             self._reduce_last()
 
     def _enter_or_leave_between(self, item: Token) -> None:
-        """An infix operator that opens a BETWEEN, ends one with its AND, or stands in one."""
+        """An infix operator that opens a BETWEEN, ends one with its AND, or is in one."""
         if item.type == "BETWEEN_AND":
             opened, self.between = self.between, None
             while self.operators and self.operators[-1][0] is not opened:

@@ -141,7 +141,7 @@ class _Assignment:
         return at + 1
 
     def _holds_query(self, at: int) -> bool:
-        """Whether a query stands in these parentheses: `(SELECT ..)`, `((SELECT ..) UNION ..)`; not `((SELECT ..) || x)`."""
+        """Whether a query is in these parentheses: `(SELECT ..)`, `((SELECT ..) UNION ..)`; not `((SELECT ..) || x)`."""
         tokens = self.tokens
         if tokens.word(at + 1) == "(":
             return tokens.word(tokens.behind(at + 1)) in _CONTINUES_QUERY

@@ -168,7 +168,7 @@ class Placement:
             self._move_forward(at)
 
     def _settle_comma(self, at: int) -> None:
-        """What stands above a comma is about what follows it; what stands in front of it is about what it ends."""
+        """What stands above a comma is about what follows it; what is in front of it is about what it ends."""
         if any(comment.own for comment in self.before[at]) or ends_line(self.after[at - 1]):
             moved = own_lines([*self.before[at], *self.after[at]])
             self.before[at + 1] = [*moved, *self.before[at + 1]]

@@ -25,7 +25,7 @@ class Laid(syntax.Expr):
     """A part of the program that has its document.
 
     shape: what it is to the operators around it: primary, frozen, named, prefix, value, half, if, or the operator of a
-    chain. before, after: comments outside of the document. inner: what stands in these parentheses, if they could be left out.
+    chain. before, after: comments outside of the document. inner: what is in these parentheses, if they could be left out.
     plain: nothing but a literal, or a literal with its name: a line break would not help.
     """
 
@@ -93,7 +93,7 @@ def _after(comments: Sequence[Comment]) -> Iterator[Doc]:
 
 @dataclass(slots=True)
 class _Item:
-    """An argument, an element, what stands in parentheses, or what SELECT selects."""
+    """An argument, an element, what is in parentheses, or what SELECT selects."""
 
     laid: Laid
     comma: Lexeme | None = None
@@ -217,7 +217,7 @@ def _end(end: Lexeme) -> Iterator[Doc]:
 
 
 def _bracket(frame: _Frame, opener: Lexeme, closer: Lexeme) -> Laid:
-    """A pair of brackets with what stands in them, without the comments around it."""
+    """A pair of brackets with what is in them, without the comments around it."""
     dangling = closer.before
     if not frame.items:
         return Laid(opener, closer, concat(opener.text, *_alone([*opener.after, *dangling]), closer.text))
@@ -234,7 +234,7 @@ def _bracket(frame: _Frame, opener: Lexeme, closer: Lexeme) -> Laid:
 
 
 def _items(frame: _Frame) -> list[Doc]:
-    """What stands in a pair of brackets, one document to a line: arguments, elements, or an expression."""
+    """What is in a pair of brackets, one document to a line: arguments, elements, or an expression."""
     if frame.call is None:
         single = len(frame.items) == 1
         return [frame.items[0].laid.whole()] if single else [item.doc() for item in frame.items]
@@ -388,7 +388,7 @@ def _combined(left: Laid, operator: Lexeme, right: Laid) -> Laid:
 
 
 def _named(step: Laid, operator: Lexeme, name: Laid) -> Laid:
-    """`step |=> 'name'`, always on one line where no comment stands in it."""
+    """`step |=> 'name'`, always on one line where no comment is in it."""
     before = [*above(step.after), *operator.before]
     operation = [*_before(before), f"{operator.text} ", *_before(name.before), name.doc]
     plain = step.plain and name.plain and not before and not name.before
@@ -406,7 +406,7 @@ def _value(left: Laid, operator: Lexeme, right: Laid) -> Laid:
 
 
 def _operand(laid: Laid, may_be_bare: set[str]) -> Laid:
-    """An operand of an operator between steps: in parentheses if it must be, without if only one operand stands in them."""
+    """An operand of an operator between steps: in parentheses if it must be, without if only one operand is in them."""
     if laid.inner is not None:
         return _unwrapped(laid) if laid.inner.shape == "primary" else laid
     if laid.shape in ("primary", "frozen") or laid.shape in may_be_bare:

@@ -80,7 +80,7 @@ def read_statements(
     """Every statement with its semicolon, if it has one, as a lexeme of type END; and the comments behind the last.
 
     text: a program that parses. frozen: start and end of what stays as it is; each becomes one lexeme of type FROZEN.
-    requote: whether strings may change their quotes; not where the text itself stands in quotes.
+    requote: whether strings may change their quotes; not where the text itself is in quotes.
     """
     lexed = lex(text)
     statements = [_lexemes(text, tokens, frozen, requote=requote) for tokens in _split(lexed)]

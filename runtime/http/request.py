@@ -128,7 +128,7 @@ def _prepare(
         *others, last = METHODS[kind]
         raise RequestProblem(f"{called}: {method[:30]}. Must be {', '.join(others)}, or {last}")
     if any(_SECRET.search(json.dumps(value)) for key, value in config.items() if key != "headers"):
-        raise RequestProblem("A secret can only stand in the value of a header")
+        raise RequestProblem("A secret can only be in the value of a header")
     url = render_url(template, names, variables)
     _check_scheme(url)
     headers = tuple(_headers(kind, config.get("headers"), names, variables))

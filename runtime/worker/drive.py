@@ -95,7 +95,7 @@ class Drive:
                     f"The database refuses what is to be written about this workflow: {error.diag.message_primary}"
                 )
             elif self.store.cancelled([self.lease.instance_id]):
-                # Whatever stands in the way of the next step does not stand in the way of the end.
+                # Whatever prevents the next step does not prevent the end.
                 self._cancel()
             else:
                 raise

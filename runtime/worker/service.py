@@ -49,7 +49,7 @@ FREE_LOOKS = 8.0  # claims that may follow each other faster
 
 MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work may wait so long once it is back
 
-# Longer than the server lets a statement of ours run (OWN_SETTINGS): what it says comes first.
+# Longer than the server lets our statements run (OWN_SETTINGS): what it says comes first.
 ANSWER_SECONDS = 40.0
 
 DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
@@ -62,7 +62,7 @@ SUSPICIOUS_SECONDS = 0.3  # until the next look at a worker that seems to have v
 
 SILENT_SECONDS = 10.0  # a step takes so long before the server is asked whether it works on it
 
-INTERNAL_ATTEMPTS = 3  # of an instance that runs into a bug of ours
+INTERNAL_ATTEMPTS = 3  # of an instance that runs into a bug in pgweave
 
 REFUSED_CLAIMS = 5  # one after the other, for a reason that does not pass, before the worker stops
 
@@ -286,7 +286,7 @@ class Worker:
             self._bell.set()
 
     def _internal_error(self, drive: Drive, error: Exception) -> None:
-        """A bug of ours. It may lie in a moment, so again; but not for ever, and the reason is not lost."""
+        """A bug in pgweave. It may pass, so try again; but only a few times, and record the reason."""
         import psycopg
 
         lease = drive.lease

@@ -140,7 +140,7 @@ class Sessions:
         """Whether a step may be deferred once more because something that it needs is full or away.
 
         Not when it was deferred for the first time SHORTAGE_SECONDS ago: perhaps it is the step that always asks for
-        too much. Counted in this process; another worker that takes the instance over begins anew.
+        too much. Counted in this process; another worker that takes the instance over counts from zero.
         """
         now = monotonic()
         with self._lock:

@@ -34,7 +34,7 @@ class Number(str):
 
 
 class ValueProblem(Exception):
-    """A placeholder has no value that could stand in its place. The message goes to the person."""
+    """A placeholder has no value that could replace it. The message goes to the person."""
 
 
 def parse(text: str) -> Json:
@@ -295,7 +295,7 @@ def _apart(text: str, place: Placeholder, value: str) -> str:
 def _render(place: Placeholder, names: Mapping[str, str]) -> str:
     if place.star:
         if place.context is not Context.CODE:
-            raise ValueProblem(f"${place.name}.* is a row set; it can only stand in a FROM list")
+            raise ValueProblem(f"${place.name}.* is a row set; it can only be in a FROM list")
         return _undollared(place, _row_set(place.name, names[place.name]))
     value = _lookup(place, names)
     if place.context is Context.CODE:
@@ -303,7 +303,7 @@ def _render(place: Placeholder, names: Mapping[str, str]) -> str:
     text = _plain(value)
     if place.dollar and "$" in text:
         # Inside a dollar-quoted text nothing can be escaped, so a value must not be able to end it.
-        raise ValueProblem(f"${place.name} holds a dollar sign, which could end the dollar-quoted text it stands in")
+        raise ValueProblem(f"${place.name} holds a dollar sign, which could end the dollar-quoted text it is in")
     if "\0" in text:
         raise ValueProblem(f"${place.name} holds the character NUL, which PostgreSQL cannot store in text")
     match place.context:
@@ -394,7 +394,7 @@ def _identifier(name: str) -> str:
 
 
 def insert_variables(template: str, variables: Mapping[str, str]) -> tuple[str, list[Placeholder]]:
-    """The text with its `{name}` forms replaced, and the `$name` forms of the template, where they stand in it now."""
+    """The text with its `{name}` forms replaced, and the `$name` forms of the template, where they are in it now."""
     raw, inserted = _insert_variables(template, variables, scan_raw)
     return raw.text, [place for place in scan_raw(raw.text) if not place.brace and not _overlaps(place.span, inserted)]
 

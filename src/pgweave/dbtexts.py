@@ -1,7 +1,7 @@
 """A step's text as a database can prepare it: parameters for values, a typed table for rows, text for variables.
 
 A value is a parameter here and a literal when the step runs, so types follow what the worker writes: whole numbers,
-numbers with digits and booleans are bare; all else stands in quotes and has no type yet, which the server resolves by
+numbers with digits and booleans are bare; all else is in quotes and has no type yet, which the server resolves by
 its place. Every stretch of the text knows where it comes from, so the server's caret finds its way back.
 """
 

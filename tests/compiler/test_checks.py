@@ -135,7 +135,7 @@ def test_of_equal_keys_the_last_counts() -> None:
     assert codes(call) == []
 
 
-def test_findings_stand_in_the_order_of_the_text_over_all_definitions() -> None:
+def test_findings_are_in_the_order_of_the_text_over_all_definitions() -> None:
     found = passes.check(
         ast.module(ast.then(ast.sql("SELECT $a"), ast.break_()), ast.join(ast.break_(), ast.sql("SELECT $b")))
     )

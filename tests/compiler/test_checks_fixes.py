@@ -47,7 +47,7 @@ def test_safe_fixes_leave_the_meaning_as_it_was(section: Section) -> None:
 
 
 @pytest.mark.parametrize("section", TRIGGERS)
-def test_after_all_fixes_the_program_can_be_read_and_nothing_more_is_to_be_mended(section: Section) -> None:
+def test_after_all_fixes_the_program_can_be_read_and_nothing_more_is_to_be_fixed(section: Section) -> None:
     done = fixed(section, unsafe=True)
     assert parse(done.source).ok
     assert [one.code for one in done.left if one.fix is not None] == []
@@ -128,7 +128,7 @@ def test_unsafe_fixes_write_what_was_meant_and_only_when_asked(before: str, afte
         "df.wait_for_signal('go') |=> 's' ~> df.sql(replace('SELECT note(%)', '%', '$s.k'))",
     ],
 )
-def test_a_text_that_was_put_together_is_not_mended_by_guess(program: str) -> None:
+def test_a_text_that_was_put_together_is_not_corrected_by_guess(program: str) -> None:
     found = find(Source("fix.df", program))
     assert [one.code for one in found] == ["PW402"]
     assert [one.fix for one in found] == [None]
@@ -142,14 +142,14 @@ def test_a_comment_that_allows_nothing_goes_with_its_line_and_its_blanks() -> No
 
 def rule(start: int, end: int, new: str, *, safe: bool = True) -> Diagnostic:
     return finding(
-        "PW101", Span(start, end), actual="", likely="", fix=Fix("mend", (Edit(Span(start, end), new),), safe)
+        "PW101", Span(start, end), actual="", likely="", fix=Fix("fix it", (Edit(Span(start, end), new),), safe)
     )
 
 
 def test_of_two_fixes_that_touch_the_first_is_taken_and_the_other_waits() -> None:
-    assert apply("abcdef", [rule(2, 4, "X"), rule(0, 3, "Y")]) == ("Ydef", ["mend"])
-    assert apply("abcdef", [rule(0, 2, "X"), rule(2, 4, "Y")]) == ("XYef", ["mend", "mend"])
-    assert apply("abcdef", [rule(3, 3, "X"), rule(3, 3, "Y")]) == ("abcXdef", ["mend"])
+    assert apply("abcdef", [rule(2, 4, "X"), rule(0, 3, "Y")]) == ("Ydef", ["fix it"])
+    assert apply("abcdef", [rule(0, 2, "X"), rule(2, 4, "Y")]) == ("XYef", ["fix it", "fix it"])
+    assert apply("abcdef", [rule(3, 3, "X"), rule(3, 3, "Y")]) == ("abcXdef", ["fix it"])
 
 
 def test_fixes_that_undo_each_other_come_to_an_end() -> None:

@@ -2,7 +2,7 @@
 
 A file holds sections: `---- triggers: why` must yield the code of the file, `---- clean: why` must yield nothing at
 all; with `(pg_durable)` for that target. False alarms are bugs, so there are as many of the one as of the other.
-`PGWEAVE_UPDATE_GOLDEN=1 pytest tests/compiler/test_checks_golden.py` writes the texts anew; read the difference.
+`PGWEAVE_UPDATE_GOLDEN=1 pytest tests/compiler/test_checks_golden.py` rewrites the texts; read the difference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The gallery: programs of every shape whose pictures were looked at, in `tests/golden/gallery`.
 
-`PGWEAVE_UPDATE_GOLDEN=1 pytest tests/compiler/test_gallery.py` writes the DOT texts anew; then render them
+`PGWEAVE_UPDATE_GOLDEN=1 pytest tests/compiler/test_gallery.py` rewrites the DOT texts; then render them
 (`pgweave render tests/golden/gallery/NAME.df -o /tmp/NAME.png`), look, and decide.
 """
 

@@ -1,6 +1,6 @@
 """Golden programs: one folder each, input and output side by side.
 
-A file's presence asks for that stage. `PGWEAVE_UPDATE_GOLDEN=1 pytest tests/compiler/test_golden.py` writes them anew
+A file's presence asks for that stage. `PGWEAVE_UPDATE_GOLDEN=1 pytest tests/compiler/test_golden.py` writes them again
 (and all of them for a folder that has nothing but `input.df`); git shows the change, a person decides.
 """
 

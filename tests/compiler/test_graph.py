@@ -190,7 +190,7 @@ def test_positions_are_those_of_the_rows(definition: Definition) -> None:
 
 
 @given(definitions())
-def test_every_step_of_any_program_stands_in_the_graph_and_in_one_frame(definition: Definition) -> None:
+def test_every_step_of_any_program_is_in_the_graph_and_in_one_frame(definition: Definition) -> None:
     drawn = graph.build(definition)
     blocks = drawn.graph["blocks"]
     assert all(about["parent"] is None or about["parent"] in blocks for about in blocks.values())

@@ -219,7 +219,7 @@ def children(graph: Graph, identifier: str) -> list[str]:
 
 
 @given(definitions())
-def test_rows_stand_in_preorder(definition: Definition) -> None:
+def test_rows_are_in_preorder(definition: Definition) -> None:
     graph = lower.rows(definition)
     order, pending = [], ["00000001"]
     while pending:

@@ -151,7 +151,7 @@ def test_after_an_expression_that_only_the_database_knows_any_name_may_be_bound(
 
 
 def advice(text: str) -> tuple[str, str]:
-    """Help of the one finding, and the program after its mend."""
+    """Help of the one finding, and the program after its fix."""
     parsed = parse(Source("test.df", text))
     assert parsed.diagnostics == ()
     (finding,) = passes.check(parsed.module)
@@ -171,7 +171,7 @@ def test_the_nearest_name_is_suggested() -> None:
     )
 
 
-def test_a_text_that_was_put_together_is_not_mended_by_guess() -> None:
+def test_a_text_that_was_put_together_is_not_corrected_by_guess() -> None:
     program = "'SELECT 1' |=> 'order' ~> df.sql(replace('SELECT $o-dr.id', '-', 'r'))"
     assert advice(program) == ("Did you mean `$order`?", program)
 

@@ -48,7 +48,7 @@ def test_the_frame_of_a_child_is_titled_with_its_label_and_the_wait_shows_its_li
     assert r'label="wait for child\nno timeout"' in dot(ast.call(ast.sql("SELECT 1")))
 
 
-def test_the_name_of_branches_stands_in_the_title_of_their_frame() -> None:
+def test_the_name_of_branches_is_in_the_title_of_their_frame() -> None:
     assert 'label="race: the first to finish wins, as r"' in dot(ast.race(ast.sleep(1), ast.sql("SELECT 1"), "r"))
 
 

@@ -21,7 +21,7 @@ def test_a_cycle_of_three_files_is_said_once_with_every_member_and_its_place() -
     assert found == [("a.df", "starts `two` (b.df:2) -> `three` (c.df:1) -> `one`")]
 
 
-def test_a_cycle_that_waits_somewhere_is_a_way_to_begin_anew() -> None:
+def test_a_cycle_that_waits_somewhere_is_a_way_to_begin_again() -> None:
     assert check(a=starts("one", "two"), b=starts("two", "one", "df.sleep(60) ~> ")) == []
 
 

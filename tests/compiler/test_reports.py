@@ -44,7 +44,7 @@ FILES = (
                 "",
                 "",
                 (Note(Span(0, 3), "a note"),),
-                Fix("Mend it", (Edit(Span(0, 0), "("), Edit(Span(3, 4), ")")), safe=True),
+                Fix("Fix it", (Edit(Span(0, 0), "("), Edit(Span(3, 4), ")")), safe=True),
             ),
         ),
     ),
@@ -144,7 +144,7 @@ def test_a_fingerprint_survives_lines_above_it_and_tells_equal_findings_apart() 
     title=st.text(st.characters(codec="utf-8"), max_size=40),
     data=st.data(),
 )
-def test_whatever_stands_in_a_program_a_report_can_be_read(
+def test_whatever_is_in_a_program_a_report_can_be_read(
     format_: str, name: str, text: str, title: str, data: st.DataObject
 ) -> None:
     start = data.draw(st.integers(0, len(text)))

@@ -199,7 +199,7 @@ def test_the_start_is_fully_parenthesised() -> None:
     assert [one.node for one in again.module.definitions] == [one.node for one in module(text).definitions]
 
 
-def test_a_name_of_several_lines_does_not_end_the_comment_it_stands_in() -> None:
+def test_a_name_of_several_lines_does_not_end_the_comment_it_is_in() -> None:
     definition = ast.definition(ast.sql("SELECT 1"), "first\nDROP TABLE second")
     text = script.script(Module(source=Source("", ""), definitions=(definition,)), definition)
     assert text.startswith("-- first DROP TABLE second. Made by")

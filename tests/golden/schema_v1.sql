@@ -396,7 +396,7 @@ create table df.inbox (
     consumed_by varchar(8)
 );
 comment on table df.inbox is
-    'Signals and cancel requests. Senders only insert, so that an open transaction of theirs never blocks a worker.';
+    'Signals and cancel requests. Senders only insert, so that a transaction that one leaves open never blocks a worker.';
 comment on column df.inbox.id is 'Order of arrival; the oldest signal of a name is taken first.';
 comment on column df.inbox.instance_id is 'The instance it is sent to.';
 comment on column df.inbox.kind is 'signal or cancel.';
@@ -1565,7 +1565,7 @@ create constraint trigger instances_graph_chk after insert on df.instances defer
 -- Asking and steering: status, result, cancel, signal, wait_for_completion; variables and secrets.
 --
 -- Functions here see the caller's rows only. df.cancel and df.signal insert into df.inbox and take no other lock, so an
--- open transaction of theirs never blocks a worker.
+-- open transaction of the caller never blocks a worker.
 
 create function df_internal.require_instance(p_instance_id text) returns text
 language plpgsql stable
@@ -3841,5 +3841,5 @@ grant execute on function
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '64e49def9a88296f4f80d39b5b91ba71e1de8dc1d06ea0990cd110b85478b00d');
+values (1, '0001_schema', '7922ae9ca833479cee0b0865ca7b89829f2e56ed6cbda0b2e0eda16ec39bcb1f');
 commit;

@@ -26,7 +26,7 @@ PAGES = {
 }
 OF_THE_DATABASE = {"PW513"}  # tests/runtime/test_dbcheck.py has one to ask
 COMPUTED = "PW509"  # says that rows cannot be had, which is no fault of a program
-SECTIONS = ["Why it matters", "A program that triggers it", "The same program, mended"]
+SECTIONS = ["Why it matters", "A program that triggers it", "The same program, corrected"]
 
 
 def programs(page: str) -> list[str]:
@@ -48,7 +48,7 @@ def test_every_code_has_a_page_and_every_page_a_code() -> None:
     assert sorted(PAGES) == sorted(CATALOGUE)
 
 
-def test_codes_and_names_are_used_once_and_codes_stand_in_order() -> None:
+def test_codes_and_names_are_used_once_and_codes_are_in_order() -> None:
     assert list(CATALOGUE) == sorted(CATALOGUE)
     assert len({rule.name for rule in CATALOGUE.values()}) == len(CATALOGUE)
 
@@ -60,12 +60,12 @@ def test_a_page_says_what_it_means_and_why_and_shows_it(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(PAGES.keys() - OF_THE_DATABASE))
-def test_the_first_program_of_a_page_has_this_finding_alone_and_the_mended_one_none(code: str) -> None:
+def test_the_first_program_of_a_page_has_this_finding_alone_and_the_corrected_one_none(code: str) -> None:
     """With --target pg_durable where the page is about what differs there."""
     target: Target = "pg_durable" if code in passes.PORTABILITY else "pgweave"
-    failing, mended = programs(PAGES[code])
+    failing, corrected = programs(PAGES[code])
     assert codes_of(failing, target) - ({COMPUTED} - {code}) == {code}
-    assert codes_of(mended, target) == set()
+    assert codes_of(corrected, target) == set()
 
 
 @pytest.mark.parametrize("code", sorted(passes.PORTABILITY))

@@ -69,7 +69,7 @@ def test_every_class_of_the_ast_can_be_drawn(node: nodes.Node) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_the_state_machine_knows_every_kind(kind: Kind) -> None:
-    """A leaf is reached; a node that holds others is looked into; a break ends what it stands in."""
+    """A leaf is reached; a node that holds others is looked into; a break ends what it is in."""
     plan = advance(LOWERED[kind.name], {})
     if kind.waits_for is Wait.NOTHING:
         assert plan.outcome is not None

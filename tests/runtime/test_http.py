@@ -182,8 +182,8 @@ def test_a_value_cannot_add_a_header(web: Server) -> None:
         ({"timeout_seconds": 10**9}, "Timeout must be at most 3600 seconds"),
         ({"body": {"a": 1}}, "body must be text"),
         ({"body": "\ud800"}, "HTTP request holds a character that UTF-8 cannot encode"),
-        ({"url": "http://e.com/{secret:KEY}"}, "A secret can only stand in the value of a header"),
-        ({"body": "{secret:KEY}"}, "A secret can only stand in the value of a header"),
+        ({"url": "http://e.com/{secret:KEY}"}, "A secret can only be in the value of a header"),
+        ({"body": "{secret:KEY}"}, "A secret can only be in the value of a header"),
         ({"url": "http://e.com/$x"}, "$x has no rows — query returned zero results"),
     ],
 )

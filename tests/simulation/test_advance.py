@@ -207,7 +207,7 @@ def agree(world: MadeUp, forget: Callable[[], bool] = lambda: False) -> Schedule
 
 @pytest.mark.parametrize(("outer", "inner"), list(product(programs.BLOCKS, programs.BLOCKS)))
 def test_every_block_means_the_same_inside_every_other_block(outer: str, inner: str) -> None:
-    """Each pair stands in a loop, is followed by a step, and is run in forty worlds: its own names, times and failures."""
+    """Each pair is in a loop, is followed by a step, and is run in forty worlds: its own names, times and failures."""
     begun: list[Place] = []
     leaves = 0
     for seed in range(40):

@@ -287,7 +287,7 @@ create table df.inbox (
     consumed_by varchar(8)
 );
 comment on table df.inbox is
-    'Signals and cancel requests. Senders only insert, so that an open transaction of theirs never blocks a worker.';
+    'Signals and cancel requests. Senders only insert, so that a transaction that one leaves open never blocks a worker.';
 comment on column df.inbox.id is 'Order of arrival; the oldest signal of a name is taken first.';
 comment on column df.inbox.instance_id is 'The instance it is sent to.';
 comment on column df.inbox.kind is 'signal or cancel.';

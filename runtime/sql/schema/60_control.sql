@@ -1,7 +1,7 @@
 -- Asking and steering: status, result, cancel, signal, wait_for_completion; variables and secrets.
 --
 -- Functions here see the caller's rows only. df.cancel and df.signal insert into df.inbox and take no other lock, so an
--- open transaction of theirs never blocks a worker.
+-- open transaction of the caller never blocks a worker.
 
 create function df_internal.require_instance(p_instance_id text) returns text
 language plpgsql stable

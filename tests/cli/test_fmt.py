@@ -127,7 +127,7 @@ def test_a_bug_of_the_formatter_is_called_one_and_changes_nothing(
         run(path)
     assert end.value.exit_code == 2
     assert path.read_text() == UGLY
-    assert "that is a bug of pgweave. It is as it was; please report it." in capsys.readouterr().err
+    assert "that is a bug of pgweave. The file is unchanged; please report it." in capsys.readouterr().err
 
 
 def test_the_library_lays_out_a_text_as_the_command_does() -> None:

@@ -36,6 +36,8 @@ WORDS = {
     r"fates?": "outcome, fault",
 }
 
+ANY_WORD = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
+
 # File (a glob), the exact text, and why it may be there.
 ALLOWED: tuple[tuple[str, str, str], ...] = ()
 
@@ -56,8 +58,10 @@ def found(name: str, text: str) -> Iterator[str]:
         for file, phrase, _ in ALLOWED:
             if fnmatch(name, file):
                 line = line.replace(phrase, "")  # noqa: PLW2901
+        if not ANY_WORD.search(words := words_of(line)):
+            continue
         for word, instead in WORDS.items():
-            if re.search(rf"\b({word})\b", words_of(line), re.IGNORECASE):
+            if re.search(rf"\b({word})\b", words, re.IGNORECASE):
                 yield f"{name}:{number}: {word} -> {instead}: {line.strip()[:100]}"
 
 

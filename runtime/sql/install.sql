@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '7922ae9ca833479cee0b0865ca7b89829f2e56ed6cbda0b2e0eda16ec39bcb1f');
+values (1, '0001_schema', '9825d465ffdfc33f03a3c4b00506680122eaf071dc3ade830d7bef682e934322');
 commit;

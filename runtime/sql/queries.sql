@@ -111,7 +111,7 @@ from pg_proc as p where p.pronamespace = 'df_internal'::regnamespace and p.prona
 
 -- renew --
 -- Extend leases; returns the tokens that are still valid.
-select df_internal.worker_renew(%s::uuid[], %s::jsonb, %s)
+select df_internal.worker_renew(%s::text[], %s::uuid[], %s::jsonb, %s)
 from set_config('synchronous_commit', 'off', true);
 
 -- load --

@@ -125,6 +125,8 @@ class Drive:
 
     def _problem(self) -> str | None:
         """What makes the instance impossible to run at all."""
+        if self.loaded.problem is not None:
+            return f"Invalid durable function graph: {self.loaded.problem}"
         if self.lease.attempts > self.worker.settings.max_attempts:
             return f"poison: given up after {self.lease.attempts - 1} attempts without progress"
         return None

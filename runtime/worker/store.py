@@ -52,12 +52,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What never changes about a leased instance."""
+    """What never changes about a leased instance. problem: why its graph, which is empty here then, cannot be run."""
 
     graph: Graph
     label: str | None
     variables: Mapping[str, str]
     format: int
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +158,15 @@ class Store:
     def renew(self, leases: Iterable[Lease], running: Iterable[InHand], lease_seconds: float) -> set[UUID]:
         """Keep leases and show steps as running. Returns the tokens of those that were kept."""
         shown = [asdict(step) for step in running]
-        return set(self._call("renew", [lease.token for lease in leases], json.dumps(shown), lease_seconds))
+        leases = list(leases)
+        ids, tokens = [lease.instance_id for lease in leases], [lease.token for lease in leases]
+        return set(self._call("renew", ids, tokens, json.dumps(shown), lease_seconds))
 
     def load(self, lease: Lease) -> Loaded:
         """Read the graph and mark the instance as running."""
         found = json.loads(self._call("load", lease.instance_id, lease.token))
         graph = Graph(rows=tuple(Row(**node) for node in found["nodes"]))
-        return Loaded(graph, found["label"], found["variables"], found["format"])
+        return Loaded(graph, found["label"], found["variables"], found["format"], found["problem"])
 
     def settle(self, lease: Lease, *, decided: bool = False) -> Situation:
         """End the waits that have come to something; then say all that is known.

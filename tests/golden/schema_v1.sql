@@ -208,7 +208,7 @@ create table df.nodes (
         constraint nodes_id_format_chk check (id ~ '^[0-9a-f]{8}$'),
     instance_id varchar(8) not null
         constraint nodes_instance_id_format_chk check (instance_id ~ '^[0-9a-f]{8}$'),
-    ordinal integer not null,
+    ordinal integer,
     node_type text not null
         constraint nodes_node_type_chk check (node_type in (
             'SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP', 'HTTP_MULTIPART',
@@ -254,7 +254,7 @@ create table df.nodes (
 comment on table df.nodes is 'The graph of each instance, with the latest state of each node. The graph never changes after the start.';
 comment on column df.nodes.id is 'Unique within its instance.';
 comment on column df.nodes.instance_id is 'The instance whose graph it belongs to.';
-comment on column df.nodes.ordinal is 'Position in pre-order, from 0: node, left, right, condition, further branches.';
+comment on column df.nodes.ordinal is 'Position in pre-order, from 0: node, left, right, condition, further branches. Left out, it is filled in when the start is committed.';
 comment on column df.nodes.node_type is 'What kind of node it is; df.node_types() lists them.';
 comment on column df.nodes.query is 'SQL text, or the configuration as JSON, by node_type.';
 comment on column df.nodes.result_name is 'Later steps read the result as $name.';
@@ -347,7 +347,8 @@ create table df.queue (
     token uuid,
     worker text,
     wakes bigint not null default 0,
-    attempts integer not null default 0
+    attempts integer not null default 0,
+    checked_nodes integer
 );
 comment on table df.queue is 'Live instances only: when each needs a worker, and which worker has it.';
 comment on column df.queue.instance_id is 'The instance.';
@@ -358,6 +359,7 @@ comment on column df.queue.token is 'Changes with every lease; a write that does
 comment on column df.queue.worker is 'Host, process and random part of the worker that has the lease.';
 comment on column df.queue.wakes is 'Counts wake-ups, so that one which arrives while the instance is being parked is not lost.';
 comment on column df.queue.attempts is 'Leases since the last progress; too many and the instance is failed as poisoned.';
+comment on column df.queue.checked_nodes is 'How many nodes the graph had when it was found to be right. Workers refuse an instance with more.';
 create index idx_queue_ready on df.queue (submitted_by, ready_at) where ready_at < 'infinity';
 create index idx_queue_owner on df.queue (submitted_by);
 
@@ -464,8 +466,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return p_json::jsonb;
-exception when untranslatable_character then
-    -- json can spell the character NUL and jsonb cannot hold it. df.runs keeps the exact result.
+exception when untranslatable_character or numeric_value_out_of_range or program_limit_exceeded then
+    -- json can spell the character NUL and the number 1e400000, and jsonb holds neither. df.runs keeps the exact result.
     return to_jsonb(p_json);
 end $$;
 comment on function df_internal.as_jsonb(text) is 'A result for the jsonb column of df.nodes, whatever it holds.';
@@ -1175,6 +1177,75 @@ begin
 end $$;
 comment on function df_internal.walk(jsonb) is 'The nodes of a graph in pre-order, with the positions of their children.';
 
+create function df_internal.timeout_problem(p_config jsonb) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when jsonb_typeof(p_config -> 'timeout_seconds') not in ('null', 'number')
+             or (jsonb_typeof(p_config -> 'timeout_seconds') = 'number' and p_config -> 'timeout_seconds' <= to_jsonb(0)) then 'timeout_seconds must be a positive number'
+    end
+$$;
+comment on function df_internal.timeout_problem(jsonb) is 'What is wrong with the timeout of a wait; null if nothing.';
+
+create function df_internal.query_problem(p_type text, p_query text) returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_config jsonb;
+    v_value text;
+begin
+    if p_query is null or p_type in ('SQL', 'THEN', 'RACE') then
+        return null;
+    end if;
+    if p_type = 'SLEEP' then
+        return case when p_query !~ '^(0|[1-9][0-9]{0,18})$'
+                    then format('Invalid sleep duration: %s is not a number of whole seconds', df_internal.shorten(p_query, 40)) end;
+    end if;
+    begin
+        v_config := p_query::jsonb;
+    exception when data_exception or program_limit_exceeded or statement_too_complex then
+        return format('query in %s must be valid JSON config: %s', p_type, sqlerrm);
+    end;
+    if jsonb_typeof(v_config) <> 'object' then
+        return format('query in %s must be a JSON config object', p_type);
+    end if;
+    case p_type
+        when 'SIGNAL' then
+            return case when jsonb_typeof(v_config -> 'signal_name') is distinct from 'string' or v_config ->> 'signal_name' = ''
+                        then 'signal_name must be a string that is not empty' else df_internal.timeout_problem(v_config) end;
+        when 'AWAIT_INSTANCE' then
+            return case when jsonb_typeof(v_config -> 'instance_id') is distinct from 'string' or v_config ->> 'instance_id' = ''
+                        then 'instance_id must be a string that is not empty' else df_internal.timeout_problem(v_config) end;
+        when 'WAIT_SCHEDULE' then
+            return case when jsonb_typeof(v_config -> 'cron_expr') is distinct from 'string' then 'cron_expr must be a string'
+                        else df_internal.cron_problem(v_config ->> 'cron_expr') end;
+        when 'BREAK' then
+            if jsonb_typeof(v_config -> 'break_value') not in ('string', 'null') then
+                return 'break_value must be a string';
+            end if;
+            v_value := v_config ->> 'break_value';
+            -- The value becomes the result of a loop. A text that is no JSON is a string then.
+            if v_value !~ '[${]' then
+                begin
+                    perform v_value::json;
+                    perform v_value::jsonb;
+                exception
+                    when numeric_value_out_of_range or program_limit_exceeded or statement_too_complex then
+                        return format('the value of df.break is more than a result can hold: %s', sqlerrm);
+                    when data_exception then
+                        null;
+                end;
+            end if;
+            return null;
+        else
+            return null;
+    end case;
+end $$;
+comment on function df_internal.query_problem(text, text) is
+    'What is wrong with the text of a node, by its kind, as far as that can be known before it runs; null if nothing.';
+
 create function df_internal.graph_problem(p_graph text) returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -1222,6 +1293,7 @@ begin
                 v_message := format('query in %s must be valid JSON config: %s', v_type, sqlerrm);
             end;
         end if;
+        v_message := coalesce(v_message, df_internal.query_problem(v_type, v_node.node ->> 'query'));
         if v_message is not null then
             return v_node.path || ': ' || v_message;
         end if;
@@ -1291,6 +1363,36 @@ end $$;
 comment on function df_internal.new_instance(text, text, text, text) is
     'Writes the row of a new instance, or finds the one with the same idempotency key; part of df.start.';
 
+create function df_internal.require_same_graph(p_instance_id text, p_graph text, p_key text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+begin
+    -- Node ids differ from start to start. In pre-order, types and numbers of children say all about the shape of a tree.
+    if exists (
+        select w."position", w.node ->> 'node_type', w.node ->> 'result_name',
+               case when w.left_position is null then w.node ->> 'query' end,
+               case when w.left_position is not null then df_internal.config_of(w.node ->> 'query') end,
+               w.condition_position is not null, cardinality(w.extra_positions)
+        from df_internal.walk(p_graph::jsonb) as w
+        except
+        select n.ordinal, n.node_type, n.result_name, case when n.left_node is null then n.query end,
+               case when n.left_node is not null then df_internal.config_of(n.query) - 'condition_node' - 'extra_nodes' end,
+               df_internal.config_of(n.query) ? 'condition_node' and n.left_node is not null,
+               case when n.node_type = 'JOIN'
+                    then coalesce(jsonb_array_length(df_internal.config_of(n.query) -> 'extra_nodes'), 0) else 0 end
+        from df.nodes as n where n.instance_id = p_instance_id
+    ) or (select count(*) from df_internal.walk(p_graph::jsonb))
+         <> (select count(*) from df.nodes as n where n.instance_id = p_instance_id) then
+        raise exception 'The idempotency key "%" belongs to instance %, which has another graph',
+            df_internal.shorten(p_key, 100), p_instance_id using errcode = 'unique_violation',
+            hint = 'The same key means the same workflow: give this one a key of its own.';
+    end if;
+end $$;
+comment on function df_internal.require_same_graph(text, text, text) is
+    'An error when a start has the idempotency key of an instance with another graph.';
+
 create function df_internal.start(
     p_fut text, p_label text, p_database text, p_transaction_mode text, p_key text
 ) returns text
@@ -1301,6 +1403,7 @@ as $$
 declare
     v_graph text;
     v_problem text;
+    v_known text;
     v_instance record;
     v_max_bytes constant bigint := df_internal.setting('max_graph_bytes');
     -- Node ids count up from a random start: unique within the graph without a look-up.
@@ -1324,15 +1427,17 @@ begin
     if p_key is not null then
         select i.id into v_instance from df.instances as i
         where i.submitted_by = df_internal.caller() and i.idempotency_key = p_key;
-        if found then
-            return v_instance.id;
-        end if;
+        v_known := v_instance.id;
     end if;
     begin
         v_graph := df_internal.ensure_durofut(p_fut, true);
     exception when invalid_parameter_value then
         raise exception 'Invalid durable function: %', sqlerrm using errcode = 'invalid_parameter_value';
     end;
+    if v_known is not null then
+        perform df_internal.require_same_graph(v_known, v_graph, p_key);
+        return v_known;
+    end if;
     if p_database is not null and not exists (select from pg_database as d where d.datname = p_database) then
         raise exception 'database "%" does not exist', p_database using errcode = 'invalid_catalog_name';
     end if;
@@ -1355,6 +1460,8 @@ begin
             w.node ->> 'result_name', df_internal.node_id(v_base, w.left_position), df_internal.node_id(v_base, w.right_position),
             p_database
         from df_internal.walk(v_graph::jsonb) as w;
+    else
+        perform df_internal.require_same_graph(v_instance.id, v_graph, p_key);
     end if;
     return v_instance.id;
 end $$;
@@ -1499,64 +1606,134 @@ comment on function df_internal.enqueue() is
 create trigger enqueue after insert on df.instances for each row execute function df_internal.enqueue();
 comment on trigger enqueue on df.instances is 'Committed means queued.';
 
+create function df_internal.number_nodes(p_instance_id text, p_root text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Rows written by hand may form anything. From a root without a parent, nodes of one parent each make a tree.
+    if exists (
+        select from df.edges as e where e.instance_id = p_instance_id
+        group by e.child_id having count(*) > 1 or e.child_id = p_root
+    ) then
+        return;
+    end if;
+    with recursive edge as materialized (
+        select e.parent_id, e.branch, e.child_id from df.edges as e where e.instance_id = p_instance_id
+    ),
+    place (id, key) as (
+        select p_root, array[]::integer[]
+        union all
+        select e.child_id::text, p.key || e.branch from place as p join edge as e on e.parent_id = p.id
+    ),
+    numbered as (select p.id, row_number() over (order by p.key) - 1 as ordinal from place as p)
+    update df.nodes as n set ordinal = o.ordinal from numbered as o where n.instance_id = p_instance_id and n.id = o.id;
+end $$;
+comment on function df_internal.number_nodes(text, text) is 'Puts nodes that were inserted without ordinals in pre-order.';
+
+create function df_internal.rows_problem(p_instance_id text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    v_max_nodes constant bigint := df_internal.setting('max_nodes');
+    v_max_depth constant bigint := df_internal.setting('max_depth');
+    v_max_bytes constant bigint := df_internal.setting('max_graph_bytes');
+    v_instance record;
+    v_nodes bigint;
+    v_bytes bigint;
+    v_depth integer := 0;
+    v_problem text;
+begin
+    select count(*) into v_nodes from (
+        select from df.nodes as n where n.instance_id = p_instance_id limit v_max_nodes + 1
+    ) as counted;
+    if v_nodes > v_max_nodes then
+        return format('Workflow exceeds maximum node count of %s.', v_max_nodes);
+    end if;
+    select i.root_node, i.database into v_instance from df.instances as i where i.id = p_instance_id;
+    select sum(octet_length(n.query)), case
+        when bool_or(n.ordinal is null) then 'the nodes are not one tree'
+        when count(distinct n.ordinal) <> count(*) or min(n.ordinal) <> 0 or max(n.ordinal) <> count(*) - 1
+            then 'the ordinals of the nodes are not 0, 1, 2 ..'
+        when min(n.id) filter (where n.ordinal = 0) <> v_instance.root_node
+            then 'root_node is not the node with ordinal 0'
+        when bool_or(n.database is distinct from v_instance.database)
+            then 'a node names another database than its instance'
+        when coalesce(sum(octet_length(n.query)), 0) > v_max_bytes
+            then format('Workflow exceeds maximum size of %s bytes.', v_max_bytes)
+    end
+    into v_bytes, v_problem
+    from df.nodes as n where n.instance_id = p_instance_id;
+    if v_problem is not null then
+        return v_problem;
+    end if;
+
+    -- Every node but the first has one parent, before it in the order: that is a tree, and all of it can be reached.
+    select case when count(*) <> v_nodes - 1 or count(distinct c.id) <> count(*)
+                     or not coalesce(bool_and(p.ordinal < c.ordinal), true)
+                then 'the nodes are not one tree in pre-order' end
+    into v_problem
+    from df.edges as e
+    join df.nodes as p on p.instance_id = e.instance_id and p.id = e.parent_id
+    left join df.nodes as c on c.instance_id = e.instance_id and c.id = e.child_id
+    where e.instance_id = p_instance_id;
+    if v_problem is not null then
+        return v_problem;
+    end if;
+
+    if v_nodes > v_max_depth then
+        with recursive edge as materialized (
+            select e.parent_id, e.child_id from df.edges as e where e.instance_id = p_instance_id
+        ),
+        level (id, depth) as (
+            select v_instance.root_node, 0
+            union all
+            select e.child_id, l.depth + 1 from level as l join edge as e on e.parent_id = l.id
+        )
+        select max(l.depth) into v_depth from level as l;
+        if v_depth > v_max_depth then
+            return format('Graph exceeds maximum nesting depth of %s.', v_max_depth);
+        end if;
+    end if;
+    select format('node %s: %s', n.id, df_internal.query_problem(n.node_type, n.query)) into v_problem
+    from df.nodes as n
+    where n.instance_id = p_instance_id and n.node_type <> 'SQL' and df_internal.query_problem(n.node_type, n.query) is not null
+    order by n.ordinal limit 1;
+    return v_problem;
+exception when invalid_text_representation or untranslatable_character then
+    return 'a configuration is not JSON: ' || sqlerrm;
+end $$;
+comment on function df_internal.rows_problem(text) is
+    'What keeps the stored graph of an instance from being run; null if nothing. Asked when a start is committed, and by workers when rows have come since.';
+
 create function df_internal.check_graph() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 declare
-    v_nodes bigint;
-    v_bytes bigint;
-    v_depth integer := 0;
     v_problem text;
 begin
-    select count(*), coalesce(sum(octet_length(n.query)), 0), case
-        when count(distinct n.ordinal) <> count(*) or min(n.ordinal) <> 0 or max(n.ordinal) <> count(*) - 1
-            then 'the ordinals of the nodes are not 0, 1, 2 ..'
-        when min(n.id) filter (where n.ordinal = 0) <> new.root_node then 'root_node is not the node with ordinal 0'
-        when bool_or(n.database is distinct from new.database)
-            then 'a node names another database than its instance'
-    end
-    into v_nodes, v_bytes, v_problem
-    from df.nodes as n where n.instance_id = new.id;
-
-    -- Every node but the first has one parent, before it in the order: that is a tree, and all of it can be reached.
-    select coalesce(v_problem, case when count(*) <> v_nodes - 1 or count(distinct c.id) <> count(*)
-                                         or not coalesce(bool_and(p.ordinal < c.ordinal), true)
-                                    then 'the nodes are not one tree in pre-order' end)
-    into v_problem
-    from df.edges as e
-    join df.nodes as p on p.instance_id = e.instance_id and p.id = e.parent_id
-    left join df.nodes as c on c.instance_id = e.instance_id and c.id = e.child_id
-    where e.instance_id = new.id;
-
-    if v_problem is null and v_nodes > df_internal.setting('max_depth') then
-        with recursive edge as materialized (
-            select e.parent_id, e.child_id from df.edges as e where e.instance_id = new.id
-        ),
-        level (id, depth) as (
-            select new.root_node, 0
-            union all
-            select e.child_id, l.depth + 1 from level as l join edge as e on e.parent_id = l.id
-        )
-        select max(l.depth) into v_depth from level as l;
+    perform from df.nodes as n where n.instance_id = new.id and n.ordinal is null limit 1;
+    if found then
+        begin
+            perform df_internal.number_nodes(new.id, new.root_node);
+        exception when invalid_text_representation or untranslatable_character then
+            null;  -- rows_problem says it
+        end;
     end if;
-    v_problem := coalesce(v_problem, case
-        when v_nodes > df_internal.setting('max_nodes')
-            then format('Workflow exceeds maximum node count of %s.', df_internal.setting('max_nodes'))
-        when v_depth > df_internal.setting('max_depth')
-            then format('Graph exceeds maximum nesting depth of %s.', df_internal.setting('max_depth'))
-        when v_bytes > df_internal.setting('max_graph_bytes')
-            then format('Workflow exceeds maximum size of %s bytes.', df_internal.setting('max_graph_bytes'))
-    end);
+    v_problem := df_internal.rows_problem(new.id);
     if v_problem is not null then
         raise exception 'Invalid durable function graph: %', v_problem using
             errcode = 'check_violation', schema = 'df', table = 'instances', constraint = 'instances_graph_chk';
     end if;
+    -- SET CONSTRAINTS can have this run before the transaction has inserted its last node. Nodes can be added and never
+    -- changed, so it is enough for a worker to count them.
+    update df.queue as q set checked_nodes = (select count(*) from df.nodes as n where n.instance_id = new.id)
+    where q.instance_id = new.id;
     return null;
-exception when invalid_text_representation or untranslatable_character then
-    raise exception 'Invalid durable function graph: a configuration is not JSON: %', sqlerrm using
-        errcode = 'check_violation', schema = 'df', table = 'instances', constraint = 'instances_graph_chk';
 end $$;
 comment on function df_internal.check_graph() is 'When a start is committed: is the graph one tree, within the limits? Rows can be written by hand.';
 create constraint trigger instances_graph_chk after insert on df.instances deferrable initially deferred
@@ -1618,14 +1795,17 @@ begin
     insert into df.inbox (instance_id, kind, payload) values (cancel.instance_id, 'cancel', to_json(reason));
     return format('Instance %s cancelled: %s', instance_id, reason);
 end $$;
-comment on function df.cancel(text, text) is 'Ends an instance before its next step, if and when the calling transaction commits.';
+comment on function df.cancel(text, text) is
+    'Ends an instance before its next step, if and when the calling transaction commits. A notice at the commit says so if the instance has ended first.';
 
 create function df.signal(instance_id text, signal_name text, signal_data text default '{}') returns text
 language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_status text;
     v_payload json;
+    v_names text[];
 begin
     if instance_id = '' then
         raise exception 'Instance ID cannot be empty' using errcode = 'invalid_parameter_value';
@@ -1633,8 +1813,10 @@ begin
     if signal_name = '' then
         raise exception 'Signal name cannot be empty' using errcode = 'invalid_parameter_value';
     end if;
-    if df_internal.require_instance(instance_id) in ('completed', 'failed', 'cancelled') then
-        return 'OK';
+    v_status := df_internal.require_instance(instance_id);
+    if v_status in ('completed', 'failed', 'cancelled') then
+        raise exception 'Instance % is %; a signal does not reach it any more', instance_id, v_status
+            using errcode = 'object_not_in_prerequisite_state';
     end if;
     begin
         v_payload := signal_data::json;
@@ -1643,10 +1825,16 @@ begin
         v_payload := to_json(signal_data);
     end;
     insert into df.inbox (instance_id, kind, name, payload) values (signal.instance_id, 'signal', signal_name, v_payload);
+    select array_agg(distinct df_internal.config_of(n.query) ->> 'signal_name') into v_names from df.nodes as n
+    where n.instance_id = signal.instance_id and n.node_type = 'SIGNAL';
+    if not coalesce(signal_name = any (v_names), false) then
+        raise notice 'no step of instance % waits for a signal "%"', instance_id, signal_name
+            using hint = 'It is kept. ' || coalesce('The steps wait for: ' || array_to_string(v_names, ', '), 'No step waits for a signal.');
+    end if;
     return 'OK';
 end $$;
 comment on function df.signal(text, text, text) is
-    'Sends a signal. It is kept until a wait of that name takes it, first in, first out.';
+    'Sends a signal. It is kept until a wait of that name takes it, first in, first out. What a branch took that then loses its race goes back to its place and is taken by the next wait. An error if the instance has ended; a notice if no step waits for that name.';
 
 create function df_internal.refuse_in_workflow(p_call text, p_advice text) returns void
 language plpgsql stable
@@ -1751,6 +1939,11 @@ begin
         raise exception 'the instance has reached the maximum of % signals that wait to be taken', v_signals
             using errcode = 'configuration_limit_exceeded';
     end if;
+    -- To an instance that has ended: no worker is to look at it.
+    update df.inbox as b set seen = true from arrived as a
+    where b.id = a.id and exists (
+        select from df.instances as i where i.id = a.instance_id and i.status in ('completed', 'failed', 'cancelled')
+    );
     perform pg_notify('pgweave', '');
     return null;
 end $$;
@@ -1763,11 +1956,19 @@ create function df_internal.mark_cancel_after_end() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_status text;
 begin
     -- FOR SHARE waits for an end that is just being written; an end that comes later finds this request.
     perform from df.instances as i where i.id = new.instance_id for share;
-    update df.inbox as b set seen = true from df.instances as i
-    where b.id = new.id and i.id = b.instance_id and i.status in ('completed', 'failed', 'cancelled');
+    select i.status into v_status from df.instances as i where i.id = new.instance_id;
+    if v_status in ('completed', 'failed', 'cancelled') then
+        update df.inbox as b set seen = true where b.id = new.id;
+        -- df.cancel has answered before; what it could not know is said now.
+        if v_status <> 'cancelled' then
+            raise notice 'Instance % is already %', new.instance_id, v_status;
+        end if;
+    end if;
     return null;
 end $$;
 comment on function df_internal.mark_cancel_after_end() is
@@ -2151,6 +2352,9 @@ as $$
     set seen_at = df.clock(), leases = excluded.leases, lock_key = excluded.lock_key, vanished_at = null;
     -- Names are random, so a worker that has been silent for a day does not come back under its name.
     delete from df.workers as w where w.seen_at < df.clock() - interval '1 day';
+    -- Messages that were committed when their instance had just ended. Every claim would look at them.
+    update df.inbox as b set seen = true
+    where not b.seen and not exists (select from df.queue as q where q.instance_id = b.instance_id);
 $$;
 comment on function df_internal.worker_heartbeat(text, integer, text, integer, bigint) is
     'A worker is alive. p_lock_key: the advisory lock that one of its sessions has; null for none.';
@@ -2224,7 +2428,9 @@ end $$;
 comment on function df_internal.worker_quarantine() is
     'Whether the caller may work on a suspect until its transaction ends; over all workers one may at a time.';
 
-create function df_internal.worker_renew(p_tokens uuid[], p_running jsonb, p_lease_seconds double precision) returns uuid[]
+create function df_internal.worker_renew(
+    p_instance_ids text[], p_tokens uuid[], p_running jsonb, p_lease_seconds double precision
+) returns uuid[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2236,9 +2442,12 @@ begin
     -- several of them could be a deadlock. Their leases still hold, and the next renewal comes long before they end.
     update df.queue as q set leased_until = df.clock() + make_interval(secs => p_lease_seconds)
     where q.instance_id in (
-        select l.instance_id from df.queue as l where l.token = any (p_tokens) for no key update skip locked
+        -- By the primary key: tokens have no index, and one would cost something at every claim.
+        select l.instance_id from df.queue as l
+        where l.instance_id = any (p_instance_ids) and l.token = any (p_tokens) for no key update skip locked
     );
-    select coalesce(array_agg(q.token), '{}') into v_held from df.queue as q where q.token = any (p_tokens);
+    select coalesce(array_agg(q.token), '{}') into v_held from df.queue as q
+    where q.instance_id = any (p_instance_ids) and q.token = any (p_tokens);
     -- Steps that outlive a renewal are shown as running; showing shorter ones would cost a write per step.
     update df.nodes as n
     set status = 'running', result = null, error = null, updated_at = df.clock(),
@@ -2254,32 +2463,41 @@ begin
       );
     return v_held;
 end $$;
-comment on function df_internal.worker_renew(uuid[], jsonb, double precision) is
+comment on function df_internal.worker_renew(text[], uuid[], jsonb, double precision) is
     'Extends leases, shows long steps as running, and returns the tokens that are still valid.';
 
 create function df_internal.worker_load(p_instance_id text, p_token uuid) returns json
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- A lock that a user has on a row must not block a worker: it comes back to this instance a little later.
+set lock_timeout = '250ms'
 as $$
+declare
+    v_checked integer;
+    v_problem text;
 begin
     perform df_internal.fence(p_instance_id, p_token);
     update df.instances as i set status = 'running', updated_at = df.clock()
     where i.id = p_instance_id and i.status = 'pending';
+    select q.checked_nodes into v_checked from df.queue as q where q.instance_id = p_instance_id;
+    if v_checked is distinct from (select count(*) from df.nodes as n where n.instance_id = p_instance_id) then
+        v_problem := coalesce(df_internal.rows_problem(p_instance_id), 'nodes were added after the start');
+    end if;
     return (
         select json_build_object(
-            'label', i.label, 'variables', i.variables, 'format', i.format, 'root', i.root_node,
-            'nodes', (
+            'label', i.label, 'variables', i.variables, 'format', i.format, 'root', i.root_node, 'problem', v_problem,
+            'nodes', case when v_problem is null then (
                 select json_agg(json_build_object(
                     'id', n.id, 'node_type', n.node_type, 'query', n.query, 'result_name', n.result_name,
                     'left_node', n.left_node, 'right_node', n.right_node
                 ) order by n.ordinal)
                 from df.nodes as n where n.instance_id = i.id
-            )
+            ) else '[]' end
         )
         from df.instances as i where i.id = p_instance_id
     );
 end $$;
-comment on function df_internal.worker_load(text, uuid) is 'The graph of a leased instance, which never changes.';
+comment on function df_internal.worker_load(text, uuid) is 'The graph of a leased instance, which never changes; or problem: what keeps it from being run.';
 
 create function df_internal.worker_wait(p_instance_id text, p_token uuid, p_waits jsonb) returns void
 language plpgsql security definer
@@ -2824,8 +3042,8 @@ create function df_internal.worker_finish(
 ) returns text
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
--- A lock that a user holds on a row must not block a worker for long.
-set lock_timeout = '10s'
+-- A lock that a user has on a row must not block a worker: it comes back to this instance a little later.
+set lock_timeout = '250ms'
 as $$
 declare
     v_status text := p_status;
@@ -3821,10 +4039,12 @@ grant execute on function
     df_internal.node_states(text),
     df_internal.node_text(jsonb),
     df_internal.outline(jsonb),
+    df_internal.query_problem(text, text),
     df_internal.read_cursor(text),
     df_internal.refuse_in_workflow(text, text),
     df_internal.refuse_submitter(regrole),
     df_internal.require_instance(text),
+    df_internal.require_same_graph(text, text, text),
     df_internal.row_query(text, text, text[]),
     df_internal.run_statement(text, bigint),
     df_internal.sections(jsonb),
@@ -3837,9 +4057,10 @@ grant execute on function
     df_internal.step_begin(text, text, integer[], uuid),
     df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz),
     df_internal.stored_statuses(text),
+    df_internal.timeout_problem(jsonb),
     df_internal.walk(jsonb)
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '7922ae9ca833479cee0b0865ca7b89829f2e56ed6cbda0b2e0eda16ec39bcb1f');
+values (1, '0001_schema', '9825d465ffdfc33f03a3c4b00506680122eaf071dc3ade830d7bef682e934322');
 commit;

@@ -23,14 +23,14 @@ def test_a_renewal_waits_for_no_lock_and_keeps_the_lease_that_is_locked(quiet: D
         psycopg.connect(quiet.dsn, autocommit=True, options=IMPATIENT) as worker,
     ):
         ending.execute("delete from df.queue where instance_id = %s", [ids[0]])
-        row = worker.execute("select df_internal.worker_renew(%s, '[]', 3600)", [list(tokens.values())]).fetchone()
+        row = worker.execute("select df_internal.worker_renew(%s, %s, '[]', 3600)", [ids, list(tokens.values())]).fetchone()
         ending.rollback()
     assert row is not None
     assert set(row[0]) == set(tokens.values())
     after = dict(quiet.sql("select instance_id, leased_until from df.queue"))
     assert [after[found] > before[found] for found in ids] == [False, True]
     quiet.sql("delete from df.queue where instance_id = %s", ids[0])
-    ((left,),) = quiet.sql("select df_internal.worker_renew(%s, '[]', 60)", list(tokens.values()))
+    ((left,),) = quiet.sql("select df_internal.worker_renew(%s, %s, '[]', 60)", ids, list(tokens.values()))
     assert left == [tokens[ids[1]]]
     quiet.sql(
         "insert into df.queue (instance_id, submitted_by) select id, submitted_by from df.instances where id = %s",

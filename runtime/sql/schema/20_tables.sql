@@ -99,7 +99,7 @@ create table df.nodes (
         constraint nodes_id_format_chk check (id ~ '^[0-9a-f]{8}$'),
     instance_id varchar(8) not null
         constraint nodes_instance_id_format_chk check (instance_id ~ '^[0-9a-f]{8}$'),
-    ordinal integer not null,
+    ordinal integer,
     node_type text not null
         constraint nodes_node_type_chk check (node_type in (
             'SQL', 'THEN', 'IF', 'JOIN', 'LOOP', 'BREAK', 'RACE', 'SLEEP', 'WAIT_SCHEDULE', 'HTTP', 'HTTP_MULTIPART',
@@ -145,7 +145,7 @@ create table df.nodes (
 comment on table df.nodes is 'The graph of each instance, with the latest state of each node. The graph never changes after the start.';
 comment on column df.nodes.id is 'Unique within its instance.';
 comment on column df.nodes.instance_id is 'The instance whose graph it belongs to.';
-comment on column df.nodes.ordinal is 'Position in pre-order, from 0: node, left, right, condition, further branches.';
+comment on column df.nodes.ordinal is 'Position in pre-order, from 0: node, left, right, condition, further branches. Left out, it is filled in when the start is committed.';
 comment on column df.nodes.node_type is 'What kind of node it is; df.node_types() lists them.';
 comment on column df.nodes.query is 'SQL text, or the configuration as JSON, by node_type.';
 comment on column df.nodes.result_name is 'Later steps read the result as $name.';
@@ -238,7 +238,8 @@ create table df.queue (
     token uuid,
     worker text,
     wakes bigint not null default 0,
-    attempts integer not null default 0
+    attempts integer not null default 0,
+    checked_nodes integer
 );
 comment on table df.queue is 'Live instances only: when each needs a worker, and which worker has it.';
 comment on column df.queue.instance_id is 'The instance.';
@@ -249,6 +250,7 @@ comment on column df.queue.token is 'Changes with every lease; a write that does
 comment on column df.queue.worker is 'Host, process and random part of the worker that has the lease.';
 comment on column df.queue.wakes is 'Counts wake-ups, so that one which arrives while the instance is being parked is not lost.';
 comment on column df.queue.attempts is 'Leases since the last progress; too many and the instance is failed as poisoned.';
+comment on column df.queue.checked_nodes is 'How many nodes the graph had when it was found to be right. Workers refuse an instance with more.';
 create index idx_queue_ready on df.queue (submitted_by, ready_at) where ready_at < 'infinity';
 create index idx_queue_owner on df.queue (submitted_by);
 

@@ -15,8 +15,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return p_json::jsonb;
-exception when untranslatable_character then
-    -- json can spell the character NUL and jsonb cannot hold it. df.runs keeps the exact result.
+exception when untranslatable_character or numeric_value_out_of_range or program_limit_exceeded then
+    -- json can spell the character NUL and the number 1e400000, and jsonb holds neither. df.runs keeps the exact result.
     return to_jsonb(p_json);
 end $$;
 comment on function df_internal.as_jsonb(text) is 'A result for the jsonb column of df.nodes, whatever it holds.';

@@ -66,6 +66,75 @@ begin
 end $$;
 comment on function df_internal.walk(jsonb) is 'The nodes of a graph in pre-order, with the positions of their children.';
 
+create function df_internal.timeout_problem(p_config jsonb) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when jsonb_typeof(p_config -> 'timeout_seconds') not in ('null', 'number')
+             or (jsonb_typeof(p_config -> 'timeout_seconds') = 'number' and p_config -> 'timeout_seconds' <= to_jsonb(0)) then 'timeout_seconds must be a positive number'
+    end
+$$;
+comment on function df_internal.timeout_problem(jsonb) is 'What is wrong with the timeout of a wait; null if nothing.';
+
+create function df_internal.query_problem(p_type text, p_query text) returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_config jsonb;
+    v_value text;
+begin
+    if p_query is null or p_type in ('SQL', 'THEN', 'RACE') then
+        return null;
+    end if;
+    if p_type = 'SLEEP' then
+        return case when p_query !~ '^(0|[1-9][0-9]{0,18})$'
+                    then format('Invalid sleep duration: %s is not a number of whole seconds', df_internal.shorten(p_query, 40)) end;
+    end if;
+    begin
+        v_config := p_query::jsonb;
+    exception when data_exception or program_limit_exceeded or statement_too_complex then
+        return format('query in %s must be valid JSON config: %s', p_type, sqlerrm);
+    end;
+    if jsonb_typeof(v_config) <> 'object' then
+        return format('query in %s must be a JSON config object', p_type);
+    end if;
+    case p_type
+        when 'SIGNAL' then
+            return case when jsonb_typeof(v_config -> 'signal_name') is distinct from 'string' or v_config ->> 'signal_name' = ''
+                        then 'signal_name must be a string that is not empty' else df_internal.timeout_problem(v_config) end;
+        when 'AWAIT_INSTANCE' then
+            return case when jsonb_typeof(v_config -> 'instance_id') is distinct from 'string' or v_config ->> 'instance_id' = ''
+                        then 'instance_id must be a string that is not empty' else df_internal.timeout_problem(v_config) end;
+        when 'WAIT_SCHEDULE' then
+            return case when jsonb_typeof(v_config -> 'cron_expr') is distinct from 'string' then 'cron_expr must be a string'
+                        else df_internal.cron_problem(v_config ->> 'cron_expr') end;
+        when 'BREAK' then
+            if jsonb_typeof(v_config -> 'break_value') not in ('string', 'null') then
+                return 'break_value must be a string';
+            end if;
+            v_value := v_config ->> 'break_value';
+            -- The value becomes the result of a loop. A text that is no JSON is a string then.
+            if v_value !~ '[${]' then
+                begin
+                    perform v_value::json;
+                    perform v_value::jsonb;
+                exception
+                    when numeric_value_out_of_range or program_limit_exceeded or statement_too_complex then
+                        return format('the value of df.break is more than a result can hold: %s', sqlerrm);
+                    when data_exception then
+                        null;
+                end;
+            end if;
+            return null;
+        else
+            return null;
+    end case;
+end $$;
+comment on function df_internal.query_problem(text, text) is
+    'What is wrong with the text of a node, by its kind, as far as that can be known before it runs; null if nothing.';
+
 create function df_internal.graph_problem(p_graph text) returns text
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -113,6 +182,7 @@ begin
                 v_message := format('query in %s must be valid JSON config: %s', v_type, sqlerrm);
             end;
         end if;
+        v_message := coalesce(v_message, df_internal.query_problem(v_type, v_node.node ->> 'query'));
         if v_message is not null then
             return v_node.path || ': ' || v_message;
         end if;
@@ -182,6 +252,36 @@ end $$;
 comment on function df_internal.new_instance(text, text, text, text) is
     'Writes the row of a new instance, or finds the one with the same idempotency key; part of df.start.';
 
+create function df_internal.require_same_graph(p_instance_id text, p_graph text, p_key text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+begin
+    -- Node ids differ from start to start. In pre-order, types and numbers of children say all about the shape of a tree.
+    if exists (
+        select w."position", w.node ->> 'node_type', w.node ->> 'result_name',
+               case when w.left_position is null then w.node ->> 'query' end,
+               case when w.left_position is not null then df_internal.config_of(w.node ->> 'query') end,
+               w.condition_position is not null, cardinality(w.extra_positions)
+        from df_internal.walk(p_graph::jsonb) as w
+        except
+        select n.ordinal, n.node_type, n.result_name, case when n.left_node is null then n.query end,
+               case when n.left_node is not null then df_internal.config_of(n.query) - 'condition_node' - 'extra_nodes' end,
+               df_internal.config_of(n.query) ? 'condition_node' and n.left_node is not null,
+               case when n.node_type = 'JOIN'
+                    then coalesce(jsonb_array_length(df_internal.config_of(n.query) -> 'extra_nodes'), 0) else 0 end
+        from df.nodes as n where n.instance_id = p_instance_id
+    ) or (select count(*) from df_internal.walk(p_graph::jsonb))
+         <> (select count(*) from df.nodes as n where n.instance_id = p_instance_id) then
+        raise exception 'The idempotency key "%" belongs to instance %, which has another graph',
+            df_internal.shorten(p_key, 100), p_instance_id using errcode = 'unique_violation',
+            hint = 'The same key means the same workflow: give this one a key of its own.';
+    end if;
+end $$;
+comment on function df_internal.require_same_graph(text, text, text) is
+    'An error when a start has the idempotency key of an instance with another graph.';
+
 create function df_internal.start(
     p_fut text, p_label text, p_database text, p_transaction_mode text, p_key text
 ) returns text
@@ -192,6 +292,7 @@ as $$
 declare
     v_graph text;
     v_problem text;
+    v_known text;
     v_instance record;
     v_max_bytes constant bigint := df_internal.setting('max_graph_bytes');
     -- Node ids count up from a random start: unique within the graph without a look-up.
@@ -215,15 +316,17 @@ begin
     if p_key is not null then
         select i.id into v_instance from df.instances as i
         where i.submitted_by = df_internal.caller() and i.idempotency_key = p_key;
-        if found then
-            return v_instance.id;
-        end if;
+        v_known := v_instance.id;
     end if;
     begin
         v_graph := df_internal.ensure_durofut(p_fut, true);
     exception when invalid_parameter_value then
         raise exception 'Invalid durable function: %', sqlerrm using errcode = 'invalid_parameter_value';
     end;
+    if v_known is not null then
+        perform df_internal.require_same_graph(v_known, v_graph, p_key);
+        return v_known;
+    end if;
     if p_database is not null and not exists (select from pg_database as d where d.datname = p_database) then
         raise exception 'database "%" does not exist', p_database using errcode = 'invalid_catalog_name';
     end if;
@@ -246,6 +349,8 @@ begin
             w.node ->> 'result_name', df_internal.node_id(v_base, w.left_position), df_internal.node_id(v_base, w.right_position),
             p_database
         from df_internal.walk(v_graph::jsonb) as w;
+    else
+        perform df_internal.require_same_graph(v_instance.id, v_graph, p_key);
     end if;
     return v_instance.id;
 end $$;
@@ -390,64 +495,134 @@ comment on function df_internal.enqueue() is
 create trigger enqueue after insert on df.instances for each row execute function df_internal.enqueue();
 comment on trigger enqueue on df.instances is 'Committed means queued.';
 
+create function df_internal.number_nodes(p_instance_id text, p_root text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Rows written by hand may form anything. From a root without a parent, nodes of one parent each make a tree.
+    if exists (
+        select from df.edges as e where e.instance_id = p_instance_id
+        group by e.child_id having count(*) > 1 or e.child_id = p_root
+    ) then
+        return;
+    end if;
+    with recursive edge as materialized (
+        select e.parent_id, e.branch, e.child_id from df.edges as e where e.instance_id = p_instance_id
+    ),
+    place (id, key) as (
+        select p_root, array[]::integer[]
+        union all
+        select e.child_id::text, p.key || e.branch from place as p join edge as e on e.parent_id = p.id
+    ),
+    numbered as (select p.id, row_number() over (order by p.key) - 1 as ordinal from place as p)
+    update df.nodes as n set ordinal = o.ordinal from numbered as o where n.instance_id = p_instance_id and n.id = o.id;
+end $$;
+comment on function df_internal.number_nodes(text, text) is 'Puts nodes that were inserted without ordinals in pre-order.';
+
+create function df_internal.rows_problem(p_instance_id text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    v_max_nodes constant bigint := df_internal.setting('max_nodes');
+    v_max_depth constant bigint := df_internal.setting('max_depth');
+    v_max_bytes constant bigint := df_internal.setting('max_graph_bytes');
+    v_instance record;
+    v_nodes bigint;
+    v_bytes bigint;
+    v_depth integer := 0;
+    v_problem text;
+begin
+    select count(*) into v_nodes from (
+        select from df.nodes as n where n.instance_id = p_instance_id limit v_max_nodes + 1
+    ) as counted;
+    if v_nodes > v_max_nodes then
+        return format('Workflow exceeds maximum node count of %s.', v_max_nodes);
+    end if;
+    select i.root_node, i.database into v_instance from df.instances as i where i.id = p_instance_id;
+    select sum(octet_length(n.query)), case
+        when bool_or(n.ordinal is null) then 'the nodes are not one tree'
+        when count(distinct n.ordinal) <> count(*) or min(n.ordinal) <> 0 or max(n.ordinal) <> count(*) - 1
+            then 'the ordinals of the nodes are not 0, 1, 2 ..'
+        when min(n.id) filter (where n.ordinal = 0) <> v_instance.root_node
+            then 'root_node is not the node with ordinal 0'
+        when bool_or(n.database is distinct from v_instance.database)
+            then 'a node names another database than its instance'
+        when coalesce(sum(octet_length(n.query)), 0) > v_max_bytes
+            then format('Workflow exceeds maximum size of %s bytes.', v_max_bytes)
+    end
+    into v_bytes, v_problem
+    from df.nodes as n where n.instance_id = p_instance_id;
+    if v_problem is not null then
+        return v_problem;
+    end if;
+
+    -- Every node but the first has one parent, before it in the order: that is a tree, and all of it can be reached.
+    select case when count(*) <> v_nodes - 1 or count(distinct c.id) <> count(*)
+                     or not coalesce(bool_and(p.ordinal < c.ordinal), true)
+                then 'the nodes are not one tree in pre-order' end
+    into v_problem
+    from df.edges as e
+    join df.nodes as p on p.instance_id = e.instance_id and p.id = e.parent_id
+    left join df.nodes as c on c.instance_id = e.instance_id and c.id = e.child_id
+    where e.instance_id = p_instance_id;
+    if v_problem is not null then
+        return v_problem;
+    end if;
+
+    if v_nodes > v_max_depth then
+        with recursive edge as materialized (
+            select e.parent_id, e.child_id from df.edges as e where e.instance_id = p_instance_id
+        ),
+        level (id, depth) as (
+            select v_instance.root_node, 0
+            union all
+            select e.child_id, l.depth + 1 from level as l join edge as e on e.parent_id = l.id
+        )
+        select max(l.depth) into v_depth from level as l;
+        if v_depth > v_max_depth then
+            return format('Graph exceeds maximum nesting depth of %s.', v_max_depth);
+        end if;
+    end if;
+    select format('node %s: %s', n.id, df_internal.query_problem(n.node_type, n.query)) into v_problem
+    from df.nodes as n
+    where n.instance_id = p_instance_id and n.node_type <> 'SQL' and df_internal.query_problem(n.node_type, n.query) is not null
+    order by n.ordinal limit 1;
+    return v_problem;
+exception when invalid_text_representation or untranslatable_character then
+    return 'a configuration is not JSON: ' || sqlerrm;
+end $$;
+comment on function df_internal.rows_problem(text) is
+    'What keeps the stored graph of an instance from being run; null if nothing. Asked when a start is committed, and by workers when rows have come since.';
+
 create function df_internal.check_graph() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 declare
-    v_nodes bigint;
-    v_bytes bigint;
-    v_depth integer := 0;
     v_problem text;
 begin
-    select count(*), coalesce(sum(octet_length(n.query)), 0), case
-        when count(distinct n.ordinal) <> count(*) or min(n.ordinal) <> 0 or max(n.ordinal) <> count(*) - 1
-            then 'the ordinals of the nodes are not 0, 1, 2 ..'
-        when min(n.id) filter (where n.ordinal = 0) <> new.root_node then 'root_node is not the node with ordinal 0'
-        when bool_or(n.database is distinct from new.database)
-            then 'a node names another database than its instance'
-    end
-    into v_nodes, v_bytes, v_problem
-    from df.nodes as n where n.instance_id = new.id;
-
-    -- Every node but the first has one parent, before it in the order: that is a tree, and all of it can be reached.
-    select coalesce(v_problem, case when count(*) <> v_nodes - 1 or count(distinct c.id) <> count(*)
-                                         or not coalesce(bool_and(p.ordinal < c.ordinal), true)
-                                    then 'the nodes are not one tree in pre-order' end)
-    into v_problem
-    from df.edges as e
-    join df.nodes as p on p.instance_id = e.instance_id and p.id = e.parent_id
-    left join df.nodes as c on c.instance_id = e.instance_id and c.id = e.child_id
-    where e.instance_id = new.id;
-
-    if v_problem is null and v_nodes > df_internal.setting('max_depth') then
-        with recursive edge as materialized (
-            select e.parent_id, e.child_id from df.edges as e where e.instance_id = new.id
-        ),
-        level (id, depth) as (
-            select new.root_node, 0
-            union all
-            select e.child_id, l.depth + 1 from level as l join edge as e on e.parent_id = l.id
-        )
-        select max(l.depth) into v_depth from level as l;
+    perform from df.nodes as n where n.instance_id = new.id and n.ordinal is null limit 1;
+    if found then
+        begin
+            perform df_internal.number_nodes(new.id, new.root_node);
+        exception when invalid_text_representation or untranslatable_character then
+            null;  -- rows_problem says it
+        end;
     end if;
-    v_problem := coalesce(v_problem, case
-        when v_nodes > df_internal.setting('max_nodes')
-            then format('Workflow exceeds maximum node count of %s.', df_internal.setting('max_nodes'))
-        when v_depth > df_internal.setting('max_depth')
-            then format('Graph exceeds maximum nesting depth of %s.', df_internal.setting('max_depth'))
-        when v_bytes > df_internal.setting('max_graph_bytes')
-            then format('Workflow exceeds maximum size of %s bytes.', df_internal.setting('max_graph_bytes'))
-    end);
+    v_problem := df_internal.rows_problem(new.id);
     if v_problem is not null then
         raise exception 'Invalid durable function graph: %', v_problem using
             errcode = 'check_violation', schema = 'df', table = 'instances', constraint = 'instances_graph_chk';
     end if;
+    -- SET CONSTRAINTS can have this run before the transaction has inserted its last node. Nodes can be added and never
+    -- changed, so it is enough for a worker to count them.
+    update df.queue as q set checked_nodes = (select count(*) from df.nodes as n where n.instance_id = new.id)
+    where q.instance_id = new.id;
     return null;
-exception when invalid_text_representation or untranslatable_character then
-    raise exception 'Invalid durable function graph: a configuration is not JSON: %', sqlerrm using
-        errcode = 'check_violation', schema = 'df', table = 'instances', constraint = 'instances_graph_chk';
 end $$;
 comment on function df_internal.check_graph() is 'When a start is committed: is the graph one tree, within the limits? Rows can be written by hand.';
 create constraint trigger instances_graph_chk after insert on df.instances deferrable initially deferred

@@ -54,14 +54,17 @@ begin
     insert into df.inbox (instance_id, kind, payload) values (cancel.instance_id, 'cancel', to_json(reason));
     return format('Instance %s cancelled: %s', instance_id, reason);
 end $$;
-comment on function df.cancel(text, text) is 'Ends an instance before its next step, if and when the calling transaction commits.';
+comment on function df.cancel(text, text) is
+    'Ends an instance before its next step, if and when the calling transaction commits. A notice at the commit says so if the instance has ended first.';
 
 create function df.signal(instance_id text, signal_name text, signal_data text default '{}') returns text
 language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_status text;
     v_payload json;
+    v_names text[];
 begin
     if instance_id = '' then
         raise exception 'Instance ID cannot be empty' using errcode = 'invalid_parameter_value';
@@ -69,8 +72,10 @@ begin
     if signal_name = '' then
         raise exception 'Signal name cannot be empty' using errcode = 'invalid_parameter_value';
     end if;
-    if df_internal.require_instance(instance_id) in ('completed', 'failed', 'cancelled') then
-        return 'OK';
+    v_status := df_internal.require_instance(instance_id);
+    if v_status in ('completed', 'failed', 'cancelled') then
+        raise exception 'Instance % is %; a signal does not reach it any more', instance_id, v_status
+            using errcode = 'object_not_in_prerequisite_state';
     end if;
     begin
         v_payload := signal_data::json;
@@ -79,10 +84,16 @@ begin
         v_payload := to_json(signal_data);
     end;
     insert into df.inbox (instance_id, kind, name, payload) values (signal.instance_id, 'signal', signal_name, v_payload);
+    select array_agg(distinct df_internal.config_of(n.query) ->> 'signal_name') into v_names from df.nodes as n
+    where n.instance_id = signal.instance_id and n.node_type = 'SIGNAL';
+    if not coalesce(signal_name = any (v_names), false) then
+        raise notice 'no step of instance % waits for a signal "%"', instance_id, signal_name
+            using hint = 'It is kept. ' || coalesce('The steps wait for: ' || array_to_string(v_names, ', '), 'No step waits for a signal.');
+    end if;
     return 'OK';
 end $$;
 comment on function df.signal(text, text, text) is
-    'Sends a signal. It is kept until a wait of that name takes it, first in, first out.';
+    'Sends a signal. It is kept until a wait of that name takes it, first in, first out. What a branch took that then loses its race goes back to its place and is taken by the next wait. An error if the instance has ended; a notice if no step waits for that name.';
 
 create function df_internal.refuse_in_workflow(p_call text, p_advice text) returns void
 language plpgsql stable
@@ -187,6 +198,11 @@ begin
         raise exception 'the instance has reached the maximum of % signals that wait to be taken', v_signals
             using errcode = 'configuration_limit_exceeded';
     end if;
+    -- To an instance that has ended: no worker is to look at it.
+    update df.inbox as b set seen = true from arrived as a
+    where b.id = a.id and exists (
+        select from df.instances as i where i.id = a.instance_id and i.status in ('completed', 'failed', 'cancelled')
+    );
     perform pg_notify('pgweave', '');
     return null;
 end $$;
@@ -199,11 +215,19 @@ create function df_internal.mark_cancel_after_end() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_status text;
 begin
     -- FOR SHARE waits for an end that is just being written; an end that comes later finds this request.
     perform from df.instances as i where i.id = new.instance_id for share;
-    update df.inbox as b set seen = true from df.instances as i
-    where b.id = new.id and i.id = b.instance_id and i.status in ('completed', 'failed', 'cancelled');
+    select i.status into v_status from df.instances as i where i.id = new.instance_id;
+    if v_status in ('completed', 'failed', 'cancelled') then
+        update df.inbox as b set seen = true where b.id = new.id;
+        -- df.cancel has answered before; what it could not know is said now.
+        if v_status <> 'cancelled' then
+            raise notice 'Instance % is already %', new.instance_id, v_status;
+        end if;
+    end if;
     return null;
 end $$;
 comment on function df_internal.mark_cancel_after_end() is

@@ -79,6 +79,9 @@ as $$
     set seen_at = df.clock(), leases = excluded.leases, lock_key = excluded.lock_key, vanished_at = null;
     -- Names are random, so a worker that has been silent for a day does not come back under its name.
     delete from df.workers as w where w.seen_at < df.clock() - interval '1 day';
+    -- Messages that were committed when their instance had just ended. Every claim would look at them.
+    update df.inbox as b set seen = true
+    where not b.seen and not exists (select from df.queue as q where q.instance_id = b.instance_id);
 $$;
 comment on function df_internal.worker_heartbeat(text, integer, text, integer, bigint) is
     'A worker is alive. p_lock_key: the advisory lock that one of its sessions has; null for none.';
@@ -152,7 +155,9 @@ end $$;
 comment on function df_internal.worker_quarantine() is
     'Whether the caller may work on a suspect until its transaction ends; over all workers one may at a time.';
 
-create function df_internal.worker_renew(p_tokens uuid[], p_running jsonb, p_lease_seconds double precision) returns uuid[]
+create function df_internal.worker_renew(
+    p_instance_ids text[], p_tokens uuid[], p_running jsonb, p_lease_seconds double precision
+) returns uuid[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -164,9 +169,12 @@ begin
     -- several of them could be a deadlock. Their leases still hold, and the next renewal comes long before they end.
     update df.queue as q set leased_until = df.clock() + make_interval(secs => p_lease_seconds)
     where q.instance_id in (
-        select l.instance_id from df.queue as l where l.token = any (p_tokens) for no key update skip locked
+        -- By the primary key: tokens have no index, and one would cost something at every claim.
+        select l.instance_id from df.queue as l
+        where l.instance_id = any (p_instance_ids) and l.token = any (p_tokens) for no key update skip locked
     );
-    select coalesce(array_agg(q.token), '{}') into v_held from df.queue as q where q.token = any (p_tokens);
+    select coalesce(array_agg(q.token), '{}') into v_held from df.queue as q
+    where q.instance_id = any (p_instance_ids) and q.token = any (p_tokens);
     -- Steps that outlive a renewal are shown as running; showing shorter ones would cost a write per step.
     update df.nodes as n
     set status = 'running', result = null, error = null, updated_at = df.clock(),
@@ -182,32 +190,41 @@ begin
       );
     return v_held;
 end $$;
-comment on function df_internal.worker_renew(uuid[], jsonb, double precision) is
+comment on function df_internal.worker_renew(text[], uuid[], jsonb, double precision) is
     'Extends leases, shows long steps as running, and returns the tokens that are still valid.';
 
 create function df_internal.worker_load(p_instance_id text, p_token uuid) returns json
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- A lock that a user has on a row must not block a worker: it comes back to this instance a little later.
+set lock_timeout = '250ms'
 as $$
+declare
+    v_checked integer;
+    v_problem text;
 begin
     perform df_internal.fence(p_instance_id, p_token);
     update df.instances as i set status = 'running', updated_at = df.clock()
     where i.id = p_instance_id and i.status = 'pending';
+    select q.checked_nodes into v_checked from df.queue as q where q.instance_id = p_instance_id;
+    if v_checked is distinct from (select count(*) from df.nodes as n where n.instance_id = p_instance_id) then
+        v_problem := coalesce(df_internal.rows_problem(p_instance_id), 'nodes were added after the start');
+    end if;
     return (
         select json_build_object(
-            'label', i.label, 'variables', i.variables, 'format', i.format, 'root', i.root_node,
-            'nodes', (
+            'label', i.label, 'variables', i.variables, 'format', i.format, 'root', i.root_node, 'problem', v_problem,
+            'nodes', case when v_problem is null then (
                 select json_agg(json_build_object(
                     'id', n.id, 'node_type', n.node_type, 'query', n.query, 'result_name', n.result_name,
                     'left_node', n.left_node, 'right_node', n.right_node
                 ) order by n.ordinal)
                 from df.nodes as n where n.instance_id = i.id
-            )
+            ) else '[]' end
         )
         from df.instances as i where i.id = p_instance_id
     );
 end $$;
-comment on function df_internal.worker_load(text, uuid) is 'The graph of a leased instance, which never changes.';
+comment on function df_internal.worker_load(text, uuid) is 'The graph of a leased instance, which never changes; or problem: what keeps it from being run.';
 
 create function df_internal.worker_wait(p_instance_id text, p_token uuid, p_waits jsonb) returns void
 language plpgsql security definer
@@ -752,8 +769,8 @@ create function df_internal.worker_finish(
 ) returns text
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
--- A lock that a user holds on a row must not block a worker for long.
-set lock_timeout = '10s'
+-- A lock that a user has on a row must not block a worker: it comes back to this instance a little later.
+set lock_timeout = '250ms'
 as $$
 declare
     v_status text := p_status;

@@ -192,10 +192,12 @@ grant execute on function
     df_internal.node_states(text),
     df_internal.node_text(jsonb),
     df_internal.outline(jsonb),
+    df_internal.query_problem(text, text),
     df_internal.read_cursor(text),
     df_internal.refuse_in_workflow(text, text),
     df_internal.refuse_submitter(regrole),
     df_internal.require_instance(text),
+    df_internal.require_same_graph(text, text, text),
     df_internal.row_query(text, text, text[]),
     df_internal.run_statement(text, bigint),
     df_internal.sections(jsonb),
@@ -208,5 +210,6 @@ grant execute on function
     df_internal.step_begin(text, text, integer[], uuid),
     df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz),
     df_internal.stored_statuses(text),
+    df_internal.timeout_problem(jsonb),
     df_internal.walk(jsonb)
 to public;

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pgweave.grammar.template import Placeholder
 
 MAX_ROWS = 10_000  # rows a $name.* may expand to; pg_durable's limit, kept
+COUNTS = frozenset({"row_count", "rows_affected"})
+"""What can be read of every statement's result, beside its columns."""
 
 Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
 
@@ -199,9 +201,6 @@ def _splice(text: str, found: list[tuple[Span, str]]) -> Rendered:
     return Rendered("".join(parts), tuple(pieces))
 
 
-_MISSING = object()
-
-
 def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
     """The value a placeholder stands for. ValueProblem when there is none and the placeholder has no `?`.
 
@@ -211,17 +210,22 @@ def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
         $r.id     7
         $r.total  ValueProblem: NULL; as $r.total? it is NULL
         $r.n      ValueProblem: no field 'n' (available: id, total)
+
+    $r.row_count and $r.rows_affected are those of the statement, unless it has a column of that name.
     """
     name, column = place.name, place.column
     value = parse(names[name])
     rows = rows_of(value)
+    if column in COUNTS and (count := _count(value, column)) is not None:
+        return count
     if rows is not None and not rows:
         if place.nullable:
             return None
         raise ValueProblem(f"${name} has no rows — query returned zero results")
     if column is None:
         if rows is None:
-            return names[name] if isinstance(value, dict | list | str) else value
+            # A scalar is a value of SQL: the string "done" is the text done. Of an object or array every digit and space counts.
+            return names[name] if isinstance(value, dict | list) else value
         first = rows[0]
         value = next(iter(first.values()), None) if isinstance(first, dict) else first
         if value is None and not place.nullable:
@@ -238,6 +242,18 @@ def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
     if record[column] is None and not place.nullable:
         raise ValueProblem(f"${name}.{column} is NULL")
     return record[column]
+
+
+def _count(value: Json, column: str) -> Json:
+    """How many rows a statement returned or changed; None where a column of that name is meant, or nothing says it."""
+    rows = rows_of(value)
+    if rows is None or not isinstance(value, dict):
+        return None
+    columns = value.get("columns")  # of results from before column types were recorded
+    has_column = (
+        column in rows[0] if rows and isinstance(rows[0], dict) else isinstance(columns, list) and column in columns
+    )
+    return None if has_column else value.get(column)
 
 
 def _plain(value: Json | object) -> str:

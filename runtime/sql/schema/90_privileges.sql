@@ -176,8 +176,9 @@ grant execute on function
     df_internal.cursor_after(timestamptz, text),
     df_internal.dblink_sessions(text),
     df_internal.durofut(text, text, text, text, text[], text, text),
+    df_internal.encode_row(record),
     df_internal.ensure_durofut(text, boolean),
-    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint),
+    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint, json, text),
     df_internal.explain_graph(text),
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
@@ -206,7 +207,7 @@ grant execute on function
     df_internal.start(text, text, text, text, text),
     df_internal.start_in_new_transaction(text, text, text, text),
     df_internal.step_begin(text, text, integer[], uuid),
-    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz),
+    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz, json),
     df_internal.stored_statuses(text),
     df_internal.walk(jsonb)
 to public;

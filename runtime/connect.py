@@ -1,8 +1,9 @@
 """Connections to PostgreSQL, and the settings that every session of pgweave begins with.
 
 Three kinds of session: people's own (client), a worker's own, and those on which a worker runs the SQL of a role,
-logged in as that role. The last kind runs foreign code, so its settings are fixed in the start-up packet, which
-outranks settings of roles and databases and is what DISCARD ALL returns to.
+logged in as that role. A step sees the settings that its role has when it logs in to that database; the last kind
+changes a few that no SQL can tell (STEP_SETTINGS). They are fixed in the start-up packet, which outranks settings of
+roles and databases and is what DISCARD ALL returns to.
 """
 
 from __future__ import annotations
@@ -41,30 +42,28 @@ KEEPALIVE: Mapping[str, int] = {
 # an administrator may want one. statement_timeout: the server ends what would keep an instance from going on.
 OWN_SETTINGS: Mapping[str, str] = {
     "search_path": "pg_catalog, pg_temp",
-    "default_transaction_isolation": "read committed",
-    "standard_conforming_strings": "on",
-    "row_security": "on",
-    "statement_timeout": "30s",
-    "synchronous_commit": "on",
-}
-
-# Why each: reliability of results (encodings, time zone, exact floats), no traps set by ALTER ROLE, no values in logs.
-STEP_SETTINGS: Mapping[str, str] = {
     "role": "none",
-    "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "60s",
-    "row_security": "on",
+    "default_transaction_read_only": "off",
     "standard_conforming_strings": "on",
+    "row_security": "on",
     "datestyle": "ISO, YMD",
     "intervalstyle": "postgres",
     "timezone": "UTC",
     "bytea_output": "hex",
     "extra_float_digits": "1",
+    "statement_timeout": "30s",
+    "idle_session_timeout": "0",
+    "synchronous_commit": "on",
+}
+
+# All else is the role's own. These say what reaches the worker and the server's log, and how long an idle session of
+# ours lives; no result depends on them.
+STEP_SETTINGS: Mapping[str, str] = {
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
     "client_min_messages": "error",
     "log_parameter_max_length_on_error": "0",
-    "synchronous_commit": "on",
 }
 
 
@@ -101,18 +100,15 @@ def watchful(dsn: str) -> str:
     return make_conninfo(dsn, **{name: value for name, value in KEEPALIVE.items() if name not in said})
 
 
-def step_conninfo(
-    dsn: str, role: str, database: str | None, *, own_role: str, step_seconds: float = 0.0, check_seconds: float = 0.0
-) -> str:
+def step_conninfo(dsn: str, role: str, database: str | None, *, own_role: str, check_seconds: float = 0.0) -> str:
     """Connection string for a session logged in as `role`, in `database` or the one the DSN names.
 
     own_role: whose password it is that the DSN (or PGPASSWORD, or a service file) has.
-    step_seconds: how long the server lets one statement run; 0 for ever. check_seconds: how often it looks, while a
-    statement runs, whether we are still there; 0 never.
+    check_seconds: how often the server looks, while a statement runs, whether we are still there; 0 never.
     """
     from psycopg.conninfo import make_conninfo
 
-    settings = {**STEP_SETTINGS, "statement_timeout": f"{int(step_seconds * 1000)}ms"}
+    settings = dict(STEP_SETTINGS)
     if check_seconds:
         settings["client_connection_check_interval"] = f"{int(check_seconds * 1000)}ms"
     options = " ".join(_options(settings))

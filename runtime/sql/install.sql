@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '595d451d15f190f2a063a7679c870ed3fda0aa4dca3ac0b462b5b23c5d752f16');
+values (1, '0001_schema', '8c2255fd875b6c550d39f9fc1bf8328bb098b8af58e8ea39d214d6683b7d6a37');
 commit;

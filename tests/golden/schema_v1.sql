@@ -304,6 +304,7 @@ create table df.runs (
             'cancelled'   -- lost a race, or its instance was cancelled
         )),
     result json,
+    columns json,
     error jsonb,
     query text,
     attempts integer not null default 1,
@@ -322,6 +323,7 @@ comment on column df.runs.node_id is 'The node that ran, or waits.';
 comment on column df.runs.iteration is 'Turns of the enclosing loops, outermost first, from 1; empty outside of loops.';
 comment on column df.runs.status is 'waiting, completed, failed or cancelled.';
 comment on column df.runs.result is 'The result, keys in select order. Of a race: the branch that won. Of a loop: its turn and bound names.';
+comment on column df.runs.columns is 'Name and type of each column that PostgreSQL gave the result, as pairs; recorded where a step of the instance reads rows.';
 comment on column df.runs.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
 comment on column df.runs.query is 'The SQL that ran, values in place.';
 comment on column df.runs.attempts is 'How often it was tried; more than once after a deadlock or a lost connection.';
@@ -1876,8 +1878,22 @@ comment on function df_internal.replace_secret() is 'Removes the earlier values 
 create trigger replace_secret after insert on df.secrets for each row execute function df_internal.replace_secret();
 comment on trigger replace_secret on df.secrets is 'A new value replaces the old one.';
 
--- One statement run to its result, for steps. Steps in other databases, which have no df schema, use the same text as a
--- temporary function: the query make_step_runner puts pg_temp in the place of df_internal.
+-- One statement run to its result, for steps. Steps in other databases, which have no df schema, use the same text as
+-- temporary functions: the query make_step_runner puts pg_temp in the place of df_internal.
+
+create function df_internal.encode_row(p_row record) returns text
+language plpgsql
+-- A result looks the same whatever the role, its database or the step has set, and reads back as the same value under
+-- any of these settings: ISO dates, times in UTC, floats with all their digits.
+set datestyle = 'ISO, YMD'
+set intervalstyle = 'postgres'
+set timezone = 'UTC'
+set bytea_output = 'hex'
+set extra_float_digits = 1
+as $$
+begin
+    return pg_catalog.row_to_json(p_row)::pg_catalog.text;
+end $$;
 
 create function df_internal.run_statement(p_query text, p_max_bytes bigint) returns text
 language plpgsql
@@ -1891,6 +1907,7 @@ declare
     v_bytes bigint := 0;
     v_affected bigint := 0;
     v_columns text := '';
+    v_result text;
 begin
     begin
         open v_cursor for execute p_query;
@@ -1903,9 +1920,10 @@ begin
         get diagnostics v_affected = row_count;
     else
         loop
+            -- What is computed here, row by row, is computed under the settings of the step; only what is written down is not.
             fetch v_cursor into v_record;
             exit when not found;
-            v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
+            v_row := df_internal.encode_row(v_record);
             v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
             if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
                 raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PWR03',
@@ -1922,11 +1940,18 @@ begin
         end if;
         v_affected := pg_catalog.cardinality(v_rows);
     end if;
-    return pg_catalog.concat(
+    v_result := pg_catalog.concat(
         '{"rows":[', pg_catalog.array_to_string(v_rows, ','), '],"row_count":', pg_catalog.cardinality(v_rows),
         ',"rows_affected":', v_affected, v_columns, '}'
     );
+    if pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.=) 'SQL_ASCII' then
+        -- Such a database takes any bytes; a worker could not read a result that is not UTF-8, and no step after it could.
+        perform pg_catalog.convert_from(pg_catalog.textsend(v_result), 'UTF8');
+    end if;
+    return v_result;
 end $$;
+
+comment on function df_internal.encode_row(record) is 'One row of a result as JSON, the same under all settings of a session.';
 comment on function df_internal.run_statement(text, bigint) is
     'Runs one statement and returns its result as JSON: rows, row_count, rows_affected, and columns where there are no rows.';
 
@@ -1965,7 +1990,7 @@ comment on function df_internal.show_leaf(text, text, text, jsonb) is 'Copies th
 
 create function df_internal.checkpoint(
     p_instance_id text, p_node_id text, p_iteration integer[], p_result text, p_error jsonb, p_query text,
-    p_attempts integer, p_started_at timestamptz
+    p_attempts integer, p_started_at timestamptz, p_columns json default null
 ) returns timestamptz
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1973,23 +1998,27 @@ as $$
 declare
     v_finished_at constant timestamptz := df.clock();
 begin
-    -- Progress: earlier leases without any no longer count.
-    update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
     -- Of two transactions that run the same step the second waits here for the first, and then must not commit.
     insert into df.runs (
-        instance_id, node_id, iteration, status, result, error, query, attempts, started_at, finished_at, submitted_by
+        instance_id, node_id, iteration, status, result, columns, error, query, attempts, started_at, finished_at,
+        submitted_by
     )
     select p_instance_id, p_node_id, p_iteration, case when p_error is null then 'completed' else 'failed' end,
-           p_result::json, p_error, p_query, p_attempts, p_started_at, v_finished_at, i.submitted_by
+           p_result::json, p_columns, p_error, p_query, p_attempts, p_started_at, v_finished_at, i.submitted_by
     from df.instances as i where i.id = p_instance_id
     on conflict (instance_id, node_id, iteration) do nothing;
     if not found then
         raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
-    perform df_internal.show_leaf(p_instance_id, p_node_id, p_result, p_error);
+    if current_setting('transaction_isolation') = 'read committed' then
+        -- Progress: earlier leases without any no longer count.
+        update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
+        perform df_internal.show_leaf(p_instance_id, p_node_id, p_result, p_error);
+    end if;
+    -- Else renewals that came after the snapshot would be conflicts, of every step that takes long: worker_shown does it.
     return v_finished_at;
 end $$;
-comment on function df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz) is
+comment on function df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz, json) is
     'Records the end of a node-run, once. Returns when that was.';
 
 create function df_internal.step_begin(p_instance_id text, p_node_id text, p_iteration integer[], p_token uuid) returns xid8
@@ -2024,7 +2053,7 @@ comment on function df_internal.step_begin(text, text, integer[], uuid) is
 
 create function df_internal.step_end(
     p_instance_id text, p_node_id text, p_iteration integer[], p_token uuid, p_transaction xid8, p_result text,
-    p_query text, p_attempts integer, p_started_at timestamptz
+    p_query text, p_attempts integer, p_started_at timestamptz, p_columns json default null
 ) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -2033,19 +2062,25 @@ begin
     if p_transaction is distinct from pg_current_xact_id() then
         raise exception 'The step of node % left its transaction', p_node_id using errcode = 'PWR01';
     end if;
-    perform df_internal.fence(p_instance_id, p_token);
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform df_internal.fence(p_instance_id, p_token);
+    end if;
+    -- Else a renewal since the snapshot would be a conflict. The lock of the first half still holds: it is this transaction.
     perform from df.instances as i where i.id = p_instance_id and i.submitted_by = quote_ident(session_user)::regrole;
     if not found then
         raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
-    return df_internal.checkpoint(p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts, p_started_at);
+    return df_internal.checkpoint(
+        p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts, p_started_at, p_columns
+    );
 end $$;
-comment on function df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz) is
+comment on function df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz, json) is
     'Second half of a step: the checkpoint, in the transaction that did the work.';
 
 create function df_internal.exec_node(
     p_instance_id text, p_node_id text, p_iteration integer[], p_token uuid, p_query text, p_attempts integer,
-    p_max_bytes bigint, out result text, out finished_at timestamptz
+    p_max_bytes bigint, p_columns json default null, p_role text default null, out result text,
+    out finished_at timestamptz
 )
 language plpgsql security invoker
 -- No search_path of its own: the step has to see the submitter's. Hence every name below is qualified.
@@ -2058,12 +2093,28 @@ begin
     perform pg_catalog.set_config('df.in_workflow', 'true', true);
     perform pg_catalog.set_config('df.instance_id', p_instance_id, true);
     perform pg_catalog.set_config('df.node_id', p_node_id, true);
-    result := df_internal.run_statement(p_query, p_max_bytes);
+    if p_role is not null then
+        perform pg_catalog.set_config('role', p_role, true);
+    end if;
+    if pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' then
+        -- The statement is read-only, and the checkpoint after it is not: a subtransaction, which the handler makes of
+        -- this block, gives the mode back when it ends.
+        begin
+            perform pg_catalog.set_config('transaction_read_only', 'on', true);
+            result := df_internal.run_statement(p_query, p_max_bytes);
+        exception when sqlstate 'PWR00' then
+            raise;
+        end;
+    else
+        result := df_internal.run_statement(p_query, p_max_bytes);
+    end if;
+    -- Whatever role the step has taken, by itself or by default: the second half is called as the login.
+    perform pg_catalog.set_config('role', 'none', true);
     finished_at := df_internal.step_end(
-        p_instance_id, p_node_id, p_iteration, p_token, v_transaction, result, p_query, p_attempts, v_started_at
+        p_instance_id, p_node_id, p_iteration, p_token, v_transaction, result, p_query, p_attempts, v_started_at, p_columns
     );
 end $$;
-comment on function df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint) is
+comment on function df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint, json, text) is
     'One SQL step: fence, statement and checkpoint in one transaction and one round trip.';
 
 -- What a worker calls on its own session, and nobody else (90_privileges): all are SECURITY DEFINER. Each write begins
@@ -2441,7 +2492,7 @@ begin
             'runs', coalesce((
                 select json_agg(json_build_object(
                     'node_id', r.node_id, 'iteration', r.iteration, 'status', r.status, 'result', r.result::text,
-                    'error', r.error, 'started_at', r.started_at, 'finished_at', r.finished_at, 'due_at', r.due_at,
+                    'columns', r.columns::text, 'error', r.error, 'started_at', r.started_at, 'finished_at', r.finished_at, 'due_at', r.due_at,
                     'awaited_id', r.awaited_id
                 ))
                 from df.runs as r where r.instance_id = p_instance_id
@@ -2471,7 +2522,7 @@ comment on function df_internal.worker_fail(text, uuid, text, integer[], jsonb, 
 
 create function df_internal.worker_record(
     p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_result text, p_query text,
-    p_attempts integer, p_elapsed_seconds double precision
+    p_attempts integer, p_elapsed_seconds double precision, p_columns json default null
 ) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -2480,25 +2531,38 @@ begin
     perform df_internal.fence(p_instance_id, p_token);
     return df_internal.checkpoint(
         p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts,
-        df.clock() - make_interval(secs => p_elapsed_seconds)
+        df.clock() - make_interval(secs => p_elapsed_seconds), p_columns
     );
 end $$;
-comment on function df_internal.worker_record(text, uuid, text, integer[], text, text, integer, double precision) is
+comment on function df_internal.worker_record(text, uuid, text, integer[], text, text, integer, double precision, json) is
     'Records the result of a step whose effects are not part of this transaction: at least once, not exactly once.';
 
 create function df_internal.worker_run(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[])
-returns table (status text, result text, error jsonb, finished_at timestamptz)
+returns table (status text, result text, error jsonb, finished_at timestamptz, columns text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform df_internal.fence(p_instance_id, p_token);
     return query
-        select r.status, r.result::text, r.error, r.finished_at from df.runs as r
+        select r.status, r.result::text, r.error, r.finished_at, r.columns::text from df.runs as r
         where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
 end $$;
 comment on function df_internal.worker_run(text, uuid, text, integer[]) is
     'One node-run as recorded. The worker asks for it where it does not trust what the step''s session returned.';
+
+create function df_internal.worker_shown(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform df_internal.fence(p_instance_id, p_token);
+    update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
+    perform df_internal.show_leaf(r.instance_id, r.node_id, r.result::text, r.error) from df.runs as r
+    where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
+end $$;
+comment on function df_internal.worker_shown(text, uuid, text, integer[]) is
+    'After a step whose transaction was not read committed: what checkpoint does for people who watch, and for the count of leases.';
 
 create function df_internal.may_request(p_role regrole, p_node_type text) returns boolean
 language sql stable
@@ -3681,8 +3745,9 @@ grant execute on function
     df_internal.cursor_after(timestamptz, text),
     df_internal.dblink_sessions(text),
     df_internal.durofut(text, text, text, text, text[], text, text),
+    df_internal.encode_row(record),
     df_internal.ensure_durofut(text, boolean),
-    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint),
+    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint, json, text),
     df_internal.explain_graph(text),
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
@@ -3711,11 +3776,11 @@ grant execute on function
     df_internal.start(text, text, text, text, text),
     df_internal.start_in_new_transaction(text, text, text, text),
     df_internal.step_begin(text, text, integer[], uuid),
-    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz),
+    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz, json),
     df_internal.stored_statuses(text),
     df_internal.walk(jsonb)
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '595d451d15f190f2a063a7679c870ed3fda0aa4dca3ac0b462b5b23c5d752f16');
+values (1, '0001_schema', '8c2255fd875b6c550d39f9fc1bf8328bb098b8af58e8ea39d214d6683b7d6a37');
 commit;

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.errors import ConnectionFailed
+from pgweave.runtime.queries import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
     from psycopg_pool import ConnectionPool
@@ -72,7 +73,7 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
     import psycopg
 
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             watchful(dsn),
             autocommit=True,
             prepare_threshold=None,  # a transaction pooler in between would not find what was prepared
@@ -90,6 +91,58 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
             f"Cannot connect to PostgreSQL: {first_line(str(error))}",
             "Check --dsn (or PGWEAVE_DSN) and that the server is running; without it pgweave uses its own server.",
         ) from error
+    # Of explicit transactions, `ask` has one, whatever the defaults of the role are.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.read_only = connection.deferrable = False
+    return connection
+
+
+def ask(connection: Connection, query: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    """The rows of one of our own statements, by its name; none for a statement that returns none.
+
+    On a session of a role, or through a pooler, whose sessions others set up: so what the statement relies on is set in
+    its own transaction, and all of it goes in one round trip. Within a transaction of the caller the caller has set it.
+    """
+    from psycopg.pq import TransactionStatus
+
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        cursor = connection.execute(QUERIES[query], arguments, binary=True)
+    else:
+        with connection.pipeline(), connection.transaction():
+            connection.execute(QUERIES["our_path"])
+            # Binary: times then do not depend on the DateStyle of the database or the role.
+            cursor = connection.execute(QUERIES[query], arguments, binary=True)
+    return cursor.fetchall() if cursor.description else []
+
+
+def read_leniently(connection: Connection) -> None:
+    """Have a value that Python cannot read arrive as the text that the server wrote: a date under any DateStyle, say."""
+    import psycopg
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    def lenient(usual: type[psycopg.abc.Loader]) -> type[Loader]:
+        class Lenient(Loader):
+            def __init__(self, oid: int, context: psycopg.abc.AdaptContext | None = None) -> None:
+                super().__init__(oid, context)
+                try:
+                    self._usual: psycopg.abc.Loader | None = usual(oid, context)
+                except (psycopg.Error, ValueError, NotImplementedError):
+                    self._usual = None
+
+            def load(self, data: psycopg.abc.Buffer) -> Any:  # noqa: ANN401 - of any type
+                with suppress(psycopg.Error, ValueError, NotImplementedError):
+                    if self._usual is not None:
+                        return self._usual.load(data)
+                return bytes(data).decode()
+
+        return Lenient
+
+    for name in ("date", "timestamp", "timestamptz", "interval", "time", "timetz"):
+        oid = connection.adapters.types[name].oid
+        usual = connection.adapters.get_loader(oid, Format.TEXT)
+        assert usual is not None
+        connection.adapters.register_loader(oid, lenient(usual))
 
 
 def watchful(dsn: str) -> str:

@@ -1,5 +1,13 @@
 -- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
 
+-- our_path --
+-- Statements of ours see PostgreSQL's own operators, functions and types, whatever a role has in front of them.
+set local search_path = pg_catalog, pg_temp;
+
+-- operator_schema --
+-- Where the operators are created.
+select set_config('pgweave.operator_schema', %s, true);
+
 -- schema_state --
 -- Are the schemas df and df_internal there, are they ours, does df belong to an extension?
 select to_regclass('df.migrations') is not null,
@@ -35,19 +43,19 @@ select session_user::text, current_database()::text;
 
 -- backend_pid --
 -- The process that serves this session.
-select pg_backend_pid();
+select pg_catalog.pg_backend_pid();
 
 -- set_mark --
 -- Leave something in the session.
-select set_config('pgweave.mark', %s, false);
+select pg_catalog.set_config('pgweave.mark', %s, false);
 
 -- mark --
 -- What was left in the session, if it is the same one.
-select current_setting('pgweave.mark', true);
+select pg_catalog.current_setting('pgweave.mark', true);
 
 -- check_clients --
 -- Can the server notice that a client is gone while its statement runs? An error where it cannot.
-select set_config('client_connection_check_interval', '1s', false);
+select pg_catalog.set_config('client_connection_check_interval', '1s', false);
 
 -- listen --
 -- The hint that work has arrived; a lost one only delays.
@@ -71,7 +79,7 @@ from set_config('synchronous_commit', 'off', true);
 
 -- show_life --
 -- A lock that this session has for as long as it lives, so that other workers see at once when it is gone.
-select pg_advisory_lock(%s);
+select pg_catalog.pg_advisory_lock(%s);
 
 -- end_vanished --
 -- End the leases of workers that are gone; true when one of them should be looked at again soon.

@@ -111,7 +111,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select p.oid::regprocedure from pg_proc as p
-    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like 'worker\_%'
+    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like E'worker\\_%'
                          or p.pronamespace = 'df'::regnamespace and p.proname = 'prune')
 $$;
 comment on function df_internal.worker_functions() is 'The functions that df.grant_worker grants.';

@@ -54,7 +54,7 @@ FROZEN_HEADER = """\
 -- Version 1 of the df schema, frozen: tests install it and upgrade from it. Written by docs/generate.py until the first
 -- release; after it version 1 never changes, and neither does this file.
 """
-BEGIN = "begin;\nset local search_path to public;"
+BEGIN = "begin;\nset local pgweave.operator_schema to public;\nset local search_path to pg_catalog, pg_temp;"
 COMMIT = "insert into df.migrations (number, name, checksum)\nvalues ({number}, '{name}', '{checksum}');\ncommit;\n"
 
 FUNCTIONS = """

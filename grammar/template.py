@@ -101,11 +101,14 @@ class _Piece:
     body: Span | None = None  # of a dollar-quoted string: what stands between its tags
 
 
-def scan_sql(text: str) -> tuple[Placeholder, ...]:
-    """Find every placeholder in a text of SQL, in the order of the text."""
-    if _PLAIN.fullmatch(text):
+def scan_sql(text: str, *, backslashes: bool = False) -> tuple[Placeholder, ...]:
+    """Find every placeholder in a text of SQL, in the order of the text.
+
+    backslashes: whether they are escapes in '..' too, as in a session with standard_conforming_strings = off.
+    """
+    if not backslashes and _PLAIN.fullmatch(text):
         return tuple(_placeholders(text, Span(0, len(text)), Context.CODE))
-    return tuple(_scan(text, Span(0, len(text)), routine_bodies=True))
+    return tuple(_scan(text, Span(0, len(text)), routine_bodies=True, backslashes=backslashes))
 
 
 def scan_raw(text: str) -> tuple[Placeholder, ...]:
@@ -113,7 +116,7 @@ def scan_raw(text: str) -> tuple[Placeholder, ...]:
     return tuple(_placeholders(text, Span(0, len(text)), Context.RAW))
 
 
-def statement_count(text: str) -> int:
+def statement_count(text: str, *, backslashes: bool = False) -> int:
     """How many statements psql would send. Semicolons in quotes, comments, parentheses and BEGIN ATOMIC bodies end none.
 
     SELECT 1; SELECT ';'; -- ;                                     2
@@ -123,7 +126,7 @@ def statement_count(text: str) -> int:
     # filled: this statement has something in it; atomic: BEGIN and CASE of a routine's body that still need their END.
     count, filled, depth, atomic = 0, False, 0, 0
     words: list[str] = []
-    for piece in _pieces(text, Span(0, len(text))):
+    for piece in _pieces(text, Span(0, len(text)), backslashes=backslashes):
         if piece.context is Context.COMMENT:
             continue
         if piece.word == ";" and depth == 0 and atomic == 0:
@@ -170,18 +173,18 @@ def _placeholder(found: re.Match[str], context: Context) -> Placeholder:
     )
 
 
-def _scan(text: str, span: Span, *, routine_bodies: bool) -> Iterator[Placeholder]:
+def _scan(text: str, span: Span, *, routine_bodies: bool, backslashes: bool) -> Iterator[Placeholder]:
     """Placeholders of text[span]. routine_bodies: whether dollar-quoted bodies of DO and CREATE FUNCTION are code."""
     statement: list[_Piece] = []
-    for piece in _pieces(text, span):
+    for piece in _pieces(text, span, backslashes=backslashes):
         statement.append(piece)
         if piece.word == ";":
-            yield from _of_statement(text, statement, routine_bodies=routine_bodies)
+            yield from _of_statement(text, statement, routine_bodies=routine_bodies, backslashes=backslashes)
             statement = []
-    yield from _of_statement(text, statement, routine_bodies=routine_bodies)
+    yield from _of_statement(text, statement, routine_bodies=routine_bodies, backslashes=backslashes)
 
 
-def _of_statement(text: str, pieces: list[_Piece], *, routine_bodies: bool) -> Iterator[Placeholder]:
+def _of_statement(text: str, pieces: list[_Piece], *, routine_bodies: bool, backslashes: bool) -> Iterator[Placeholder]:
     bodies_are_code = routine_bodies and _bodies_are_code(text, pieces)
     for piece in pieces:
         if piece.context is Context.CODE:
@@ -191,7 +194,7 @@ def _of_statement(text: str, pieces: list[_Piece], *, routine_bodies: bool) -> I
             yield from _string_placeholders(text, piece)
         else:
             inside = (
-                _scan(text, piece.body, routine_bodies=False)
+                _scan(text, piece.body, routine_bodies=False, backslashes=backslashes)
                 if bodies_are_code
                 else _placeholders(text, piece.body, Context.DOLLAR)
             )
@@ -225,7 +228,7 @@ def _string_placeholders(text: str, piece: _Piece) -> Iterator[Placeholder]:
         start = end if escape is None else escape.end()
 
 
-def _pieces(text: str, span: Span) -> Iterator[_Piece]:
+def _pieces(text: str, span: Span, *, backslashes: bool = False) -> Iterator[_Piece]:
     """Cut text[span] into what PostgreSQL sees. Never fails: something that is never closed runs to the end."""
     at, size = span.start, span.end
     search = _EDGE.search
@@ -245,7 +248,7 @@ def _pieces(text: str, span: Span) -> Iterator[_Piece]:
             at = comment_end(text, start, size) or size
             yield _Piece(Context.COMMENT, start, at)
         elif kind == "quote":
-            at = yield from _string(text, start, at, size)
+            at = yield from _string(text, start, at, size, backslashes=backslashes)
         elif kind == "quoted":
             at = _end(QUOTED_END, text, at, size)
             yield _Piece(Context.IDENTIFIER, start, at)
@@ -263,9 +266,11 @@ def _pieces(text: str, span: Span) -> Iterator[_Piece]:
                 at = size
 
 
-def _string(text: str, start: int, at: int, size: int) -> Generator[_Piece, None, int]:
+def _string(text: str, start: int, at: int, size: int, *, backslashes: bool) -> Generator[_Piece, None, int]:
     """Yield the segments of one string; give back where it ends."""
     prefix = text[start : at - 1].lower()
+    if backslashes and prefix in ("", "n"):
+        prefix = "e"
     context = {"e": Context.ESCAPE_STRING, "u&": Context.UNICODE_STRING}.get(prefix, Context.STRING)
     pattern = ESCAPE_END if prefix == "e" else PLAIN_END
     while True:

@@ -22,7 +22,7 @@ from pgweave.notebooks.shell import Shell, expanded, split
 from pgweave.notebooks.stopped import Stopped
 from pgweave.observe import display, session_database
 from pgweave.observe.live import show
-from pgweave.runtime.connect import connect
+from pgweave.runtime.connect import connect, read_leniently
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,6 +52,7 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
     if not text.strip():
         raise UsageError("There is no SQL. Write: %pgweave sql SELECT 1")
     with connect(session_database.current(dsn), application_name="pgweave notebook") as connection:
+        read_leniently(connection)
         set_json_loads(partial(json.loads, parse_float=Decimal), connection)  # as exact as everything else
         try:
             cursor = connection.execute(text.encode())

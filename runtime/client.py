@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from pgweave.compiler.rows import Row
-from pgweave.runtime.connect import connect
+from pgweave.runtime.connect import ask, connect
 from pgweave.runtime.errors import InstanceEnded, InstanceNotFound, StartRefused
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
@@ -287,8 +287,7 @@ class Client:
         return next((row[0] for row in self._rows(query, *arguments)), None)
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        # Binary: times then do not depend on the DateStyle of the database or the role.
-        return self._connection.execute(QUERIES[query], arguments, binary=True).fetchall()
+        return ask(self._connection, query, arguments)
 
     def close(self) -> None:
         """End the session."""

@@ -1,21 +1,23 @@
 """Connections to PostgreSQL, and the settings that every session of pgweave begins with.
 
 Three kinds of session: people's own (client), a worker's own, and those on which a worker runs the SQL of a role,
-logged in as that role. The last kind runs foreign code, so its settings are fixed in the start-up packet, which
-outranks settings of roles and databases and is what DISCARD ALL returns to.
+logged in as that role. A step sees the settings that its role has when it logs in to that database; the last kind
+changes a few that no SQL can tell (STEP_SETTINGS). They are fixed in the start-up packet, which outranks settings of
+roles and databases and is what DISCARD ALL returns to.
 """
 
 from __future__ import annotations
 
 import os
 import select
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.errors import ConnectionFailed
+from pgweave.runtime.queries import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
     from psycopg_pool import ConnectionPool
@@ -41,30 +43,28 @@ KEEPALIVE: Mapping[str, int] = {
 # an administrator may want one. statement_timeout: the server ends what would keep an instance from going on.
 OWN_SETTINGS: Mapping[str, str] = {
     "search_path": "pg_catalog, pg_temp",
-    "default_transaction_isolation": "read committed",
-    "standard_conforming_strings": "on",
-    "row_security": "on",
-    "statement_timeout": "30s",
-    "synchronous_commit": "on",
-}
-
-# Why each: reliability of results (encodings, time zone, exact floats), no traps set by ALTER ROLE, no values in logs.
-STEP_SETTINGS: Mapping[str, str] = {
     "role": "none",
-    "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "60s",
-    "row_security": "on",
+    "default_transaction_read_only": "off",
     "standard_conforming_strings": "on",
+    "row_security": "on",
     "datestyle": "ISO, YMD",
     "intervalstyle": "postgres",
     "timezone": "UTC",
     "bytea_output": "hex",
     "extra_float_digits": "1",
+    "statement_timeout": "30s",
+    "idle_session_timeout": "0",
+    "synchronous_commit": "on",
+}
+
+# All else is the role's own. These say what reaches the worker and the server's log, and how long an idle session of
+# ours lives; no result depends on them.
+STEP_SETTINGS: Mapping[str, str] = {
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
     "client_min_messages": "error",
     "log_parameter_max_length_on_error": "0",
-    "synchronous_commit": "on",
 }
 
 
@@ -73,7 +73,7 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
     import psycopg
 
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             watchful(dsn),
             autocommit=True,
             prepare_threshold=None,  # a transaction pooler in between would not find what was prepared
@@ -91,6 +91,58 @@ def connect(dsn: str, *, application_name: str = "pgweave") -> Connection:
             f"Cannot connect to PostgreSQL: {first_line(str(error))}",
             "Check --dsn (or PGWEAVE_DSN) and that the server is running; without it pgweave uses its own server.",
         ) from error
+    # Of explicit transactions, `ask` has one, whatever the defaults of the role are.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.read_only = connection.deferrable = False
+    return connection
+
+
+def ask(connection: Connection, query: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    """The rows of one of our own statements, by its name; none for a statement that returns none.
+
+    On a session of a role, or through a pooler, whose sessions others set up: so what the statement relies on is set in
+    its own transaction, and all of it goes in one round trip. Within a transaction of the caller the caller has set it.
+    """
+    from psycopg.pq import TransactionStatus
+
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        cursor = connection.execute(QUERIES[query], arguments, binary=True)
+    else:
+        with connection.pipeline(), connection.transaction():
+            connection.execute(QUERIES["our_path"])
+            # Binary: times then do not depend on the DateStyle of the database or the role.
+            cursor = connection.execute(QUERIES[query], arguments, binary=True)
+    return cursor.fetchall() if cursor.description else []
+
+
+def read_leniently(connection: Connection) -> None:
+    """Have a value that Python cannot read arrive as the text that the server wrote: a date under any DateStyle, say."""
+    import psycopg
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    def lenient(usual: type[psycopg.abc.Loader]) -> type[Loader]:
+        class Lenient(Loader):
+            def __init__(self, oid: int, context: psycopg.abc.AdaptContext | None = None) -> None:
+                super().__init__(oid, context)
+                try:
+                    self._usual: psycopg.abc.Loader | None = usual(oid, context)
+                except (psycopg.Error, ValueError, NotImplementedError):
+                    self._usual = None
+
+            def load(self, data: psycopg.abc.Buffer) -> Any:  # noqa: ANN401 - of any type
+                with suppress(psycopg.Error, ValueError, NotImplementedError):
+                    if self._usual is not None:
+                        return self._usual.load(data)
+                return bytes(data).decode()
+
+        return Lenient
+
+    for name in ("date", "timestamp", "timestamptz", "interval", "time", "timetz"):
+        oid = connection.adapters.types[name].oid
+        usual = connection.adapters.get_loader(oid, Format.TEXT)
+        assert usual is not None
+        connection.adapters.register_loader(oid, lenient(usual))
 
 
 def watchful(dsn: str) -> str:
@@ -101,18 +153,15 @@ def watchful(dsn: str) -> str:
     return make_conninfo(dsn, **{name: value for name, value in KEEPALIVE.items() if name not in said})
 
 
-def step_conninfo(
-    dsn: str, role: str, database: str | None, *, own_role: str, step_seconds: float = 0.0, check_seconds: float = 0.0
-) -> str:
+def step_conninfo(dsn: str, role: str, database: str | None, *, own_role: str, check_seconds: float = 0.0) -> str:
     """Connection string for a session logged in as `role`, in `database` or the one the DSN names.
 
     own_role: whose password it is that the DSN (or PGPASSWORD, or a service file) has.
-    step_seconds: how long the server lets one statement run; 0 for ever. check_seconds: how often it looks, while a
-    statement runs, whether we are still there; 0 never.
+    check_seconds: how often the server looks, while a statement runs, whether we are still there; 0 never.
     """
     from psycopg.conninfo import make_conninfo
 
-    settings = {**STEP_SETTINGS, "statement_timeout": f"{int(step_seconds * 1000)}ms"}
+    settings = dict(STEP_SETTINGS)
     if check_seconds:
         settings["client_connection_check_interval"] = f"{int(check_seconds * 1000)}ms"
     options = " ".join(_options(settings))

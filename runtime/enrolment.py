@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgweave.runtime.connect import connect, first_line, step_conninfo
+from pgweave.runtime.connect import ask, connect, first_line, step_conninfo
 from pgweave.runtime.errors import ConnectionFailed, PgweaveError
 from pgweave.runtime.migrate import require
-from pgweave.runtime.queries import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +26,9 @@ def enrol(dsn: str, role: str, *, http: bool = False, as_worker: bool = False) -
         require(connection)
         try:
             if as_worker:
-                connection.execute(QUERIES["enrol_worker"], [role])
+                ask(connection, "enrol_worker", [role])
             else:
-                connection.execute(QUERIES["enrol"], [role, http])
+                ask(connection, "enrol", [role, http])
         except psycopg.DatabaseError as error:
             said = error.diag.message_primary or str(error)
             raise PgweaveError(

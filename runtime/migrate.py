@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from pgweave.runtime.connect import connect
+from pgweave.runtime.connect import ask, connect
 from pgweave.runtime.errors import PgweaveError, SchemaForeign, SchemaMissing, SchemaTooNew, SchemaTooOld
 from pgweave.runtime.queries import QUERIES
 
@@ -158,7 +158,7 @@ def uninstall(dsn: str) -> None:
         if not _is_ours(connection):
             raise SchemaMissing(f"The database {_name(connection)} has no df schema.", "There is nothing to remove.")
         # The operators are in another schema and are dropped with the functions they call.
-        connection.execute(QUERIES["drop_schema"])
+        ask(connection, "drop_schema")
 
 
 def _run(connection: Connection, migration: Migration, operator_schema: str) -> bool:
@@ -168,6 +168,7 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
 
     try:
         with connection.transaction():
+            connection.execute(QUERIES["our_path"])
             if _is_ours(connection):
                 # Nothing in this transaction has read the table: two that hold a weaker lock would wait for each other.
                 connection.execute(QUERIES["lock_migrations"])
@@ -179,7 +180,8 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
                     f"There is no schema “{operator_schema}” in {_name(connection)} to keep the operators in.",
                     "Create it first, or leave --operator-schema out for `public`.",
                 )
-            connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(operator_schema)))
+            place = sql.Identifier(operator_schema).as_string(connection)
+            connection.execute(QUERIES["operator_schema"], [place])
             connection.execute(migration.sql.encode())
             connection.execute(
                 QUERIES["record_migration"],
@@ -214,7 +216,7 @@ def _installed(connection: Connection) -> int | None:
 
 def _versions(connection: Connection) -> list[tuple[int, str]]:
     """Number and checksum of each installed version. PgweaveError when one is not what this pgweave has."""
-    found = connection.execute(QUERIES["schema_versions"]).fetchall()
+    found = ask(connection, "schema_versions")
     known = {migration.number: migration for migration in migrations()}
     for number, checksum, _ in found:
         if number in known and checksum != known[number].checksum:
@@ -235,9 +237,7 @@ def _works_with(connection: Connection, version: int) -> bool:
 
 def _is_ours(connection: Connection) -> bool:
     """Whether the schemas are there and ours; False when neither is there. SchemaForeign when one is not ours."""
-    row = connection.execute(QUERIES["schema_state"]).fetchone()
-    assert row is not None
-    ours, schemas, extension = row
+    ((ours, schemas, extension),) = ask(connection, "schema_state")
     if extension:
         raise SchemaForeign(
             f"In {_name(connection)} the schema df belongs to an extension (pg_durable).",

@@ -3,7 +3,8 @@
 -- Written by docs/generate.py.
 
 begin;
-set local search_path to public;
+set local pgweave.operator_schema to public;
+set local search_path to pg_catalog, pg_temp;
 \ir schema/10_schemas.sql
 \ir schema/20_tables.sql
 \ir schema/30_values.sql
@@ -18,5 +19,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '9825d465ffdfc33f03a3c4b00506680122eaf071dc3ade830d7bef682e934322');
+values (1, '0001_schema', 'b8d695df9d143792fded429522193cada13c06862d94fb82137f5c4ce724756b');
 commit;

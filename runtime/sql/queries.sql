@@ -1,5 +1,13 @@
 -- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
 
+-- our_path --
+-- Statements of ours see PostgreSQL's own operators, functions and types, whatever a role has in front of them.
+set local search_path = pg_catalog, pg_temp;
+
+-- operator_schema --
+-- Where the operators are created.
+select set_config('pgweave.operator_schema', %s, true);
+
 -- schema_state --
 -- Are the schemas df and df_internal there, are they ours, does df belong to an extension?
 select to_regclass('df.migrations') is not null,
@@ -35,19 +43,19 @@ select session_user::text, current_database()::text;
 
 -- backend_pid --
 -- The process that serves this session.
-select pg_backend_pid();
+select pg_catalog.pg_backend_pid();
 
 -- set_mark --
 -- Leave something in the session.
-select set_config('pgweave.mark', %s, false);
+select pg_catalog.set_config('pgweave.mark', %s, false);
 
 -- mark --
 -- What was left in the session, if it is the same one.
-select current_setting('pgweave.mark', true);
+select pg_catalog.current_setting('pgweave.mark', true);
 
 -- check_clients --
 -- Can the server notice that a client is gone while its statement runs? An error where it cannot.
-select set_config('client_connection_check_interval', '1s', false);
+select pg_catalog.set_config('client_connection_check_interval', '1s', false);
 
 -- listen --
 -- The hint that work has arrived; a lost one only delays.
@@ -71,7 +79,7 @@ from set_config('synchronous_commit', 'off', true);
 
 -- show_life --
 -- A lock that this session has for as long as it lives, so that other workers see at once when it is gone.
-select pg_advisory_lock(%s);
+select pg_catalog.pg_advisory_lock(%s);
 
 -- end_vanished --
 -- End the leases of workers that are gone; true when one of them should be looked at again soon.
@@ -131,7 +139,7 @@ from set_config('synchronous_commit', 'off', true);
 
 -- record --
 -- Record the result of a step whose effects are elsewhere.
-select df_internal.worker_record(%s, %s, %s, %s::integer[], %s, %s, %s, %s);
+select df_internal.worker_record(%s, %s, %s, %s::integer[], %s, %s, %s, %s, %s);
 
 -- request --
 -- An HTTP request is about to be made: may it be, and with which secrets.
@@ -156,7 +164,7 @@ left join pg_database as d on d.datname = coalesce(w.database, current_database(
 
 -- run --
 -- One node-run as recorded.
-select status, result, error, finished_at from df_internal.worker_run(%s, %s, %s, %s::integer[]);
+select status, result, error, finished_at, columns from df_internal.worker_run(%s, %s, %s, %s::integer[]);
 
 -- decide --
 -- Record what a race or a loop has come to.
@@ -200,12 +208,52 @@ select df_internal.worker_finish(%s, %s, %s, %s, %s::jsonb, %s::jsonb);
 
 -- exec_node --
 -- One SQL step, on a session of the submitter.
-select result, finished_at from df_internal.exec_node(%s, %s, %s::integer[], %s, %s, %s, %s);
+select result, finished_at from df_internal.exec_node(%s, %s, %s::pg_catalog.int4[], %s, %s, %s, %s, %s, %s);
+
+-- shown --
+-- What a step that was not read committed has left to do: show its node.
+select df_internal.worker_shown(%s, %s, %s, %s::integer[]);
+
+-- role_settings --
+-- With which settings a session of a role begins, as far as our half of a step has to know.
+select pg_catalog.current_setting('role'), pg_catalog.current_setting('default_transaction_read_only'),
+       pg_catalog.current_setting('default_transaction_isolation'),
+       (select s.setting::pg_catalog.int4 from pg_catalog.pg_settings as s
+        where s.name operator(pg_catalog.=) 'statement_timeout');
+
+-- set_role --
+-- The role that a step begins with, where that is not the login.
+select pg_catalog.set_config('role', %s, false);
+
+-- limit_step --
+-- How long the server lets one statement of a step run, in milliseconds.
+select pg_catalog.set_config('statement_timeout', %s, false);
+
+-- type_names --
+-- The columns of a result as pairs of name and type, from what Describe says. Types that no table can have are what
+-- encode_row makes of them: text, or JSON. Names are complete whatever the search_path of later steps.
+select pg_catalog.json_agg(pg_catalog.json_build_array(c.name, case
+           when t.oid operator(pg_catalog.=) 'pg_catalog.record'::pg_catalog.regtype then 'json'
+           when t.typtype operator(pg_catalog.=) 'p' then 'text'
+           when t.oid operator(pg_catalog.>=) '16384'::pg_catalog.oid and exists (
+               select from pg_catalog.pg_cast as k where k.castsource operator(pg_catalog.=) t.oid
+                 and k.casttarget operator(pg_catalog.=) 'pg_catalog.json'::pg_catalog.regtype
+           ) then 'json'
+           else pg_catalog.format_type(c.type, c.modifier)
+       end) order by c.place)::pg_catalog.text
+from pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+     unnest(%s::pg_catalog.text[], %s::pg_catalog.oid[], %s::pg_catalog.int4[])
+         with ordinality as c (name, type, modifier, place)
+left join pg_catalog.pg_type as t on t.oid operator(pg_catalog.=) c.type;
+
+-- encode_row --
+-- One row of a result that came as text, encoded like every other. The braces stand for its columns.
+select df_internal.encode_row(r) from (select {columns}) as r;
 
 -- enter_workflow --
 -- What df_internal.exec_node tells a step about where it runs, for steps that cannot run inside of it.
-select set_config('df.in_workflow', 'true', false), set_config('df.instance_id', %s, false),
-       set_config('df.node_id', %s, false);
+select pg_catalog.set_config('df.in_workflow', 'true', false), pg_catalog.set_config('df.instance_id', %s, false),
+       pg_catalog.set_config('df.node_id', %s, false);
 
 -- make_step_runner --
 -- The function run_statement for databases that have no df schema; it goes with the session.
@@ -221,7 +269,7 @@ select pg_temp.run_statement(%s, %s);
 -- This is what the manual says DISCARD ALL does, but for DISCARD PLANS. Plans hold no
 -- state of a step, and planning df_internal.exec_node again for each step took half of its time (490 -> 900 steps/s).
 close all; set session authorization default; reset all; deallocate all; unlisten *;
-select pg_advisory_unlock_all(); discard temp; discard sequences;
+select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences;
 
 -- start --
 -- Start a workflow from its graph.

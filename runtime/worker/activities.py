@@ -101,11 +101,13 @@ def execute(
     variables: Mapping[str, str],
     policy: Policy,
     max_bytes: int,
+    *,
+    typed: bool,
 ) -> Run:
-    """Run one step to its checkpoint and say what it came to. policy: what HTTP steps may reach."""
+    """Run one step to its checkpoint and say what it came to. policy: what HTTP steps may reach. typed: as in `Step`."""
     match todo.row.node_type:
         case "SQL":
-            return sql_step.execute(store, sessions, lease, todo, variables, max_bytes)
+            return sql_step.execute(store, sessions, lease, todo, variables, max_bytes, typed=typed)
         case "HTTP" | "HTTP_MULTIPART":
             return http_step.execute(store, sessions, lease, todo, variables, policy, max_bytes)
         case other:

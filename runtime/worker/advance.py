@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.grammar.kinds import Wait
-from pgweave.runtime.worker.substitution import ValueProblem, is_json, is_true, render_raw, row_count
+from pgweave.runtime.worker.substitution import (
+    Result,
+    ValueProblem,
+    columns_of,
+    is_json,
+    is_true,
+    render_raw,
+    row_count,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,20 +37,24 @@ Key: TypeAlias = tuple[str, Iteration]
 """One node-run: node id and iteration."""
 
 Names: TypeAlias = "Mapping[str, str]"
-"""Named results so far, as JSON text."""
+"""Named results so far, as JSON text; a `Result` where the types of its columns are known."""
 
 STRAY_BREAK = "df.break() was called outside of a loop. df.break() may only be used inside df.loop()."
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is recorded of one node-run. finished_at, started_at: seconds on the database's clock; 0.0 where unknown."""
+    """What is recorded of one node-run. finished_at, started_at: seconds on the database's clock; 0.0 where unknown.
+
+    columns: of a result with rows, pairs of name and type as JSON text, where they were recorded.
+    """
 
     status: str
     result: str | None = None
     error: Mapping[str, object] | None = None
     finished_at: float = 0.0
     started_at: float = 0.0
+    columns: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +245,7 @@ class _Visit:
             return PENDING
         match run.status:
             case "completed":
-                return Done(run.result or "null", names, run.finished_at)
+                return Done(Result(run.result or "null", run.columns), names, run.finished_at)
             case "failed":
                 return Failed(run.error or {"message": "unknown failure"}, run.finished_at)
             case _:
@@ -280,7 +292,7 @@ class _Visit:
             if isinstance(end, Failed):
                 return _not_before(end.within(f"JOIN branch {number} failed"), at)
             # Only what the branch has changed: an inherited name must not undo a sibling's new value.
-            merged.update({name: value for name, value in end.names.items() if names.get(name) != value})
+            merged.update({name: value for name, value in end.names.items() if _differs(names.get(name), value)})
             if isinstance(end, Broke):
                 return Broke(end.value, merged, at)
         return Done(f"[{','.join(end.result for end in ends if isinstance(end, Done))}]", merged, at)
@@ -329,7 +341,9 @@ class _Visit:
         turn, entry, began, may_begin = 1, names, 0.0, None
         if state is not None:
             recorded = json.loads(state.result or "{}")
-            turn, entry, began = int(recorded["turn"]), recorded["names"], float(recorded["at"])
+            turn, began = int(recorded["turn"]), float(recorded["at"])
+            columns = recorded.get("columns", {})
+            entry = {name: Result(value, columns.get(name)) for name, value in recorded["names"].items()}
             may_begin = float(recorded.get("may_begin", began))
         inner = (*iteration, turn)
         body = _not_before(self.node(self.graph.left(row), inner, entry), began)
@@ -365,7 +379,10 @@ class _Visit:
 
         over = tuple(key for key in self.runs if is_over(key))
         pause = self._pause(row, over, may_begin, after.at)
-        state = {"turn": turn + 1, "names": dict(after.names), "at": after.at, "may_begin": after.at + pause}
+        typed = {name: columns for name, value in after.names.items() if (columns := columns_of(value)) is not None}
+        state = {
+            "turn": turn + 1, "names": dict(after.names), "columns": typed, "at": after.at, "may_begin": after.at + pause,
+        }  # fmt: skip
         recorded = json.dumps(state, ensure_ascii=False)
         self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over, pause_seconds=pause))
         for key in [key for key in self.ended if is_over(key)]:
@@ -397,6 +414,11 @@ class _Visit:
 def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:
     """Whether a node-run belongs to these nodes and to this turn, or to a turn of a loop inside of it."""
     return key[0] in members and key[1][: len(iteration)] == iteration
+
+
+def _differs(before: str | None, after: str) -> bool:
+    """Whether a name has another value than before; without rows only the types tell results apart."""
+    return before != after or columns_of(before) != columns_of(after)
 
 
 def _is_met(tested: Done) -> bool | Failed:

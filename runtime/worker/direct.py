@@ -10,7 +10,7 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pgweave.runtime.connect import connect
+from pgweave.runtime.connect import ask, connect
 from pgweave.runtime.errors import ConnectionFailed, WorkerRefused
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
@@ -28,8 +28,7 @@ def require_worker(connection: Connection) -> None:
     may = False
     with suppress(psycopg.errors.InsufficientPrivilege):  # not even USAGE on the schema
         require(connection)
-        row = connection.execute(QUERIES["worker_rights"]).fetchone()
-        may = row is not None and bool(row[1])
+        ((_, may),) = ask(connection, "worker_rights")
     if not may:
         role = connection.info.user
         raise WorkerRefused(

@@ -325,7 +325,7 @@ class Drive:
         try:
             run = activities.execute(
                 self.store, self.worker.sessions, self.lease, todo, self._variables(), self.worker.settings.http,
-                self.worker.settings.max_result_bytes,
+                self.worker.settings.max_result_bytes, typed=self.loaded.reads_rows,
             )  # fmt: skip
         finally:
             self.worker.running.pop(shown, None)

@@ -20,7 +20,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, connect, lent, own_conninfo
+from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, ask, connect, lent, own_conninfo
 from pgweave.runtime.errors import ConnectionFailed, Deferred, LeaseLost, WorkerRefused
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.classify import READ_ONLY, Meaning, Whose, meaning
@@ -134,7 +134,7 @@ class Worker:
         with connect(self.dsn, application_name="pgweave worker") as connection:
             require_worker(connection)
             self._knows_pids = require_direct(connection, self.dsn)
-            own = connection.execute(QUERIES["who_am_i"]).fetchone()
+            (own,) = ask(connection, "who_am_i")
             checked = checks_clients(connection)
         assert own is not None
         helpers = [

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from pgweave.runtime.connect import ACQUIRE_SECONDS, RECONNECT_SECONDS, first_line, lent, step_conninfo
 from pgweave.runtime.errors import StepInterrupted
@@ -40,6 +42,20 @@ Tag: TypeAlias = "tuple[str, Key]"
 """Instance id and node-run: who uses a session."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoleSettings:
+    """What our half of a step has to know of the settings that a role has in a database.
+
+    role: the one that a session of this login begins with; None: the login itself. limit_ms: the worker's own limit for
+    one statement, where the role's is not shorter already; None: nothing to set.
+    """
+
+    role: str | None = None
+    read_only: bool = False
+    read_committed: bool = True
+    limit_ms: int | None = None
+
+
 class Sessions:
     """Pools of step sessions, one per role and database.
 
@@ -64,6 +80,7 @@ class Sessions:
         self._check_seconds = check_seconds
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
+        self._settings: WeakKeyDictionary[Connection, RoleSettings] = WeakKeyDictionary()
         self._in_use: dict[Tag, Callable[[], object]] = {}
         self._lines: dict[Tag, tuple[Connection, float]] = {}  # steps in flight, since when, monotonic
         self._interrupted: set[Tag] = set()
@@ -181,8 +198,39 @@ class Sessions:
     def _conninfo(self, role: str, database: str | None) -> str:
         return step_conninfo(
             self._dsn, role, database,
-            own_role=self._own_role, step_seconds=self._step_seconds, check_seconds=self._check_seconds,
+            own_role=self._own_role, check_seconds=self._check_seconds,
         )  # fmt: skip
+
+    def settings(self, connection: Connection) -> RoleSettings:
+        """The settings that a session of ours began with."""
+        return self._settings[connection]
+
+    def _begin(self, connection: Connection) -> None:
+        """Look how a new session begins, and leave it as the login's."""
+        row = connection.execute(QUERIES["role_settings"]).fetchone()
+        assert row is not None
+        role, read_only, isolation, timeout_ms = row
+        limit_ms = int(self._step_seconds * 1000)
+        known = RoleSettings(
+            role=None if role == "none" else role,
+            read_only=read_only == "on",
+            read_committed=isolation == "read committed",
+            limit_ms=limit_ms if limit_ms and (not timeout_ms or limit_ms < timeout_ms) else None,
+        )
+        self._settings[connection] = known
+        # For the explicit transactions of our half, which write whatever the role's default is.
+        connection.read_only = False
+        if known.role is not None:
+            connection.execute(QUERIES["set_role"], ["none"])
+        self._set_limit(connection)
+
+    def _set_limit(self, connection: Connection) -> None:
+        if (limit_ms := self._settings[connection].limit_ms) is not None:
+            connection.execute(QUERIES["limit_step"], [str(limit_ms)])
+
+    def _wipe(self, connection: Connection) -> None:
+        connection.execute(QUERIES["discard"])
+        self._set_limit(connection)
 
     def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
         from psycopg_pool import ConnectionPool
@@ -200,7 +248,8 @@ class Sessions:
                     max_lifetime=MAX_AGE_SECONDS,
                     reconnect_timeout=RECONNECT_SECONDS,
                     num_workers=1,
-                    reset=_wipe,
+                    configure=self._begin,
+                    reset=self._wipe,
                     open=True,
                 )
             return self._pools[key]
@@ -220,7 +269,3 @@ class Sessions:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _wipe(connection: Connection) -> None:
-    connection.execute(QUERIES["discard"])

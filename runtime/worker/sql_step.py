@@ -14,10 +14,9 @@ one fails the node, with what the server said about it.
 
 from __future__ import annotations
 
-import json
 import random
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +37,17 @@ if TYPE_CHECKING:
     from pgweave.runtime.worker.store import Lease, Store
 
     _Way = Callable[["Step", psycopg.Connection[Any]], str]
+    _Cells = list[tuple[str, int, bytes | None]]
+    """A row: of each column its name, its type as pg_type numbers it, and its value as the server wrote it."""
 
 MAX_ATTEMPTS = 7  # of a statement that met a conflict or lost its session
 SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what ends them, and is to be worked on alone
 CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
+
+
+TEXT = 25
+_NO_PARAMETERS = frozenset({705, 2249, 2276, 2277, 2278, 2283, 2287, 2776})
+"""unknown, record, "any", anyarray, void, anyelement, record[], anynonarray: as pg_type numbers them."""
 
 
 class StepProblem(Exception):
@@ -71,7 +77,10 @@ class _AlreadyRun(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step in hand. database: where it runs; None where the df schema is. max_bytes: of its result."""
+    """One step in hand. database: where it runs; None where the df schema is. max_bytes: of its result.
+
+    typed: whether the types of its columns are to be recorded, because a step of the instance reads rows.
+    """
 
     store: Store
     sessions: Sessions
@@ -80,6 +89,8 @@ class Step:
     rendered: Rendered
     database: str | None
     max_bytes: int
+    variables: Mapping[str, str]
+    typed: bool = False
 
     @property
     def tag(self) -> Tag:
@@ -109,7 +120,14 @@ class Step:
 
 
 def execute(
-    store: Store, sessions: Sessions, lease: Lease, todo: Todo, variables: Mapping[str, str], max_bytes: int
+    store: Store,
+    sessions: Sessions,
+    lease: Lease,
+    todo: Todo,
+    variables: Mapping[str, str],
+    max_bytes: int,
+    *,
+    typed: bool = False,
 ) -> Run:
     """Run a SQL step and say what it came to; a run with the status "cancelled" was interrupted by us.
 
@@ -123,7 +141,7 @@ def execute(
         # A child is started where df.start is, whatever database its parent works in.
         starts_child = (todo.row.result_name or "").startswith(CHILD_STARTER)
         database = lease.database if sessions.elsewhere(lease.database) and not starts_child else None
-        step = Step(store, sessions, lease, todo, rendered, database, max_bytes)
+        step = Step(store, sessions, lease, todo, rendered, database, max_bytes, variables, typed)
         lost = 0
         for attempts in _attempts():
             try:
@@ -151,12 +169,12 @@ def _attempts() -> Iterator[int]:
             sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311
 
 
-def _render(todo: Todo, variables: Mapping[str, str]) -> Rendered:
+def _render(todo: Todo, variables: Mapping[str, str], *, backslashes: bool = False) -> Rendered:
     try:
-        rendered = render_sql(todo.row.query or "", todo.names, variables)
+        rendered = render_sql(todo.row.query or "", todo.names, variables, backslashes=backslashes)
     except ValueProblem as problem:
         raise StepProblem(str(problem)) from problem
-    if statement_count(rendered.text) > 1:
+    if statement_count(rendered.text, backslashes=backslashes) > 1:
         raise StepProblem(
             "SQL execution failed: a step is one statement, and this text holds several",
             hint="Make them steps of their own with ~>, or put them into a DO block.",
@@ -174,35 +192,85 @@ def _run(step: Step, attempts: int, began: float) -> Run:
 
 
 def _exact(step: Step, attempts: int) -> Run:
-    """One round trip: fence, statement and checkpoint in one transaction."""
+    """One round trip, almost always: fence, statement and checkpoint in one transaction."""
     lease, todo = step.lease, step.todo
-    arguments = [
-        lease.instance_id, todo.row.id, list(todo.iteration), lease.token, step.rendered.text, attempts, step.max_bytes,
-    ]  # fmt: skip
     try:
-        with step.session() as session, _translated(step, Whose.STEP):
-            row = session.execute(QUERIES["exec_node"], arguments, binary=True).fetchone()
+        with step.session() as session:
+            step = _as_session_reads(step, session)
+            with _translated(step, Whose.STEP):
+                settings = step.sessions.settings(session)
+                columns = _columns(step, session)
+                arguments = [
+                    lease.instance_id, todo.row.id, list(todo.iteration), lease.token, step.rendered.text, attempts,
+                    step.max_bytes, columns, settings.role,
+                ]  # fmt: skip
+                # By default the transactions of a session without writes could not take the checkpoint.
+                with session.transaction() if settings.read_only else nullcontext():
+                    row = session.execute(QUERIES["exec_node"], arguments, binary=True).fetchone()
     except _AlreadyRun:
         # An earlier attempt was committed and its answer lost on the way: the rows have the result.
         return _recorded(step)
+    if not settings.read_committed:
+        step.store.shown(lease, todo.key)
     assert row is not None
     assert lease.role is not None
     if step.sessions.foreign(lease.role):
         return _recorded(step)
     result, finished_at = row
-    return Run("completed", result, finished_at=finished_at.timestamp())
+    return Run("completed", result, finished_at=finished_at.timestamp(), columns=columns)
+
+
+def _as_session_reads(step: Step, session: psycopg.Connection[Any]) -> Step:
+    """The step with the text for this session: where the role has it so, a backslash is an escape in plain strings."""
+    if session.info.parameter_status("standard_conforming_strings") != "off":
+        return step
+    return replace(step, rendered=_render(step.todo, step.variables, backslashes=True))
+
+
+def _columns(step: Step, session: psycopg.Connection[Any]) -> str | None:
+    """Name and type of each column that the statement will return, as JSON; None when nobody reads rows.
+
+    The server parses the text and describes it; nothing runs. What it refuses it will refuse again, with the reason.
+    """
+    import psycopg
+
+    if not step.typed:
+        return None
+    protocol = session.pgconn
+    if protocol.prepare(b"", step.rendered.text.encode()).status != psycopg.pq.ExecStatus.COMMAND_OK:
+        return None
+    found = protocol.describe_prepared(b"")
+    places = range(found.nfields)
+    if not places:
+        return None
+    arguments = [
+        [(found.fname(at) or b"").decode() for at in places],
+        [str(found.ftype(at)) for at in places],
+        [str(found.fmod(at)) for at in places],
+    ]
+    row = session.execute(QUERIES["type_names"], arguments).fetchone()
+    return None if row is None else row[0]
 
 
 def _at_least_once(step: Step, attempts: int, began: float, way: _Way) -> Run:
     """Look whether it has been recorded; if not, run it and record it. A crash in between runs it again."""
     if (known := step.store.run(step.lease, step.todo.key)) is not None:
         return known
-    with step.session() as session, _translated(step, Whose.ALONE):
-        result = way(step, session)
+    with step.session() as session:
+        step = _as_session_reads(step, session)
+        with _translated(step, Whose.ALONE):
+            columns = _columns(step, session)
+            result = way(step, session)
     elapsed = monotonic() - began
     return surely(
         lambda: step.store.record(
-            step.lease, step.todo.key, result, query=step.rendered.text, attempts=attempts, elapsed_seconds=elapsed
+            step.lease,
+            step.todo.key,
+            result,
+            query=step.rendered.text,
+            attempts=attempts,
+            elapsed_seconds=elapsed,
+            columns=columns,
         ),
         lambda: _recorded(step),
     )
@@ -237,30 +305,72 @@ def surely(write: Callable[[], Run], recorded: Callable[[], Run]) -> Run:
 
 def _alone(step: Step, session: psycopg.Connection[Any]) -> str:
     session.execute(QUERIES["enter_workflow"], [step.lease.instance_id, step.todo.row.id])
-    rows: list[str] = []
+    _take_role(step, session)
+    found: list[_Cells] = []
     total = 0
     for row in _rows(session, step.rendered.text):
-        rows.append(json.dumps(row, default=str, ensure_ascii=False, separators=(",", ":")))
-        total += len(rows[-1].encode())
+        found.append(row)
+        total += sum(len(cell) for _, _, cell in row if cell is not None)
         if total > step.max_bytes:
             raise _too_large(step)
+    rows = [_encoded(session, row) for row in found]
+    if sum(len(row.encode()) for row in rows) > step.max_bytes:
+        raise _too_large(step)
     return f'{{"rows":[{",".join(rows)}],"row_count":{len(rows)},"rows_affected":{len(rows)}}}'
 
 
-def _rows(session: psycopg.Connection[Any], text: str) -> Iterator[dict[str, object]]:
+def _take_role(step: Step, session: psycopg.Connection[Any]) -> None:
+    if (role := step.sessions.settings(session).role) is not None:
+        session.execute(QUERIES["set_role"], [role])
+
+
+def _encoded(session: psycopg.Connection[Any], row: _Cells) -> str:
+    """One row as JSON. The server encodes it like the rows of every other step, from the values as it wrote them."""
+    import psycopg
+    from psycopg import sql
+
+    if not row:
+        return "{}"
+    columns = sql.SQL(", ").join(
+        sql.SQL("${} as {}").format(sql.SQL(str(place)), sql.Identifier(name))
+        for place, (name, _, _) in enumerate(row, 1)
+    )
+    query = sql.SQL(QUERIES["encode_row"].decode()).format(columns=columns)
+    answer = session.pgconn.exec_params(
+        query.as_bytes(session), [cell for _, _, cell in row], [_parameter(kind) for _, kind, _ in row]
+    )
+    if answer.status != psycopg.pq.ExecStatus.TUPLES_OK:
+        raise psycopg.errors.error_from_result(answer)
+    return (answer.get_value(0, 0) or b"").decode()
+
+
+def _parameter(kind: int) -> int:
+    """The type of a parameter that takes a value of this type; a few types, such as void, have values and no parameters."""
+    return TEXT if kind in _NO_PARAMETERS else kind
+
+
+def _rows(session: psycopg.Connection[Any], text: str) -> Iterator[_Cells]:
     """The rows of a statement, one at a time as they arrive: a result of any size must not fill this process."""
     import psycopg
-    from psycopg.rows import dict_row
+    from psycopg.types.string import TextLoader
 
-    cursor = session.cursor(row_factory=dict_row)
+    cursor = session.cursor()
+    for known in psycopg.adapters.types:
+        # The cells as the server wrote them: not every date or range is a value of Python.
+        for kind in (known.oid, known.array_oid):
+            cursor.adapters.register_loader(kind, TextLoader)
     try:
-        yield from cursor.stream(text.encode())
+        for _ in cursor.stream(text.encode()):
+            answer = cursor.pgresult
+            assert answer is not None
+            yield [
+                ((answer.fname(at) or b"").decode(), answer.ftype(at), answer.get_value(0, at))
+                for at in range(answer.nfields)
+            ]
     except psycopg.ProgrammingError as error:
         # psycopg says so, without a SQLSTATE, after a statement that has no rows: VACUUM, CREATE INDEX, CALL.
         if error.sqlstate is not None or cursor.pgresult is not None:
             raise
-    except (ValueError, NotImplementedError) as error:
-        raise StepProblem(f"SQL execution failed: the result cannot be read: {error}") from error
 
 
 def _too_large(step: Step) -> StepProblem:
@@ -273,8 +383,10 @@ def _too_large(step: Step) -> StepProblem:
 
 
 def _remote(step: Step, session: psycopg.Connection[Any]) -> str:
-    session.execute(QUERIES["make_step_runner"])
+    with session.transaction():
+        session.execute(QUERIES["make_step_runner"])
     session.execute(QUERIES["enter_workflow"], [step.lease.instance_id, step.todo.row.id])
+    _take_role(step, session)
     row = session.execute(QUERIES["run_step"], [step.rendered.text, step.max_bytes]).fetchone()
     assert row is not None
     return str(row[0])

@@ -7,6 +7,7 @@ write names the lease's token; LeaseLost when another worker has taken over.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pgweave.runtime.worker.advance import Decision, Key, Shown
 
 SUSPECT = 3  # leases without progress. Workers died with the instance in hand, so it may be what kills them
+_ROW_SET = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*\.\*")
 FORMAT = 1  # the shape of rows this worker knows
 
 
@@ -59,6 +61,11 @@ class Loaded:
     variables: Mapping[str, str]
     format: int
     problem: str | None
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether any step reads a row set, `$name.*`: then the types of results are of use."""
+        return any(row.node_type == "SQL" and _ROW_SET.search(row.query or "") for row in self.graph.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,7 @@ class Store:
                     run["error"],
                     _seconds(run["finished_at"]) if run["finished_at"] else 0.0,
                     _seconds(run["started_at"]),
+                    run["columns"],
                 )
                 for run in found["runs"]
             },
@@ -223,13 +231,29 @@ class Store:
         )  # fmt: skip
         return Run("failed", error=error, finished_at=finished_at.timestamp())
 
-    def record(self, lease: Lease, key: Key, result: str, *, query: str, attempts: int, elapsed_seconds: float) -> Run:
-        """Record the result of a step that ran outside of our transactions."""
+    def record(
+        self,
+        lease: Lease,
+        key: Key,
+        result: str,
+        *,
+        query: str,
+        attempts: int,
+        elapsed_seconds: float,
+        columns: str | None = None,
+    ) -> Run:
+        """Record the result of a step that ran outside of our transactions. columns: as in `Run`."""
         node_id, iteration = key
         finished_at = self._call(
-            "record", lease.instance_id, lease.token, node_id, list(iteration), result, query, attempts, elapsed_seconds
-        )
-        return Run("completed", result, finished_at=finished_at.timestamp())
+            "record", lease.instance_id, lease.token, node_id, list(iteration), result, query, attempts,
+            elapsed_seconds, columns,
+        )  # fmt: skip
+        return Run("completed", result, finished_at=finished_at.timestamp(), columns=columns)
+
+    def shown(self, lease: Lease, key: Key) -> None:
+        """Show the end of a step whose own transaction could not."""
+        node_id, iteration = key
+        self._call("shown", lease.instance_id, lease.token, node_id, list(iteration))
 
     def request(self, lease: Lease, key: Key, secrets: list[str]) -> Permit:
         """Say that an HTTP request is about to be made, with these secrets."""
@@ -244,10 +268,10 @@ class Store:
     def run(self, lease: Lease, key: Key) -> Run | None:
         """One node-run as it is recorded; None when it is not."""
         node_id, iteration = key
-        for status, result, error, finished_at in self._rows(
+        for status, result, error, finished_at, columns in self._rows(
             "run", lease.instance_id, lease.token, node_id, list(iteration)
         ):
-            return Run(status, result, error, finished_at.timestamp())
+            return Run(status, result, error, finished_at.timestamp(), columns=columns)
         return None
 
     def obstacle(self, role: str, database: str | None) -> str | None:

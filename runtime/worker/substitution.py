@@ -12,6 +12,7 @@ import math
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.grammar.template import Context, scan_raw, scan_sql
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pgweave.grammar.template import Placeholder
 
 MAX_ROWS = 10_000  # rows a $name.* may expand to; pg_durable's limit, kept
+COUNTS = frozenset({"row_count", "rows_affected"})
+"""What can be read of every statement's result, beside its columns."""
 
 Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
 
@@ -31,6 +34,25 @@ class Number(str):
     """A JSON number with its exact digits."""
 
     __slots__ = ()
+
+
+class Result(str):
+    """A result as JSON text. columns: pairs of name and type, as JSON text, where PostgreSQL has told them."""
+
+    __slots__ = ("columns",)
+
+    columns: str | None
+
+    def __new__(cls, text: str, columns: str | None = None) -> Result:
+        """A text with its types."""
+        self = super().__new__(cls, text)
+        self.columns = columns
+        return self
+
+
+def columns_of(text: str | None) -> str | None:
+    """The recorded columns of a named result; None where there are none."""
+    return text.columns if isinstance(text, Result) else None
 
 
 class ValueProblem(Exception):
@@ -136,12 +158,25 @@ class Rendered:
         return found if self.template is None else self.template.origin(found)
 
 
-def render_sql(template: str, names: Mapping[str, str], variables: Mapping[str, str]) -> Rendered:
-    """Put values into SQL. `{name}` first, as raw text; then `$name` by where it stands. ValueProblem when one lacks."""
-    raw, inserted = _insert_variables(template, variables, scan_sql)
+def render_sql(
+    template: str, names: Mapping[str, str], variables: Mapping[str, str], *, backslashes: bool = False
+) -> Rendered:
+    """Put values into SQL. `{name}` first, as raw text; then `$name` by where it stands. ValueProblem when one lacks.
+
+    backslashes: whether the session takes them for escapes in '..' (standard_conforming_strings = off).
+    """
+    scan = partial(scan_sql, backslashes=backslashes)
+    raw, inserted = _insert_variables(template, variables, scan)
+
+    def write(place: Placeholder) -> str:
+        code = _render(raw.text, place, names)
+        if backslashes and place.context is Context.CODE and "\\" in code:
+            code = _PLAIN_STRING.sub(_doubled, code)
+        return _apart(raw.text, place, _undollared(place, code))
+
     found = [
-        (place.span, _apart(raw.text, place, _render(place, names)))
-        for place in scan_sql(raw.text)
+        (place.span, write(place))
+        for place in scan(raw.text)
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
         and place.context is not Context.COMMENT
     ]  # fmt: skip
@@ -199,9 +234,6 @@ def _splice(text: str, found: list[tuple[Span, str]]) -> Rendered:
     return Rendered("".join(parts), tuple(pieces))
 
 
-_MISSING = object()
-
-
 def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
     """The value a placeholder stands for. ValueProblem when there is none and the placeholder has no `?`.
 
@@ -211,17 +243,22 @@ def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
         $r.id     7
         $r.total  ValueProblem: NULL; as $r.total? it is NULL
         $r.n      ValueProblem: no field 'n' (available: id, total)
+
+    $r.row_count and $r.rows_affected are those of the statement, unless it has a column of that name.
     """
     name, column = place.name, place.column
     value = parse(names[name])
     rows = rows_of(value)
+    if column in COUNTS and (count := _count(value, column)) is not None:
+        return count
     if rows is not None and not rows:
         if place.nullable:
             return None
         raise ValueProblem(f"${name} has no rows — query returned zero results")
     if column is None:
         if rows is None:
-            return names[name] if isinstance(value, dict | list | str) else value
+            # A scalar is a value of SQL: the string "done" is the text done. Of an object or array every digit and space counts.
+            return names[name] if isinstance(value, dict | list) else value
         first = rows[0]
         value = next(iter(first.values()), None) if isinstance(first, dict) else first
         if value is None and not place.nullable:
@@ -238,6 +275,18 @@ def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
     if record[column] is None and not place.nullable:
         raise ValueProblem(f"${name}.{column} is NULL")
     return record[column]
+
+
+def _count(value: Json, column: str) -> Json:
+    """How many rows a statement returned or changed; None where a column of that name is meant, or nothing says it."""
+    rows = rows_of(value)
+    if rows is None or not isinstance(value, dict):
+        return None
+    columns = value.get("columns")  # of results from before column types were recorded
+    has_column = (
+        column in rows[0] if rows and isinstance(rows[0], dict) else isinstance(columns, list) and column in columns
+    )
+    return None if has_column else value.get(column)
 
 
 def _plain(value: Json | object) -> str:
@@ -285,21 +334,22 @@ def _apart(text: str, place: Placeholder, value: str) -> str:
     if place.context is not Context.CODE or place.star:
         return value
     before = text[max(0, place.span.start - _NEARBY) : place.span.start]
-    if value.startswith("'") and (_STRING_BEFORE.search(before) or _STRING_AFTER.match(text, place.span.end)):
+    if value.startswith(("'", "E'")) and (_STRING_BEFORE.search(before) or _STRING_AFTER.match(text, place.span.end)):
         return f" ({value}) "
     left = " " if _WORD.match(before[-1:]) else ""
     right = " " if _WORD.match(text, place.span.end) else ""
     return f"{left}{value}{right}"
 
 
-def _render(place: Placeholder, names: Mapping[str, str]) -> str:
+def _render(template: str, place: Placeholder, names: Mapping[str, str]) -> str:
     if place.star:
         if place.context is not Context.CODE:
             raise ValueProblem(f"${place.name}.* is a row set; it can only be in a FROM list")
-        return _undollared(place, _row_set(place.name, names[place.name]))
+        table = _row_set(place.name, names[place.name])
+        return f"(SELECT * FROM {table})" if has_alias(template, place.span.end) else table  # noqa: S608
     value = _lookup(place, names)
     if place.context is Context.CODE:
-        return _undollared(place, _literal(value))
+        return _literal(value)
     text = _plain(value)
     if place.dollar and "$" in text:
         # Inside a dollar-quoted text nothing can be escaped, so a value must not be able to end it.
@@ -319,16 +369,48 @@ def _render(place: Placeholder, names: Mapping[str, str]) -> str:
 
 def _undollared(place: Placeholder, code: str) -> str:
     """Code without dollar signs where one could end the dollar-quoted body around it."""
-    if not place.dollar or "$" not in code:
+    if place.context is not Context.CODE or not place.dollar or "$" not in code:
         return code
     return _PLAIN_STRING.sub(_escaped, code)
 
 
-_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+# A string of our own code, or a quoted name, in which an apostrophe means nothing.
+_PLAIN_STRING = re.compile(r"""(E?)'((?:[^']|'')*)'|"(?:[^"]|"")*\"""")
 
 
 def _escaped(string: re.Match[str]) -> str:
-    return "E" + string.group().replace("\\", "\\\\").replace("$", "\\044")
+    if string[2] is None:
+        return string[0]
+    body = string[2] if string[1] else string[2].replace("\\", "\\\\")
+    return "E'" + body.replace("$", "\\044") + "'"
+
+
+def _doubled(string: re.Match[str]) -> str:
+    if string[2] is None:
+        return string[0]
+    return "E'" + string[2].replace("\\", "\\\\") + "'"
+
+
+# What stands after a table in FROM and is not its alias: the reserved words, those for functions and types, and LOOP of
+# PL/pgSQL. (pg_get_keywords(): catcode R and T.)
+_NO_ALIAS = """all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
+    column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
+    from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
+    localtime localtimestamp loop natural not notnull null offset on only or order outer overlaps placing primary
+    references returning right select session_user similar some symmetric system_user table tablesample then to trailing
+    true union unique user using variadic verbose when where window with"""
+_NOT_ALIASES = frozenset(_NO_ALIAS.split())
+_AFTER_TABLE = re.compile(
+    r"""(?: \s | --[^\n]*(?:\n|\Z) | /\*(?:[^*]|\*(?!/))*\*/ )*+ (?P<word>"|[A-Za-z_\x80-\U0010ffff][\w$]*)""",
+    re.VERBOSE,
+)
+
+
+def has_alias(text: str, offset: int) -> bool:
+    """Whether the table that ends at an offset of SQL gets a name there: `$b.* AS x`, `$b.* x`, `$b.* "x"`."""
+    found = _AFTER_TABLE.match(text, offset)
+    return found is not None and ((word := found["word"].lower()) == "as" or word not in _NOT_ALIASES)
 
 
 def _literal(value: Json | object) -> str:
@@ -358,6 +440,7 @@ def _quoted(text: str) -> str:
 
 
 def _row_set(name: str, text: str) -> str:
+    """Code of a table: of the recorded types, or, where there are none, of those that the values look like."""
     rows = rows_of(parse(text))
     if rows is None:
         raise ValueProblem(f"${name}.* — invalid result format")
@@ -365,12 +448,33 @@ def _row_set(name: str, text: str) -> str:
         raise ValueProblem(
             f"${name}.* — result has {len(rows)} rows, exceeding the maximum of {MAX_ROWS} for row-set expansion."
         )
+    if (columns_text := columns_of(text)) is not None:
+        return _typed_row_set(name, text, rows, json.loads(columns_text))
     records = [row for row in rows if isinstance(row, dict)]
     if not records:
         return _empty_row_set(name, text)
     columns = list(records[0])
     values = ",".join(f"({','.join(_cell(record.get(column)) for column in columns)})" for record in records)
     return f"(VALUES {values}) AS {_identifier(name)}({', '.join(map(_identifier, columns))})"
+
+
+def _typed_row_set(name: str, text: str, rows: list[Json], columns: list[tuple[str, str]]) -> str:
+    """PostgreSQL reads its own JSON back: it knows arrays, composite types, enums and JSON apart.
+
+    b = {"rows":[{"id":1}], ..} with (id, integer)  ->
+    pg_catalog.json_to_recordset(pg_catalog.json_extract_path('{"rows":[{"id":1}], ..}', 'rows')) AS "b"("id" integer)
+    """
+    kinds: dict[str, str] = {}
+    for column, kind in columns:
+        kinds.setdefault(column, kind)  # of columns with one name the first counts, as in `parse`
+    if not kinds:
+        return f"(SELECT FROM pg_catalog.generate_series(1, {len(rows)})) AS {_identifier(name)}"
+    types = ", ".join(f"{_identifier(column)} {kind}" for column, kind in kinds.items())
+    # Every digit and space of a json column is kept, but where two columns have one name: PostgreSQL would take the last.
+    array = (
+        f"pg_catalog.json_extract_path({_quoted(text)}, 'rows')" if len(kinds) == len(columns) else _quoted(dump(rows))
+    )
+    return f"pg_catalog.json_to_recordset({array}) AS {_identifier(name)}({types})"
 
 
 def _empty_row_set(name: str, text: str) -> str:

@@ -2,7 +2,7 @@
 
 -- limits --
 -- Nobody is kept waiting by a check, and a check waits for nobody: short limits, for this transaction only.
-select set_config('lock_timeout', '2s', true), set_config('statement_timeout', '30s', true)
+select pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true)
 
 -- make_replay --
 -- Runs the text of a DDL step, or of a set-up file. Inside of it COMMIT and ROLLBACK are refused, so the end stays ours.
@@ -19,4 +19,4 @@ select pg_temp.pgweave_replay(%s)
 
 -- where_we_are --
 -- Is the df schema here? Steps that call it cannot be judged where it is not.
-select to_regnamespace('df') is not null, current_database()
+select pg_catalog.to_regnamespace('df') is not null, pg_catalog.current_database()

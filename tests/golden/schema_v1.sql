@@ -2,7 +2,8 @@
 -- release; after it version 1 never changes, and neither does this file.
 
 begin;
-set local search_path to public;
+set local pgweave.operator_schema to public;
+set local search_path to pg_catalog, pg_temp;
 
 -- The df schema, version 1. The files of this folder are read, and run, in the order of their numbers:
 --
@@ -308,6 +309,7 @@ create table df.runs (
             'cancelled'   -- lost a race, or its instance was cancelled
         )),
     result json,
+    columns json,
     error jsonb,
     query text,
     attempts integer not null default 1,
@@ -326,6 +328,7 @@ comment on column df.runs.node_id is 'The node that ran, or waits.';
 comment on column df.runs.iteration is 'Turns of the enclosing loops, outermost first, from 1; empty outside of loops.';
 comment on column df.runs.status is 'waiting, completed, failed or cancelled.';
 comment on column df.runs.result is 'The result, keys in select order. Of a race: the branch that won. Of a loop: its turn and bound names.';
+comment on column df.runs.columns is 'Name and type of each column that PostgreSQL gave the result, as pairs; recorded where a step of the instance reads rows.';
 comment on column df.runs.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
 comment on column df.runs.query is 'The SQL that ran, values in place.';
 comment on column df.runs.attempts is 'How often it was tried; more than once after a deadlock or a lost connection.';
@@ -509,7 +512,7 @@ declare
     v_product bigint;
 begin
     foreach v_part in array p_parts loop
-        v_bytes := convert_to(v_part, 'UTF8') || '\xff';
+        v_bytes := convert_to(v_part, 'UTF8') || E'\\xff'::bytea;
         for i in 0..length(v_bytes) - 1 loop
             v_low := v_low # get_byte(v_bytes, i);
             v_product := v_low * 435;
@@ -615,7 +618,7 @@ begin
         exception
             when invalid_text_representation or untranslatable_character then
                 -- {name} is a variable, and a statement may begin with one. No statement begins with {".
-                if v_start ~ '^\{[ \t\n\r]*"' then
+                if v_start ~ E'^\\{[ \\t\\n\\r]*"' then
                     get stacked diagnostics v_problem = pg_exception_detail;
                     raise exception 'Invalid Durofut JSON: %', v_problem using errcode = 'invalid_parameter_value';
                 end if;
@@ -805,7 +808,7 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), '[ \t]+');
+    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), E'[ \\t]+');
     v_zone constant text := substring(v_fields[1] from '^CRON_TZ=(.*)$');
     v_names constant text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
     v_low constant integer[] := array[0, 0, 1, 1, 0];
@@ -827,12 +830,12 @@ begin
         return format('expected 5 fields (minute hour day-of-month month day-of-week), found %s', cardinality(v_fields));
     end if;
     for i in 1..5 loop
-        v_atom := '(\d{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
+        v_atom := '([0-9]{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
         foreach v_item in array string_to_array(lower(v_fields[i]), ',') loop
-            if v_item !~ ('^(\*|' || v_atom || '(-' || v_atom || ')?)(/[1-9]\d?)?$') then
+            if v_item !~ ('^([*]|' || v_atom || '(-' || v_atom || ')?)(/[1-9][0-9]?)?$') then
                 return format('''%s'' is not a %s', v_item, v_names[i]);
             end if;
-            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '\d+', 'g') as m loop
+            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '[0-9]+', 'g') as m loop
                 if v_number::integer not between v_low[i] and v_high[i] then
                     return format('%s %s is outside of %s to %s', v_names[i], v_number, v_low[i], v_high[i]);
                 end if;
@@ -1092,7 +1095,10 @@ end $$;
 comment on function df.if_else_op(text, text) is 'Behind !> else: completes a half-built if.';
 
 -- The operators. All binary ones share one precedence and group from the left; @> takes the next operand only.
--- Created without a schema name: in the first schema of the search_path, where people's sessions find them.
+-- Created without a schema name, in the schema that the installer names. All else is made with nothing but pg_catalog
+-- on the search_path: what somebody has put into other schemas must not become part of it.
+
+select set_config('search_path', current_setting('pgweave.operator_schema'), true);
 
 create operator ~> (leftarg = text, rightarg = text, function = df.seq);
 create operator |=> (leftarg = text, rightarg = text, function = df.as_op);
@@ -1108,6 +1114,7 @@ comment on operator | (text, text) is 'a | b: both side by side; the first to fi
 comment on operator ?> (text, text) is 'condition ?> then !> else: the first half of an if.';
 comment on operator !> (text, text) is 'condition ?> then !> else: the second half of an if.';
 comment on operator @> (none, text) is '@> body: an endless loop, until a df.break.';
+set local search_path to pg_catalog, pg_temp;
 
 -- Starting a workflow, and what is checked when the rows of an instance arrive. People may insert them by hand, as a
 -- compiled script does, so what must hold is checked by triggers (enqueue, check_graph) and not only by df.start.
@@ -1521,7 +1528,7 @@ begin
     exception when insufficient_privilege then
         v_host := null;
     end;
-    select string_agg(c.key || '=''' || replace(replace(c.value, '\', '\\'), '''', '\''') || '''', ' ') into v_conninfo
+    select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ') into v_conninfo
     from (values ('dbname', current_database()::text), ('user', current_user::text), ('port', current_setting('port')),
                  ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
                  ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
@@ -2081,8 +2088,22 @@ comment on function df_internal.replace_secret() is 'Removes the earlier values 
 create trigger replace_secret after insert on df.secrets for each row execute function df_internal.replace_secret();
 comment on trigger replace_secret on df.secrets is 'A new value replaces the old one.';
 
--- One statement run to its result, for steps. Steps in other databases, which have no df schema, use the same text as a
--- temporary function: the query make_step_runner puts pg_temp in the place of df_internal.
+-- One statement run to its result, for steps. Steps in other databases, which have no df schema, use the same text as
+-- temporary functions: the query make_step_runner puts pg_temp in the place of df_internal.
+
+create function df_internal.encode_row(p_row record) returns text
+language plpgsql
+-- A result looks the same whatever the role, its database or the step has set, and reads back as the same value under
+-- any of these settings: ISO dates, times in UTC, floats with all their digits.
+set datestyle = 'ISO, YMD'
+set intervalstyle = 'postgres'
+set timezone = 'UTC'
+set bytea_output = 'hex'
+set extra_float_digits = 1
+as $$
+begin
+    return pg_catalog.row_to_json(p_row)::pg_catalog.text;
+end $$;
 
 create function df_internal.run_statement(p_query text, p_max_bytes bigint) returns text
 language plpgsql
@@ -2096,6 +2117,7 @@ declare
     v_bytes bigint := 0;
     v_affected bigint := 0;
     v_columns text := '';
+    v_result text;
 begin
     begin
         open v_cursor for execute p_query;
@@ -2108,9 +2130,10 @@ begin
         get diagnostics v_affected = row_count;
     else
         loop
+            -- What is computed here, row by row, is computed under the settings of the step; only what is written down is not.
             fetch v_cursor into v_record;
             exit when not found;
-            v_row := pg_catalog.row_to_json(v_record)::pg_catalog.text;
+            v_row := df_internal.encode_row(v_record);
             v_bytes := v_bytes OPERATOR(pg_catalog.+) pg_catalog.octet_length(v_row);
             if v_bytes OPERATOR(pg_catalog.>) p_max_bytes then
                 raise exception 'The result is larger than % bytes', p_max_bytes using errcode = 'PWR03',
@@ -2127,11 +2150,18 @@ begin
         end if;
         v_affected := pg_catalog.cardinality(v_rows);
     end if;
-    return pg_catalog.concat(
+    v_result := pg_catalog.concat(
         '{"rows":[', pg_catalog.array_to_string(v_rows, ','), '],"row_count":', pg_catalog.cardinality(v_rows),
         ',"rows_affected":', v_affected, v_columns, '}'
     );
+    if pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.=) 'SQL_ASCII' then
+        -- Such a database takes any bytes; a worker could not read a result that is not UTF-8, and no step after it could.
+        perform pg_catalog.convert_from(pg_catalog.textsend(v_result), 'UTF8');
+    end if;
+    return v_result;
 end $$;
+
+comment on function df_internal.encode_row(record) is 'One row of a result as JSON, the same under all settings of a session.';
 comment on function df_internal.run_statement(text, bigint) is
     'Runs one statement and returns its result as JSON: rows, row_count, rows_affected, and columns where there are no rows.';
 
@@ -2170,7 +2200,7 @@ comment on function df_internal.show_leaf(text, text, text, jsonb) is 'Copies th
 
 create function df_internal.checkpoint(
     p_instance_id text, p_node_id text, p_iteration integer[], p_result text, p_error jsonb, p_query text,
-    p_attempts integer, p_started_at timestamptz
+    p_attempts integer, p_started_at timestamptz, p_columns json default null
 ) returns timestamptz
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -2178,23 +2208,27 @@ as $$
 declare
     v_finished_at constant timestamptz := df.clock();
 begin
-    -- Progress: earlier leases without any no longer count.
-    update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
     -- Of two transactions that run the same step the second waits here for the first, and then must not commit.
     insert into df.runs (
-        instance_id, node_id, iteration, status, result, error, query, attempts, started_at, finished_at, submitted_by
+        instance_id, node_id, iteration, status, result, columns, error, query, attempts, started_at, finished_at,
+        submitted_by
     )
     select p_instance_id, p_node_id, p_iteration, case when p_error is null then 'completed' else 'failed' end,
-           p_result::json, p_error, p_query, p_attempts, p_started_at, v_finished_at, i.submitted_by
+           p_result::json, p_columns, p_error, p_query, p_attempts, p_started_at, v_finished_at, i.submitted_by
     from df.instances as i where i.id = p_instance_id
     on conflict (instance_id, node_id, iteration) do nothing;
     if not found then
         raise exception 'Node % of instance % has run already', p_node_id, p_instance_id using errcode = 'PWR02';
     end if;
-    perform df_internal.show_leaf(p_instance_id, p_node_id, p_result, p_error);
+    if current_setting('transaction_isolation') = 'read committed' then
+        -- Progress: earlier leases without any no longer count.
+        update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
+        perform df_internal.show_leaf(p_instance_id, p_node_id, p_result, p_error);
+    end if;
+    -- Else renewals that came after the snapshot would be conflicts, of every step that takes long: worker_shown does it.
     return v_finished_at;
 end $$;
-comment on function df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz) is
+comment on function df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz, json) is
     'Records the end of a node-run, once. Returns when that was.';
 
 create function df_internal.step_begin(p_instance_id text, p_node_id text, p_iteration integer[], p_token uuid) returns xid8
@@ -2229,7 +2263,7 @@ comment on function df_internal.step_begin(text, text, integer[], uuid) is
 
 create function df_internal.step_end(
     p_instance_id text, p_node_id text, p_iteration integer[], p_token uuid, p_transaction xid8, p_result text,
-    p_query text, p_attempts integer, p_started_at timestamptz
+    p_query text, p_attempts integer, p_started_at timestamptz, p_columns json default null
 ) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -2238,19 +2272,25 @@ begin
     if p_transaction is distinct from pg_current_xact_id() then
         raise exception 'The step of node % left its transaction', p_node_id using errcode = 'PWR01';
     end if;
-    perform df_internal.fence(p_instance_id, p_token);
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform df_internal.fence(p_instance_id, p_token);
+    end if;
+    -- Else a renewal since the snapshot would be a conflict. The lock of the first half still holds: it is this transaction.
     perform from df.instances as i where i.id = p_instance_id and i.submitted_by = quote_ident(session_user)::regrole;
     if not found then
         raise exception 'The lease on instance % is lost', p_instance_id using errcode = 'PWR01';
     end if;
-    return df_internal.checkpoint(p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts, p_started_at);
+    return df_internal.checkpoint(
+        p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts, p_started_at, p_columns
+    );
 end $$;
-comment on function df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz) is
+comment on function df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz, json) is
     'Second half of a step: the checkpoint, in the transaction that did the work.';
 
 create function df_internal.exec_node(
     p_instance_id text, p_node_id text, p_iteration integer[], p_token uuid, p_query text, p_attempts integer,
-    p_max_bytes bigint, out result text, out finished_at timestamptz
+    p_max_bytes bigint, p_columns json default null, p_role text default null, out result text,
+    out finished_at timestamptz
 )
 language plpgsql security invoker
 -- No search_path of its own: the step has to see the submitter's. Hence every name below is qualified.
@@ -2263,12 +2303,28 @@ begin
     perform pg_catalog.set_config('df.in_workflow', 'true', true);
     perform pg_catalog.set_config('df.instance_id', p_instance_id, true);
     perform pg_catalog.set_config('df.node_id', p_node_id, true);
-    result := df_internal.run_statement(p_query, p_max_bytes);
+    if p_role is not null then
+        perform pg_catalog.set_config('role', p_role, true);
+    end if;
+    if pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' then
+        -- The statement is read-only, and the checkpoint after it is not: a subtransaction, which the handler makes of
+        -- this block, gives the mode back when it ends.
+        begin
+            perform pg_catalog.set_config('transaction_read_only', 'on', true);
+            result := df_internal.run_statement(p_query, p_max_bytes);
+        exception when sqlstate 'PWR00' then
+            raise;
+        end;
+    else
+        result := df_internal.run_statement(p_query, p_max_bytes);
+    end if;
+    -- Whatever role the step has taken, by itself or by default: the second half is called as the login.
+    perform pg_catalog.set_config('role', 'none', true);
     finished_at := df_internal.step_end(
-        p_instance_id, p_node_id, p_iteration, p_token, v_transaction, result, p_query, p_attempts, v_started_at
+        p_instance_id, p_node_id, p_iteration, p_token, v_transaction, result, p_query, p_attempts, v_started_at, p_columns
     );
 end $$;
-comment on function df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint) is
+comment on function df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint, json, text) is
     'One SQL step: fence, statement and checkpoint in one transaction and one round trip.';
 
 -- What a worker calls on its own session, and nobody else (90_privileges): all are SECURITY DEFINER. Each write begins
@@ -2758,7 +2814,7 @@ begin
             'runs', coalesce((
                 select json_agg(json_build_object(
                     'node_id', r.node_id, 'iteration', r.iteration, 'status', r.status, 'result', r.result::text,
-                    'error', r.error, 'started_at', r.started_at, 'finished_at', r.finished_at, 'due_at', r.due_at,
+                    'columns', r.columns::text, 'error', r.error, 'started_at', r.started_at, 'finished_at', r.finished_at, 'due_at', r.due_at,
                     'awaited_id', r.awaited_id
                 ))
                 from df.runs as r where r.instance_id = p_instance_id
@@ -2788,7 +2844,7 @@ comment on function df_internal.worker_fail(text, uuid, text, integer[], jsonb, 
 
 create function df_internal.worker_record(
     p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_result text, p_query text,
-    p_attempts integer, p_elapsed_seconds double precision
+    p_attempts integer, p_elapsed_seconds double precision, p_columns json default null
 ) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -2797,25 +2853,38 @@ begin
     perform df_internal.fence(p_instance_id, p_token);
     return df_internal.checkpoint(
         p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts,
-        df.clock() - make_interval(secs => p_elapsed_seconds)
+        df.clock() - make_interval(secs => p_elapsed_seconds), p_columns
     );
 end $$;
-comment on function df_internal.worker_record(text, uuid, text, integer[], text, text, integer, double precision) is
+comment on function df_internal.worker_record(text, uuid, text, integer[], text, text, integer, double precision, json) is
     'Records the result of a step whose effects are not part of this transaction: at least once, not exactly once.';
 
 create function df_internal.worker_run(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[])
-returns table (status text, result text, error jsonb, finished_at timestamptz)
+returns table (status text, result text, error jsonb, finished_at timestamptz, columns text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform df_internal.fence(p_instance_id, p_token);
     return query
-        select r.status, r.result::text, r.error, r.finished_at from df.runs as r
+        select r.status, r.result::text, r.error, r.finished_at, r.columns::text from df.runs as r
         where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
 end $$;
 comment on function df_internal.worker_run(text, uuid, text, integer[]) is
     'One node-run as recorded. The worker asks for it where it does not trust what the step''s session returned.';
+
+create function df_internal.worker_shown(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform df_internal.fence(p_instance_id, p_token);
+    update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
+    perform df_internal.show_leaf(r.instance_id, r.node_id, r.result::text, r.error) from df.runs as r
+    where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
+end $$;
+comment on function df_internal.worker_shown(text, uuid, text, integer[]) is
+    'After a step whose transaction was not read committed: what checkpoint does for people who watch, and for the count of leases.';
 
 create function df_internal.may_request(p_role regrole, p_node_type text) returns boolean
 language sql stable
@@ -3193,7 +3262,7 @@ begin
     if length(p_cursor) <= 512 and p_cursor ~ '^([0-9a-f][0-9a-f])+$' then
         v_parts := regexp_match(
             convert_from(decode(p_cursor, 'hex'), 'UTF8'),
-            '^v1\|(\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00)\|([0-9a-f]{8})$'
+            E'^v1\\|(\\d{4,6}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{6}\\+00)\\|([0-9a-f]{8})$'
         );
         created_at := v_parts[1]::timestamptz;
         id := v_parts[2];
@@ -3563,7 +3632,7 @@ declare
     v_wait constant jsonb := df_internal.config_of(p_node #>> '{right_node,query}');
     v_hex text;
 begin
-    if p_node ->> 'node_type' = 'THEN' and v_name like '\_\_df\_call\_child\_%' and starts_with(v_start, v_before)
+    if p_node ->> 'node_type' = 'THEN' and v_name like E'\\_\\_df\\_call\\_child\\_%' and starts_with(v_start, v_before)
        and p_node #>> '{right_node,node_type}' = 'AWAIT_INSTANCE'
        and v_wait ->> 'instance_id' = '$' || v_name || '.instance_id' then
         v_hex := substr(v_start, length(v_before) + 1, strpos(substr(v_start, length(v_before) + 1), '''') - 1);
@@ -3797,9 +3866,9 @@ as $$
         when p_input ~ '^[0-9a-fA-F]{8}$' then 'instance'
         when p_input like '{%' then 'graph'
         -- An expression cannot begin with a verb, and a statement with nothing else: no marker needs to be searched for.
-        when p_input ~* '^(select|insert|update|delete|merge|with|values|table|create|alter|drop|call|do|truncate|grant|revoke|explain|vacuum|refresh|copy|set|lock|analyze)\M'
+        when p_input ~* E'^(select|insert|update|delete|merge|with|values|table|create|alter|drop|call|do|truncate|grant|revoke|explain|vacuum|refresh|copy|set|lock|analyze)\\M'
             then 'statement'
-        when p_input ~* '^(''|\$|\(|@>|df\.|e''|u&''|")' then 'expression'
+        when p_input ~* E'^(''|\\$|\\(|@>|df\\.|e''|u&''|")' then 'expression'
         else 'unknown'
     end
 $$;
@@ -3958,7 +4027,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select p.oid::regprocedure from pg_proc as p
-    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like 'worker\_%'
+    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like E'worker\\_%'
                          or p.pronamespace = 'df'::regnamespace and p.proname = 'prune')
 $$;
 comment on function df_internal.worker_functions() is 'The functions that df.grant_worker grants.';
@@ -4023,8 +4092,9 @@ grant execute on function
     df_internal.cursor_after(timestamptz, text),
     df_internal.dblink_sessions(text),
     df_internal.durofut(text, text, text, text, text[], text, text),
+    df_internal.encode_row(record),
     df_internal.ensure_durofut(text, boolean),
-    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint),
+    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint, json, text),
     df_internal.explain_graph(text),
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
@@ -4055,12 +4125,12 @@ grant execute on function
     df_internal.start(text, text, text, text, text),
     df_internal.start_in_new_transaction(text, text, text, text),
     df_internal.step_begin(text, text, integer[], uuid),
-    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz),
+    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz, json),
     df_internal.stored_statuses(text),
     df_internal.timeout_problem(jsonb),
     df_internal.walk(jsonb)
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '9825d465ffdfc33f03a3c4b00506680122eaf071dc3ade830d7bef682e934322');
+values (1, '0001_schema', 'b8d695df9d143792fded429522193cada13c06862d94fb82137f5c4ce724756b');
 commit;

@@ -199,6 +199,7 @@ create table df.runs (
             'cancelled'   -- lost a race, or its instance was cancelled
         )),
     result json,
+    columns json,
     error jsonb,
     query text,
     attempts integer not null default 1,
@@ -217,6 +218,7 @@ comment on column df.runs.node_id is 'The node that ran, or waits.';
 comment on column df.runs.iteration is 'Turns of the enclosing loops, outermost first, from 1; empty outside of loops.';
 comment on column df.runs.status is 'waiting, completed, failed or cancelled.';
 comment on column df.runs.result is 'The result, keys in select order. Of a race: the branch that won. Of a loop: its turn and bound names.';
+comment on column df.runs.columns is 'Name and type of each column that PostgreSQL gave the result, as pairs; recorded where a step of the instance reads rows.';
 comment on column df.runs.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
 comment on column df.runs.query is 'The SQL that ran, values in place.';
 comment on column df.runs.attempts is 'How often it was tried; more than once after a deadlock or a lost connection.';

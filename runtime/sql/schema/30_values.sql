@@ -58,7 +58,7 @@ declare
     v_product bigint;
 begin
     foreach v_part in array p_parts loop
-        v_bytes := convert_to(v_part, 'UTF8') || '\xff';
+        v_bytes := convert_to(v_part, 'UTF8') || E'\\xff'::bytea;
         for i in 0..length(v_bytes) - 1 loop
             v_low := v_low # get_byte(v_bytes, i);
             v_product := v_low * 435;

@@ -92,7 +92,7 @@ begin
         exception
             when invalid_text_representation or untranslatable_character then
                 -- {name} is a variable, and a statement may begin with one. No statement begins with {".
-                if v_start ~ '^\{[ \t\n\r]*"' then
+                if v_start ~ E'^\\{[ \\t\\n\\r]*"' then
                     get stacked diagnostics v_problem = pg_exception_detail;
                     raise exception 'Invalid Durofut JSON: %', v_problem using errcode = 'invalid_parameter_value';
                 end if;
@@ -282,7 +282,7 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), '[ \t]+');
+    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), E'[ \\t]+');
     v_zone constant text := substring(v_fields[1] from '^CRON_TZ=(.*)$');
     v_names constant text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
     v_low constant integer[] := array[0, 0, 1, 1, 0];
@@ -304,12 +304,12 @@ begin
         return format('expected 5 fields (minute hour day-of-month month day-of-week), found %s', cardinality(v_fields));
     end if;
     for i in 1..5 loop
-        v_atom := '(\d{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
+        v_atom := '([0-9]{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
         foreach v_item in array string_to_array(lower(v_fields[i]), ',') loop
-            if v_item !~ ('^(\*|' || v_atom || '(-' || v_atom || ')?)(/[1-9]\d?)?$') then
+            if v_item !~ ('^([*]|' || v_atom || '(-' || v_atom || ')?)(/[1-9][0-9]?)?$') then
                 return format('''%s'' is not a %s', v_item, v_names[i]);
             end if;
-            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '\d+', 'g') as m loop
+            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '[0-9]+', 'g') as m loop
                 if v_number::integer not between v_low[i] and v_high[i] then
                     return format('%s %s is outside of %s to %s', v_names[i], v_number, v_low[i], v_high[i]);
                 end if;

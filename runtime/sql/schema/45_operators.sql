@@ -1,5 +1,8 @@
 -- The operators. All binary ones share one precedence and group from the left; @> takes the next operand only.
--- Created without a schema name: in the first schema of the search_path, where people's sessions find them.
+-- Created without a schema name, in the schema that the installer names. All else is made with nothing but pg_catalog
+-- on the search_path: what somebody has put into other schemas must not become part of it.
+
+select set_config('search_path', current_setting('pgweave.operator_schema'), true);
 
 create operator ~> (leftarg = text, rightarg = text, function = df.seq);
 create operator |=> (leftarg = text, rightarg = text, function = df.as_op);
@@ -15,3 +18,4 @@ comment on operator | (text, text) is 'a | b: both side by side; the first to fi
 comment on operator ?> (text, text) is 'condition ?> then !> else: the first half of an if.';
 comment on operator !> (text, text) is 'condition ?> then !> else: the second half of an if.';
 comment on operator @> (none, text) is '@> body: an endless loop, until a df.break.';
+set local search_path to pg_catalog, pg_temp;

@@ -410,7 +410,7 @@ begin
     exception when insufficient_privilege then
         v_host := null;
     end;
-    select string_agg(c.key || '=''' || replace(replace(c.value, '\', '\\'), '''', '\''') || '''', ' ') into v_conninfo
+    select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ') into v_conninfo
     from (values ('dbname', current_database()::text), ('user', current_user::text), ('port', current_setting('port')),
                  ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
                  ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)

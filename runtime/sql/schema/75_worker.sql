@@ -485,7 +485,7 @@ begin
             'runs', coalesce((
                 select json_agg(json_build_object(
                     'node_id', r.node_id, 'iteration', r.iteration, 'status', r.status, 'result', r.result::text,
-                    'error', r.error, 'started_at', r.started_at, 'finished_at', r.finished_at, 'due_at', r.due_at,
+                    'columns', r.columns::text, 'error', r.error, 'started_at', r.started_at, 'finished_at', r.finished_at, 'due_at', r.due_at,
                     'awaited_id', r.awaited_id
                 ))
                 from df.runs as r where r.instance_id = p_instance_id
@@ -515,7 +515,7 @@ comment on function df_internal.worker_fail(text, uuid, text, integer[], jsonb, 
 
 create function df_internal.worker_record(
     p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[], p_result text, p_query text,
-    p_attempts integer, p_elapsed_seconds double precision
+    p_attempts integer, p_elapsed_seconds double precision, p_columns json default null
 ) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -524,25 +524,38 @@ begin
     perform df_internal.fence(p_instance_id, p_token);
     return df_internal.checkpoint(
         p_instance_id, p_node_id, p_iteration, p_result, null, p_query, p_attempts,
-        df.clock() - make_interval(secs => p_elapsed_seconds)
+        df.clock() - make_interval(secs => p_elapsed_seconds), p_columns
     );
 end $$;
-comment on function df_internal.worker_record(text, uuid, text, integer[], text, text, integer, double precision) is
+comment on function df_internal.worker_record(text, uuid, text, integer[], text, text, integer, double precision, json) is
     'Records the result of a step whose effects are not part of this transaction: at least once, not exactly once.';
 
 create function df_internal.worker_run(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[])
-returns table (status text, result text, error jsonb, finished_at timestamptz)
+returns table (status text, result text, error jsonb, finished_at timestamptz, columns text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform df_internal.fence(p_instance_id, p_token);
     return query
-        select r.status, r.result::text, r.error, r.finished_at from df.runs as r
+        select r.status, r.result::text, r.error, r.finished_at, r.columns::text from df.runs as r
         where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
 end $$;
 comment on function df_internal.worker_run(text, uuid, text, integer[]) is
     'One node-run as recorded. The worker asks for it where it does not trust what the step''s session returned.';
+
+create function df_internal.worker_shown(p_instance_id text, p_token uuid, p_node_id text, p_iteration integer[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform df_internal.fence(p_instance_id, p_token);
+    update df.queue as q set attempts = 1 where q.instance_id = p_instance_id and q.attempts > 1;
+    perform df_internal.show_leaf(r.instance_id, r.node_id, r.result::text, r.error) from df.runs as r
+    where r.instance_id = p_instance_id and r.node_id = p_node_id and r.iteration = p_iteration;
+end $$;
+comment on function df_internal.worker_shown(text, uuid, text, integer[]) is
+    'After a step whose transaction was not read committed: what checkpoint does for people who watch, and for the count of leases.';
 
 create function df_internal.may_request(p_role regrole, p_node_type text) returns boolean
 language sql stable

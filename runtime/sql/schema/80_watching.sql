@@ -63,7 +63,7 @@ begin
     if length(p_cursor) <= 512 and p_cursor ~ '^([0-9a-f][0-9a-f])+$' then
         v_parts := regexp_match(
             convert_from(decode(p_cursor, 'hex'), 'UTF8'),
-            '^v1\|(\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00)\|([0-9a-f]{8})$'
+            E'^v1\\|(\\d{4,6}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{6}\\+00)\\|([0-9a-f]{8})$'
         );
         created_at := v_parts[1]::timestamptz;
         id := v_parts[2];

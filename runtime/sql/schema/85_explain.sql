@@ -12,7 +12,7 @@ declare
     v_wait constant jsonb := df_internal.config_of(p_node #>> '{right_node,query}');
     v_hex text;
 begin
-    if p_node ->> 'node_type' = 'THEN' and v_name like '\_\_df\_call\_child\_%' and starts_with(v_start, v_before)
+    if p_node ->> 'node_type' = 'THEN' and v_name like E'\\_\\_df\\_call\\_child\\_%' and starts_with(v_start, v_before)
        and p_node #>> '{right_node,node_type}' = 'AWAIT_INSTANCE'
        and v_wait ->> 'instance_id' = '$' || v_name || '.instance_id' then
         v_hex := substr(v_start, length(v_before) + 1, strpos(substr(v_start, length(v_before) + 1), '''') - 1);
@@ -246,9 +246,9 @@ as $$
         when p_input ~ '^[0-9a-fA-F]{8}$' then 'instance'
         when p_input like '{%' then 'graph'
         -- An expression cannot begin with a verb, and a statement with nothing else: no marker needs to be searched for.
-        when p_input ~* '^(select|insert|update|delete|merge|with|values|table|create|alter|drop|call|do|truncate|grant|revoke|explain|vacuum|refresh|copy|set|lock|analyze)\M'
+        when p_input ~* E'^(select|insert|update|delete|merge|with|values|table|create|alter|drop|call|do|truncate|grant|revoke|explain|vacuum|refresh|copy|set|lock|analyze)\\M'
             then 'statement'
-        when p_input ~* '^(''|\$|\(|@>|df\.|e''|u&''|")' then 'expression'
+        when p_input ~* E'^(''|\\$|\\(|@>|df\\.|e''|u&''|")' then 'expression'
         else 'unknown'
     end
 $$;

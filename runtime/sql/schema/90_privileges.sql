@@ -111,7 +111,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select p.oid::regprocedure from pg_proc as p
-    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like 'worker\_%'
+    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like E'worker\\_%'
                          or p.pronamespace = 'df'::regnamespace and p.proname = 'prune')
 $$;
 comment on function df_internal.worker_functions() is 'The functions that df.grant_worker grants.';
@@ -176,8 +176,9 @@ grant execute on function
     df_internal.cursor_after(timestamptz, text),
     df_internal.dblink_sessions(text),
     df_internal.durofut(text, text, text, text, text[], text, text),
+    df_internal.encode_row(record),
     df_internal.ensure_durofut(text, boolean),
-    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint),
+    df_internal.exec_node(text, text, integer[], uuid, text, integer, bigint, json, text),
     df_internal.explain_graph(text),
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
@@ -208,7 +209,7 @@ grant execute on function
     df_internal.start(text, text, text, text, text),
     df_internal.start_in_new_transaction(text, text, text, text),
     df_internal.step_begin(text, text, integer[], uuid),
-    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz),
+    df_internal.step_end(text, text, integer[], uuid, xid8, text, text, integer, timestamptz, json),
     df_internal.stored_statuses(text),
     df_internal.timeout_problem(jsonb),
     df_internal.walk(jsonb)

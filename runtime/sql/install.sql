@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'c1885fbb7b0030c8443b21df8adf5d834977733426b2cf19944d74db13eae787');
+values (1, '0001_schema', '12bc9bd9112cb867c7cb1bf25b326734246006f5b5bfbd1ddb4321ce876600bd');
 commit;

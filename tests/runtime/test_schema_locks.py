@@ -23,7 +23,9 @@ def test_a_renewal_waits_for_no_lock_and_keeps_the_lease_that_is_locked(quiet: D
         psycopg.connect(quiet.dsn, autocommit=True, options=IMPATIENT) as worker,
     ):
         ending.execute("delete from df.queue where instance_id = %s", [ids[0]])
-        row = worker.execute("select df_internal.worker_renew(%s, %s, '[]', 3600)", [ids, list(tokens.values())]).fetchone()
+        row = worker.execute(
+            "select df_internal.worker_renew(%s, %s, '[]', 3600)", [ids, list(tokens.values())]
+        ).fetchone()
         ending.rollback()
     assert row is not None
     assert set(row[0]) == set(tokens.values())

@@ -6,7 +6,6 @@ Behind each statement of a worker `support.lockstep` asks whether every signal i
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 

@@ -3,7 +3,8 @@
 -- Written by docs/generate.py.
 
 begin;
-set local search_path to public;
+set local pgweave.operator_schema to public;
+set local search_path to pg_catalog, pg_temp;
 \ir schema/10_schemas.sql
 \ir schema/20_tables.sql
 \ir schema/30_values.sql
@@ -18,5 +19,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '8c2255fd875b6c550d39f9fc1bf8328bb098b8af58e8ea39d214d6683b7d6a37');
+values (1, '0001_schema', 'adb9f728fd4d1bd7852d891759bffa10732417745335c64719c9a042d15893c1');
 commit;

@@ -2,7 +2,8 @@
 -- release; after it version 1 never changes, and neither does this file.
 
 begin;
-set local search_path to public;
+set local pgweave.operator_schema to public;
+set local search_path to pg_catalog, pg_temp;
 
 -- The df schema, version 1. The files of this folder are read, and run, in the order of their numbers:
 --
@@ -505,7 +506,7 @@ declare
     v_product bigint;
 begin
     foreach v_part in array p_parts loop
-        v_bytes := convert_to(v_part, 'UTF8') || '\xff';
+        v_bytes := convert_to(v_part, 'UTF8') || E'\\xff'::bytea;
         for i in 0..length(v_bytes) - 1 loop
             v_low := v_low # get_byte(v_bytes, i);
             v_product := v_low * 435;
@@ -611,7 +612,7 @@ begin
         exception
             when invalid_text_representation or untranslatable_character then
                 -- {name} is a variable, and a statement may begin with one. No statement begins with {".
-                if v_start ~ '^\{[ \t\n\r]*"' then
+                if v_start ~ E'^\\{[ \\t\\n\\r]*"' then
                     get stacked diagnostics v_problem = pg_exception_detail;
                     raise exception 'Invalid Durofut JSON: %', v_problem using errcode = 'invalid_parameter_value';
                 end if;
@@ -801,7 +802,7 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), '[ \t]+');
+    v_fields text[] := regexp_split_to_array(btrim(p_cron, E' \t'), E'[ \\t]+');
     v_zone constant text := substring(v_fields[1] from '^CRON_TZ=(.*)$');
     v_names constant text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
     v_low constant integer[] := array[0, 0, 1, 1, 0];
@@ -823,12 +824,12 @@ begin
         return format('expected 5 fields (minute hour day-of-month month day-of-week), found %s', cardinality(v_fields));
     end if;
     for i in 1..5 loop
-        v_atom := '(\d{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
+        v_atom := '([0-9]{1,2}' || case when v_words[i] = '' then '' else '|' || v_words[i] end || ')';
         foreach v_item in array string_to_array(lower(v_fields[i]), ',') loop
-            if v_item !~ ('^(\*|' || v_atom || '(-' || v_atom || ')?)(/[1-9]\d?)?$') then
+            if v_item !~ ('^([*]|' || v_atom || '(-' || v_atom || ')?)(/[1-9][0-9]?)?$') then
                 return format('''%s'' is not a %s', v_item, v_names[i]);
             end if;
-            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '\d+', 'g') as m loop
+            for v_number in select m[1] from regexp_matches(split_part(v_item, '/', 1), '[0-9]+', 'g') as m loop
                 if v_number::integer not between v_low[i] and v_high[i] then
                     return format('%s %s is outside of %s to %s', v_names[i], v_number, v_low[i], v_high[i]);
                 end if;
@@ -1088,7 +1089,10 @@ end $$;
 comment on function df.if_else_op(text, text) is 'Behind !> else: completes a half-built if.';
 
 -- The operators. All binary ones share one precedence and group from the left; @> takes the next operand only.
--- Created without a schema name: in the first schema of the search_path, where people's sessions find them.
+-- Created without a schema name, in the schema that the installer names. All else is made with nothing but pg_catalog
+-- on the search_path: what somebody has put into other schemas must not become part of it.
+
+select set_config('search_path', current_setting('pgweave.operator_schema'), true);
 
 create operator ~> (leftarg = text, rightarg = text, function = df.seq);
 create operator |=> (leftarg = text, rightarg = text, function = df.as_op);
@@ -1104,6 +1108,7 @@ comment on operator | (text, text) is 'a | b: both side by side; the first to fi
 comment on operator ?> (text, text) is 'condition ?> then !> else: the first half of an if.';
 comment on operator !> (text, text) is 'condition ?> then !> else: the second half of an if.';
 comment on operator @> (none, text) is '@> body: an endless loop, until a df.break.';
+set local search_path to pg_catalog, pg_temp;
 
 -- Starting a workflow, and what is checked when the rows of an instance arrive. People may insert them by hand, as a
 -- compiled script does, so what must hold is checked by triggers (enqueue, check_graph) and not only by df.start.
@@ -1412,7 +1417,7 @@ begin
     exception when insufficient_privilege then
         v_host := null;
     end;
-    select string_agg(c.key || '=''' || replace(replace(c.value, '\', '\\'), '''', '\''') || '''', ' ') into v_conninfo
+    select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ') into v_conninfo
     from (values ('dbname', current_database()::text), ('user', current_user::text), ('port', current_setting('port')),
                  ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
                  ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
@@ -1900,14 +1905,14 @@ language plpgsql
 -- No search_path of its own: the statement must see the submitter's. Hence every other name is qualified.
 as $$
 declare
-    v_cursor refcursor;
+    v_cursor pg_catalog.refcursor;
     v_record record;
-    v_row text;
-    v_rows text[] := '{}';
-    v_bytes bigint := 0;
-    v_affected bigint := 0;
-    v_columns text := '';
-    v_result text;
+    v_row pg_catalog.text;
+    v_rows pg_catalog.text[] := '{}';
+    v_bytes pg_catalog.int8 := 0;
+    v_affected pg_catalog.int8 := 0;
+    v_columns pg_catalog.text := '';
+    v_result pg_catalog.text;
 begin
     begin
         open v_cursor for execute p_query;
@@ -2086,8 +2091,8 @@ language plpgsql security invoker
 -- No search_path of its own: the step has to see the submitter's. Hence every name below is qualified.
 as $$
 declare
-    v_started_at constant timestamptz := df.clock();
-    v_transaction xid8;
+    v_started_at constant pg_catalog.timestamptz := df.clock();
+    v_transaction pg_catalog.xid8;
 begin
     v_transaction := df_internal.step_begin(p_instance_id, p_node_id, p_iteration, p_token);
     perform pg_catalog.set_config('df.in_workflow', 'true', true);
@@ -2915,7 +2920,7 @@ begin
     if length(p_cursor) <= 512 and p_cursor ~ '^([0-9a-f][0-9a-f])+$' then
         v_parts := regexp_match(
             convert_from(decode(p_cursor, 'hex'), 'UTF8'),
-            '^v1\|(\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00)\|([0-9a-f]{8})$'
+            E'^v1\\|(\\d{4,6}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{6}\\+00)\\|([0-9a-f]{8})$'
         );
         created_at := v_parts[1]::timestamptz;
         id := v_parts[2];
@@ -3285,7 +3290,7 @@ declare
     v_wait constant jsonb := df_internal.config_of(p_node #>> '{right_node,query}');
     v_hex text;
 begin
-    if p_node ->> 'node_type' = 'THEN' and v_name like '\_\_df\_call\_child\_%' and starts_with(v_start, v_before)
+    if p_node ->> 'node_type' = 'THEN' and v_name like E'\\_\\_df\\_call\\_child\\_%' and starts_with(v_start, v_before)
        and p_node #>> '{right_node,node_type}' = 'AWAIT_INSTANCE'
        and v_wait ->> 'instance_id' = '$' || v_name || '.instance_id' then
         v_hex := substr(v_start, length(v_before) + 1, strpos(substr(v_start, length(v_before) + 1), '''') - 1);
@@ -3519,9 +3524,9 @@ as $$
         when p_input ~ '^[0-9a-fA-F]{8}$' then 'instance'
         when p_input like '{%' then 'graph'
         -- An expression cannot begin with a verb, and a statement with nothing else: no marker needs to be searched for.
-        when p_input ~* '^(select|insert|update|delete|merge|with|values|table|create|alter|drop|call|do|truncate|grant|revoke|explain|vacuum|refresh|copy|set|lock|analyze)\M'
+        when p_input ~* E'^(select|insert|update|delete|merge|with|values|table|create|alter|drop|call|do|truncate|grant|revoke|explain|vacuum|refresh|copy|set|lock|analyze)\\M'
             then 'statement'
-        when p_input ~* '^(''|\$|\(|@>|df\.|e''|u&''|")' then 'expression'
+        when p_input ~* E'^(''|\\$|\\(|@>|df\\.|e''|u&''|")' then 'expression'
         else 'unknown'
     end
 $$;
@@ -3533,9 +3538,9 @@ language plpgsql strict
 -- name below is qualified.
 as $$
 declare
-    v_input constant text := pg_catalog.btrim(input, E' \t\n\r;');
-    v_kind constant text := df_internal.explain_kind(v_input);
-    v_graph text;
+    v_input constant pg_catalog.text := pg_catalog.btrim(input, E' \t\n\r;');
+    v_kind constant pg_catalog.text := df_internal.explain_kind(v_input);
+    v_graph pg_catalog.text;
 begin
     if v_kind OPERATOR(pg_catalog.=) 'instance' then
         return df_internal.explain_instance(pg_catalog.lower(v_input));
@@ -3680,7 +3685,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select p.oid::regprocedure from pg_proc as p
-    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like 'worker\_%'
+    where p.prosecdef and (p.pronamespace = 'df_internal'::regnamespace and p.proname like E'worker\\_%'
                          or p.pronamespace = 'df'::regnamespace and p.proname = 'prune')
 $$;
 comment on function df_internal.worker_functions() is 'The functions that df.grant_worker grants.';
@@ -3781,6 +3786,21 @@ grant execute on function
     df_internal.walk(jsonb)
 to public;
 
+-- With row_security = off, the default of some roles, PostgreSQL would refuse each of these rather than show only the
+-- caller's rows. The functions worker_* are called on sessions of the worker, which begin with it on.
+do $$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid::regprocedure from pg_proc as p
+        where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and p.provolatile <> 'i'
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname not like E'worker\\_%'
+    loop
+        execute format('alter function %s set row_security = on', v_function);
+    end loop;
+end $$;
+
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '8c2255fd875b6c550d39f9fc1bf8328bb098b8af58e8ea39d214d6683b7d6a37');
+values (1, '0001_schema', 'adb9f728fd4d1bd7852d891759bffa10732417745335c64719c9a042d15893c1');
 commit;

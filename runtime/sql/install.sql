@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'e7dab8773f16eb97c939e066f6b5a7cc6474bafe6e09e52cf0a65d499f441f78');
+values (1, '0001_schema', '6b81b1d0e8aef8bfb4fd9fee61917af84a7c96d0ab4a55e7a36c247cf220aa4b');
 commit;

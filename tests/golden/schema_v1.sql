@@ -2123,14 +2123,14 @@ language plpgsql
 -- No search_path of its own: the statement must see the submitter's. Hence every other name is qualified.
 as $$
 declare
-    v_cursor refcursor;
+    v_cursor pg_catalog.refcursor;
     v_record record;
-    v_row text;
-    v_rows text[] := '{}';
-    v_bytes bigint := 0;
-    v_affected bigint := 0;
-    v_columns text := '';
-    v_result text;
+    v_row pg_catalog.text;
+    v_rows pg_catalog.text[] := '{}';
+    v_bytes pg_catalog.int8 := 0;
+    v_affected pg_catalog.int8 := 0;
+    v_columns pg_catalog.text := '';
+    v_result pg_catalog.text;
 begin
     begin
         open v_cursor for execute p_query;
@@ -2309,8 +2309,8 @@ language plpgsql security invoker
 -- No search_path of its own: the step has to see the submitter's. Hence every name below is qualified.
 as $$
 declare
-    v_started_at constant timestamptz := df.clock();
-    v_transaction xid8;
+    v_started_at constant pg_catalog.timestamptz := df.clock();
+    v_transaction pg_catalog.xid8;
 begin
     v_transaction := df_internal.step_begin(p_instance_id, p_node_id, p_iteration, p_token);
     perform pg_catalog.set_config('df.in_workflow', 'true', true);
@@ -3893,9 +3893,9 @@ language plpgsql strict
 -- name below is qualified.
 as $$
 declare
-    v_input constant text := pg_catalog.btrim(input, E' \t\n\r;');
-    v_kind constant text := df_internal.explain_kind(v_input);
-    v_graph text;
+    v_input constant pg_catalog.text := pg_catalog.btrim(input, E' \t\n\r;');
+    v_kind constant pg_catalog.text := df_internal.explain_kind(v_input);
+    v_graph pg_catalog.text;
 begin
     if v_kind OPERATOR(pg_catalog.=) 'instance' then
         return df_internal.explain_instance(pg_catalog.lower(v_input));
@@ -4144,6 +4144,21 @@ grant execute on function
     df_internal.walk(jsonb)
 to public;
 
+-- With row_security = off, the default of some roles, PostgreSQL would refuse each of these rather than show only the
+-- caller's rows. The functions worker_* are called on sessions of the worker, which begin with it on.
+do $$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid::regprocedure from pg_proc as p
+        where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and p.provolatile <> 'i'
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname not like E'worker\\_%'
+    loop
+        execute format('alter function %s set row_security = on', v_function);
+    end loop;
+end $$;
+
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'e7dab8773f16eb97c939e066f6b5a7cc6474bafe6e09e52cf0a65d499f441f78');
+values (1, '0001_schema', '6b81b1d0e8aef8bfb4fd9fee61917af84a7c96d0ab4a55e7a36c247cf220aa4b');
 commit;

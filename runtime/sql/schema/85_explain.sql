@@ -260,9 +260,9 @@ language plpgsql strict
 -- name below is qualified.
 as $$
 declare
-    v_input constant text := pg_catalog.btrim(input, E' \t\n\r;');
-    v_kind constant text := df_internal.explain_kind(v_input);
-    v_graph text;
+    v_input constant pg_catalog.text := pg_catalog.btrim(input, E' \t\n\r;');
+    v_kind constant pg_catalog.text := df_internal.explain_kind(v_input);
+    v_graph pg_catalog.text;
 begin
     if v_kind OPERATOR(pg_catalog.=) 'instance' then
         return df_internal.explain_instance(pg_catalog.lower(v_input));

@@ -214,3 +214,18 @@ grant execute on function
     df_internal.timeout_problem(jsonb),
     df_internal.walk(jsonb)
 to public;
+
+-- With row_security = off, the default of some roles, PostgreSQL would refuse each of these rather than show only the
+-- caller's rows. The functions worker_* are called on sessions of the worker, which begin with it on.
+do $$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid::regprocedure from pg_proc as p
+        where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and p.provolatile <> 'i'
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname not like E'worker\\_%'
+    loop
+        execute format('alter function %s set row_security = on', v_function);
+    end loop;
+end $$;

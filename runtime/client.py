@@ -282,6 +282,8 @@ class Client:
             raise InstanceNotFound(
                 f"There is no instance {instance_id}.", "List the instances with `pgweave ps`."
             ) from error
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            raise InstanceEnded(f"{error.diag.message_primary}.", "Start the workflow again.") from error
 
     def _one(self, query: str, *arguments: object) -> object:
         return next((row[0] for row in self._rows(query, *arguments)), None)

@@ -1281,10 +1281,23 @@ begin
                 then format('Unknown node_type ''%s''. Valid types: %s', v_type, array_to_string(df.node_types(), ', '))
             when df_internal.node_problem(v_node.node::json) is not null
                 then 'failed to deserialize Durofut child: ' || df_internal.node_problem(v_node.node::json)
+            when v_node.node ->> 'result_name' !~ '^[A-Za-z_][A-Za-z0-9_]*$'
+                then format('result_name "%s" has to match [A-Za-z_][A-Za-z0-9_]*', df_internal.shorten(v_node.node ->> 'result_name', 40))
             when v_node.condition_position is not null and v_type not in ('IF', 'LOOP')
                 then format('condition_node is not valid for %s nodes', v_type)
             when v_node.extra_positions <> '{}' and v_type <> 'JOIN'
                 then format('extra_nodes is not valid for %s nodes', v_type)
+            when v_type in ('THEN', 'RACE', 'JOIN', 'IF') and (v_node.left_position is null or v_node.right_position is null)
+                then format('%s needs left_node and right_node', v_type)
+            when v_type = 'LOOP' and (v_node.left_position is null or v_node.right_position is not null)
+                then 'LOOP needs left_node, and has no right_node'
+            when v_type in ('THEN', 'RACE') and v_node.node ->> 'query' is not null
+                then format('query is not valid for %s nodes', v_type)
+            when v_type = 'IF' and v_node.condition_position is null and v_node.node ->> 'query' is null
+                then 'IF needs condition_node or query'
+            when v_type not in ('THEN', 'RACE', 'JOIN', 'IF', 'LOOP')
+                 and (v_node.left_position is not null or v_node.right_position is not null or v_node.node ->> 'query' is null)
+                then format('%s needs query, and has no left_node and right_node', v_type)
         end;
         if v_message is null and v_type in ('IF', 'LOOP', 'JOIN') and v_node.node ->> 'query' is not null then
             begin
@@ -2792,7 +2805,7 @@ begin
         else
             select n.node_type, n.query into v_type, v_config from df.nodes as n
             where n.instance_id = p_instance_id and n.id = v_run.node_id;
-            select v_run.due_at <= df.clock() as done, null::text as error,
+            select true as done, null::text as error,
                    case when v_type = 'SLEEP' then format('{"slept": true, "seconds": %s}', v_config)
                         else '{"scheduled": true}' end as result
             into v_outcome;
@@ -4132,5 +4145,5 @@ grant execute on function
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'b8d695df9d143792fded429522193cada13c06862d94fb82137f5c4ce724756b');
+values (1, '0001_schema', 'e7dab8773f16eb97c939e066f6b5a7cc6474bafe6e09e52cf0a65d499f441f78');
 commit;

@@ -88,6 +88,8 @@ class Actor:
         self._fault = fault
         self._go.release()
         assert self._back.acquire(timeout=PATIENCE_SECONDS), f"{self.name} does not come back from {self.effect}"
+        if isinstance(self._failure, Violation):
+            raise AssertionError(str(self._failure))
         if self._failure is not None:
             raise self._failure
 

@@ -163,10 +163,23 @@ begin
                 then format('Unknown node_type ''%s''. Valid types: %s', v_type, array_to_string(df.node_types(), ', '))
             when df_internal.node_problem(v_node.node::json) is not null
                 then 'failed to deserialize Durofut child: ' || df_internal.node_problem(v_node.node::json)
+            when v_node.node ->> 'result_name' !~ '^[A-Za-z_][A-Za-z0-9_]*$'
+                then format('result_name "%s" has to match [A-Za-z_][A-Za-z0-9_]*', df_internal.shorten(v_node.node ->> 'result_name', 40))
             when v_node.condition_position is not null and v_type not in ('IF', 'LOOP')
                 then format('condition_node is not valid for %s nodes', v_type)
             when v_node.extra_positions <> '{}' and v_type <> 'JOIN'
                 then format('extra_nodes is not valid for %s nodes', v_type)
+            when v_type in ('THEN', 'RACE', 'JOIN', 'IF') and (v_node.left_position is null or v_node.right_position is null)
+                then format('%s needs left_node and right_node', v_type)
+            when v_type = 'LOOP' and (v_node.left_position is null or v_node.right_position is not null)
+                then 'LOOP needs left_node, and has no right_node'
+            when v_type in ('THEN', 'RACE') and v_node.node ->> 'query' is not null
+                then format('query is not valid for %s nodes', v_type)
+            when v_type = 'IF' and v_node.condition_position is null and v_node.node ->> 'query' is null
+                then 'IF needs condition_node or query'
+            when v_type not in ('THEN', 'RACE', 'JOIN', 'IF', 'LOOP')
+                 and (v_node.left_position is not null or v_node.right_position is not null or v_node.node ->> 'query' is null)
+                then format('%s needs query, and has no left_node and right_node', v_type)
         end;
         if v_message is null and v_type in ('IF', 'LOOP', 'JOIN') and v_node.node ->> 'query' is not null then
             begin

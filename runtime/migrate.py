@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""What a database may store text in: others could not keep every JSON text, nor what df.explain draws."""
+
 OLDEST = 15  # major version of PostgreSQL: the first with views that keep to their reader's rights
 
 
@@ -120,6 +123,12 @@ def install(dsn: str, operator_schema: str = "public") -> int:
             raise PgweaveError(
                 f"This is PostgreSQL {connection.info.server_version // 10_000}; the df schema needs {OLDEST} or newer.",
                 "Upgrade the server, or use another one; without --dsn pgweave brings its own.",
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in ENCODINGS:
+            raise PgweaveError(
+                f"The database {_name(connection)} stores text in {encoding}; the df schema needs UTF8.",
+                "Use another database of this server: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0;",
             )
         installed = _installed(connection)
         if installed is not None and installed > migrations()[-1].number:

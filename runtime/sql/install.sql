@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'adb9f728fd4d1bd7852d891759bffa10732417745335c64719c9a042d15893c1');
+values (1, '0001_schema', 'b3b887744f33df537cb6184f51046c79e4033b1b5cc3082e2fbfc9f21392f8c9');
 commit;

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '6b81b1d0e8aef8bfb4fd9fee61917af84a7c96d0ab4a55e7a36c247cf220aa4b');
+values (1, '0001_schema', '8f69da710973f4a85913ceb0fbc7a34a8bad017f59b267bf4a8c56b511fbb7dc');
 commit;

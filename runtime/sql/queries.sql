@@ -256,7 +256,7 @@ left join pg_catalog.pg_type as t on t.oid operator(pg_catalog.=) c.type;
 
 -- encode_row --
 -- One row of a result that came as text, encoded like every other. The braces stand for its columns.
-select df_internal.encode_row(r) from (select {columns}) as r;
+select df_internal.encode_row(r.*) from (select {columns}) as r;
 
 -- enter_workflow --
 -- What df_internal.exec_node tells a step about where it runs, for steps that cannot run inside of it.
@@ -280,8 +280,8 @@ close all; set session authorization default; reset all; deallocate all; unliste
 select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences;
 
 -- start --
--- Start a workflow from its graph.
-select df.start(%s, %s, %s, %s);
+-- Start a workflow from its graph, with variables that are for this start alone.
+select df.start(%s, %s, %s, %s) from set_config('pgweave.variables', %s, true);
 
 -- evaluate --
 -- The graph of an expression as the database sees it; its text takes the place of the braces.

@@ -170,6 +170,7 @@ create table df.instances (
     result json,
     error jsonb,
     variables jsonb not null default '{}',
+    given jsonb not null default '{}',
     parent_instance_id varchar(8),
     parent_node_id varchar(8),
     idempotency_key text,
@@ -188,7 +189,8 @@ comment on column df.instances.updated_at is 'When the row last changed.';
 comment on column df.instances.completed_at is 'When the instance ended, however it ended.';
 comment on column df.instances.result is 'Result of the root node, keys in select order.';
 comment on column df.instances.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
-comment on column df.instances.variables is 'df.vars of the submitting role at the moment of the start.';
+comment on column df.instances.variables is 'df.vars of the submitting role at the moment of the start, and what was given to this start.';
+comment on column df.instances.given is 'The variables that were given to this start alone, or to that of its parent.';
 comment on column df.instances.parent_instance_id is 'The instance whose step called df.start, if one did.';
 comment on column df.instances.parent_node_id is 'The node of the parent whose step called df.start.';
 comment on column df.instances.idempotency_key is 'Given to df.start: the same role with the same key gets this instance again.';
@@ -1327,6 +1329,32 @@ language sql immutable strict parallel safe
 return lpad(to_hex((p_base + p_position) & 4294967295), 8, '0');
 comment on function df_internal.node_id(bigint, integer) is 'The id of the node at a position in pre-order, counted up from a base.';
 
+create function df_internal.full_query(p_node jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_query constant text := p_node ->> 'query';
+    v_type constant text := p_node ->> 'node_type';
+    v_given jsonb;
+begin
+    if v_type not in ('HTTP', 'HTTP_MULTIPART') then
+        return v_query;
+    end if;
+    v_given := df_internal.config_of(v_query);
+    if jsonb_typeof(v_given -> 'url') is distinct from 'string' then
+        return v_query;
+    end if;
+    -- A node that was written by hand may leave out what has a default; df.http writes it, and the compiler does.
+    return '{"url":' || to_json(v_given ->> 'url')::text
+        || ',"method":' || to_json(upper(coalesce(v_given ->> 'method', 'POST')))::text
+        || case v_type when 'HTTP' then ',"body":' || coalesce(to_json(v_given ->> 'body')::text, 'null')
+                       else ',"parts":' || coalesce((v_given -> 'parts')::text, 'null') end
+        || ',"headers":' || coalesce((v_given -> 'headers')::text, 'null')
+        || ',"timeout_seconds":' || coalesce(v_given ->> 'timeout_seconds', '30') || '}';
+end $$;
+comment on function df_internal.full_query(jsonb) is 'The query of a node of a graph, with the defaults of an HTTP request written out.';
+
 create function df_internal.row_query(p_query text, p_condition text, p_extra text[]) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -1354,13 +1382,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_in_workflow constant boolean := coalesce(current_setting('df.in_workflow', true), '') = 'true';
+    -- What a caller gives to one start is in a setting of its transaction; a child has what its parent was given.
+    v_given constant jsonb := coalesce(case
+        when v_in_workflow then (select i.given from df.instances as i where i.id = current_setting('df.instance_id', true))
+        else nullif(current_setting('pgweave.variables', true), '')::jsonb
+    end, '{}');
 begin
     for attempt in 1..10 loop
-        insert into df.instances (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)
+        insert into df.instances (
+            label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key
+        )
         select
             p_label, p_root, p_database,
             (select coalesce(jsonb_object_agg(v.name, v.value), '{}') from df.vars as v
-             where v.owner = df_internal.caller() and v.value is not null),
+             where v.owner = df_internal.caller() and v.value is not null) || v_given,
+            v_given,
             -- Settings can be forged by the step's own SQL; a parent must be an instance the caller may see.
             (select i.id from df.instances as i where v_in_workflow and i.id = current_setting('df.instance_id', true)),
             (select n.id from df.nodes as n where v_in_workflow and n.instance_id = current_setting('df.instance_id', true)
@@ -1473,7 +1509,7 @@ begin
         select
             df_internal.node_id(v_base, w."position"), v_instance.id, w."position", w.node ->> 'node_type',
             df_internal.row_query(
-                w.node ->> 'query', df_internal.node_id(v_base, w.condition_position),
+                df_internal.full_query(w.node), df_internal.node_id(v_base, w.condition_position),
                 array(select df_internal.node_id(v_base, e.place)
                       from unnest(w.extra_positions) with ordinality as e (place, rank) order by e.rank)
             ),
@@ -1552,7 +1588,10 @@ begin
     begin
         execute format('select %I.%I($1, $2)', v_schema, v_function) using v_session, v_conninfo;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
-        using v_session, format('select df.start(%L, %L, %L, ''caller'', %L)', p_fut, p_label, p_database, p_key);
+        using v_session, format(
+            'select df.start(%L, %L, %L, ''caller'', %L) from pg_catalog.set_config(''pgweave.variables'', %L, true)',
+            p_fut, p_label, p_database, p_key, coalesce(current_setting('pgweave.variables', true), '')
+        );
     exception when others then
         if v_session = any (coalesce(df_internal.dblink_sessions(v_schema), '{}')) then
             execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
@@ -2628,7 +2667,9 @@ begin
     elsif v_child.status in ('failed', 'cancelled') then
         error := format(
             'Awaited instance %s ended with status %s: %s', v_child.id, v_child.status,
-            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null') else 'null' end
+            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null')
+                 -- Why it was cancelled, as whoever did it said.
+                 else coalesce(nullif(regexp_replace(v_child.error ->> 'message', '^canceled: ', ''), ''), 'null') end
         );
         if v_config ->> 'on_failure' = 'return' then
             result := format(
@@ -3993,7 +4034,7 @@ begin
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
-    execute 'grant insert (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)'
+    execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
     execute 'grant insert (id, instance_id, ordinal, node_type, query, result_name, left_node, right_node, database)'
             ' on df.nodes ' || v_to;
@@ -4112,6 +4153,7 @@ grant execute on function
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
     df_internal.fnv1a(text[]),
+    df_internal.full_query(jsonb),
     df_internal.graph_problem(text),
     df_internal.http_problem(text, text, integer, text[]),
     df_internal.live_graph(text),
@@ -4160,5 +4202,5 @@ begin
 end $$;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '6b81b1d0e8aef8bfb4fd9fee61917af84a7c96d0ab4a55e7a36c247cf220aa4b');
+values (1, '0001_schema', '8f69da710973f4a85913ceb0fbc7a34a8bad017f59b267bf4a8c56b511fbb7dc');
 commit;

@@ -286,7 +286,9 @@ begin
     elsif v_child.status in ('failed', 'cancelled') then
         error := format(
             'Awaited instance %s ended with status %s: %s', v_child.id, v_child.status,
-            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null') else 'null' end
+            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null')
+                 -- Why it was cancelled, as whoever did it said.
+                 else coalesce(nullif(regexp_replace(v_child.error ->> 'message', '^canceled: ', ''), ''), 'null') end
         );
         if v_config ->> 'on_failure' = 'return' then
             result := format(

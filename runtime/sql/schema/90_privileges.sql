@@ -64,7 +64,7 @@ begin
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
-    execute 'grant insert (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)'
+    execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
     execute 'grant insert (id, instance_id, ordinal, node_type, query, result_name, left_node, right_node, database)'
             ' on df.nodes ' || v_to;
@@ -183,6 +183,7 @@ grant execute on function
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
     df_internal.fnv1a(text[]),
+    df_internal.full_query(jsonb),
     df_internal.graph_problem(text),
     df_internal.http_problem(text, text, integer, text[]),
     df_internal.live_graph(text),

@@ -18,5 +18,5 @@ set local search_path to public;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '64e49def9a88296f4f80d39b5b91ba71e1de8dc1d06ea0990cd110b85478b00d');
+values (1, '0001_schema', '5645310b536cce7688015ead0d903cc2286207dd1f47bace1a81ea1366873a98');
 commit;

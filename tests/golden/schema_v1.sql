@@ -2519,8 +2519,8 @@ begin
             select n.node_type, n.query into v_type, v_config from df.nodes as n
             where n.instance_id = p_instance_id and n.id = v_run.node_id;
             select v_run.due_at <= df.clock() as done, null::text as error,
-                   case when v_type = 'SLEEP' then format('{"slept": true, "seconds": %s}', v_config)
-                        else '{"scheduled": true}' end as result
+                   case when v_type = 'WAIT_SCHEDULE' then '{"scheduled": true}'
+                        else format('{"slept": true, "seconds": %s}', v_config) end as result
             into v_outcome;
         end if;
         if v_outcome.done then
@@ -3310,8 +3310,8 @@ as $$
     select
         w.instance_id, i.label, w.node_id, lower(w.node_type),
         coalesce(w.signal_name, w.awaited_id, case w.node_type
-            when 'SLEEP' then w.query || ' seconds'
-            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr' end),
+            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr'
+            else w.query || ' seconds' end),
         w.started_at, w.due_at,
         (select format('SELECT df.signal(%L, %L, ''{}'')', s.instance_id, s.signal_name)
          from wait as s
@@ -3370,10 +3370,10 @@ declare
     v_query constant text := p_node ->> 'query';
     v_config jsonb;
 begin
-    if v_type in ('SQL', 'SLEEP', 'THEN', 'IF', 'RACE') then
-        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50)
-                           when 'SLEEP' then format('SLEEP %ss', v_query)
-                           else v_type end;
+    if v_type in ('SQL', 'THEN', 'IF', 'RACE') then
+        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50) else v_type end;
+    elsif v_query ~ '^[0-9]+$' then  -- a pause: its text is the number of seconds
+        return format('%s %ss', v_type, v_query);
     end if;
     v_config := df_internal.config_of(v_query);
     return case v_type
@@ -3841,5 +3841,5 @@ grant execute on function
 to public;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '64e49def9a88296f4f80d39b5b91ba71e1de8dc1d06ea0990cd110b85478b00d');
+values (1, '0001_schema', '5645310b536cce7688015ead0d903cc2286207dd1f47bace1a81ea1366873a98');
 commit;

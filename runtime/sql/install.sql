@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '8f69da710973f4a85913ceb0fbc7a34a8bad017f59b267bf4a8c56b511fbb7dc');
+values (1, '0001_schema', 'faffabf66fbf9d40d3256e2070c10ce2aa83c9820d84b065d2120111bf89c40b');
 commit;

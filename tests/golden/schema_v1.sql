@@ -2847,8 +2847,8 @@ begin
             select n.node_type, n.query into v_type, v_config from df.nodes as n
             where n.instance_id = p_instance_id and n.id = v_run.node_id;
             select true as done, null::text as error,
-                   case when v_type = 'SLEEP' then format('{"slept": true, "seconds": %s}', v_config)
-                        else '{"scheduled": true}' end as result
+                   case when v_type = 'WAIT_SCHEDULE' then '{"scheduled": true}'
+                        else format('{"slept": true, "seconds": %s}', v_config) end as result
             into v_outcome;
         end if;
         if v_outcome.done then
@@ -3651,8 +3651,8 @@ as $$
     select
         w.instance_id, i.label, w.node_id, lower(w.node_type),
         coalesce(w.signal_name, w.awaited_id, case w.node_type
-            when 'SLEEP' then w.query || ' seconds'
-            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr' end),
+            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr'
+            else w.query || ' seconds' end),
         w.started_at, w.due_at,
         (select format('SELECT df.signal(%L, %L, ''{}'')', s.instance_id, s.signal_name)
          from wait as s
@@ -3711,10 +3711,10 @@ declare
     v_query constant text := p_node ->> 'query';
     v_config jsonb;
 begin
-    if v_type in ('SQL', 'SLEEP', 'THEN', 'IF', 'RACE') then
-        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50)
-                           when 'SLEEP' then format('SLEEP %ss', v_query)
-                           else v_type end;
+    if v_type in ('SQL', 'THEN', 'IF', 'RACE') then
+        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50) else v_type end;
+    elsif v_query ~ '^[0-9]+$' then  -- a pause: its text is the number of seconds
+        return format('%s %ss', v_type, v_query);
     end if;
     v_config := df_internal.config_of(v_query);
     return case v_type
@@ -4202,5 +4202,5 @@ begin
 end $$;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '8f69da710973f4a85913ceb0fbc7a34a8bad017f59b267bf4a8c56b511fbb7dc');
+values (1, '0001_schema', 'faffabf66fbf9d40d3256e2070c10ce2aa83c9820d84b065d2120111bf89c40b');
 commit;

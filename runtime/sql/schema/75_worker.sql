@@ -466,8 +466,8 @@ begin
             select n.node_type, n.query into v_type, v_config from df.nodes as n
             where n.instance_id = p_instance_id and n.id = v_run.node_id;
             select true as done, null::text as error,
-                   case when v_type = 'SLEEP' then format('{"slept": true, "seconds": %s}', v_config)
-                        else '{"scheduled": true}' end as result
+                   case when v_type = 'WAIT_SCHEDULE' then '{"scheduled": true}'
+                        else format('{"slept": true, "seconds": %s}', v_config) end as result
             into v_outcome;
         end if;
         if v_outcome.done then

@@ -37,10 +37,10 @@ declare
     v_query constant text := p_node ->> 'query';
     v_config jsonb;
 begin
-    if v_type in ('SQL', 'SLEEP', 'THEN', 'IF', 'RACE') then
-        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50)
-                           when 'SLEEP' then format('SLEEP %ss', v_query)
-                           else v_type end;
+    if v_type in ('SQL', 'THEN', 'IF', 'RACE') then
+        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50) else v_type end;
+    elsif v_query ~ '^[0-9]+$' then  -- a pause: its text is the number of seconds
+        return format('%s %ss', v_type, v_query);
     end if;
     v_config := df_internal.config_of(v_query);
     return case v_type

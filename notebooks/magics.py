@@ -24,7 +24,7 @@ from pgweave.notebooks.stopped import Stopped, explained
 from pgweave.observe import display, session_database
 from pgweave.observe.live import show
 from pgweave.observe.picture_bundles import of_workflow
-from pgweave.workflow import findings
+from pgweave.workflow import findings, workflows_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -158,7 +158,7 @@ class Checked:
         self.source: Source = Source(name, "\n" + cell)
         parsed = parser.parse(self.source)
         self.unreadable = any(found.severity is Severity.ERROR for found in parsed.diagnostics)
-        self.workflows = [Workflow(definition, parsed.module) for definition in parsed.module.definitions]
+        self.workflows = workflows_of(parsed.module, Workflow)
         self.findings = findings(self.source)
         self.notes: tuple[str, ...] = ()
         self.asked = False

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 
 import pgweave
+from pgweave.compiler import passes
+from pgweave.grammar.diagnostics import Severity
 from pgweave.runtime.errors import ConnectionFailed, InstanceNotFound, SchemaMissing, StartRefused
 from pgweave.runtime.worker.service import working
 from pgweave.workflow import RunFailed
@@ -85,6 +87,32 @@ def test_a_check_of_one_workflow_says_nothing_about_its_neighbours(tmp_path: Pat
     bad, good = pgweave.load_all(path)
     assert [finding.code for finding in bad.check()] == ["PW201"]
     assert good.check() == []
+
+
+def test_compile_refuses_what_check_refuses() -> None:
+    for options in ('{"retries": 3}', '{"timeout_seconds": 1.5}', '{"on_failure": "ignore"}'):
+        workflow = pgweave.parse(f"df.call_child('SELECT 1', 'child', '{options}')")
+        with pytest.raises(pgweave.ProgramError) as refusal:
+            workflow.compile("rows")
+        assert list(refusal.value.findings) == [one for one in workflow.check() if one.severity is Severity.ERROR]
+
+
+def test_a_text_is_checked_once_for_all_its_workflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "many.df"
+    path.write_text("\n".join(f"df.start('SELECT $x{n}', 'w{n}');" for n in range(20)), encoding="utf-8")
+    times = []
+    monkeypatch.setattr(passes, "check", lambda *given, run=passes.check, **named: times.append(1) or run(*given, **named))
+    found = [workflow.check() for workflow in pgweave.load_all(path)]
+    assert [len(one) for one in found] == [1] * 20
+    assert len(times) == 1
+
+
+def test_what_a_check_says_of_a_workflow_is_in_the_order_of_the_text() -> None:
+    options = '{"timeout_seconds": 10}'
+    child = f"df.call_child(df.sleep(1), 'c', '{options}')"
+    workflow = pgweave.parse(f"{' ~> '.join([child] * 12)} ~> 'SELECT $late'".replace("df.sleep(1)", "'SELECT $early'"))
+    found = workflow.check()
+    assert found == sorted(found, key=lambda one: one.span)
 
 
 @pytest.mark.parametrize("emit", ["tree", "rows", "graph", "dot", "mermaid", "ascii"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pgweave.compiler.facts.definition_facts import Facts
     from pgweave.compiler.facts.flow import Read
     from pgweave.compiler.facts.reads import Reference
+    from pgweave.compiler.facts.sqltext import Statement
     from pgweave.compiler.subject import Subject
     from pgweave.grammar.diagnostics import Diagnostic
 
@@ -50,21 +51,36 @@ def placeholder_in_literal(subject: Subject) -> Iterator[Diagnostic]:
 
 
 _PARAMETER = re.compile(r"\$[0-9]")
-_ROUTINE = re.compile(r"\s*(?:create|prepare)\b", re.IGNORECASE)
+_ROUTINE = re.compile(
+    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:create|prepare|explain\s*\([^)]*generic_plan)\b", re.IGNORECASE | re.DOTALL
+)
 
 
 def positional_parameter(subject: Subject) -> Iterator[Diagnostic]:
-    """PW214. `$1` in a step: nobody binds parameters. Inside the body of a routine it is an argument."""
+    """PW214. `$1` in a step: nobody binds parameters.
+
+    It has a meaning in the body of a routine, in PREPARE and in EXPLAIN (GENERIC_PLAN). Which of them a statement is, its
+    tree says; without one, its first words do.
+    """
     for step in subject.facts.of(nodes.Sql):
-        if not isinstance(step.node, nodes.Sql):
+        if not isinstance(step.node, nodes.Sql) or not _PARAMETER.search(step.node.query.value):
             continue
         text = step.node.query
-        if not _PARAMETER.search(text.value) or _ROUTINE.match(text.value):
+        if _has_parameters(text.value, subject.facts.statement(step)):
             continue
         for token in lex(text.value).tokens:
             if token.kind == PARAM:
                 written = text.value[token.start : token.end]
                 yield finding("PW214", text.span_of(token.start, token.end), written=written)
+
+
+def _has_parameters(text: str, statement: Statement | None) -> bool:
+    """Whether `$1` means something in a statement."""
+    if statement is None or statement.tree is None or statement.count != 1:
+        return _ROUTINE.match(text) is not None
+    if statement.kind == "explain_stmt":
+        return any(option.def_elem.defname == "generic_plan" for option in statement.body.options)
+    return statement.kind in ("create_function_stmt", "prepare_stmt")
 
 
 _OPERAND = re.compile(r"[&|]?\s*(?:'|\$[A-Za-z_]|array\s*\[)", re.IGNORECASE)

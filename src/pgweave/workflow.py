@@ -6,9 +6,9 @@ what needs those (`run`, `start`, `design`, pictures in notebooks). No rule of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from pgweave.compiler import lower, passes
 from pgweave.grammar import parser
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from pgweave.form_names import Emit, Format, Style
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
-    from pgweave.grammar.span import Source
+    from pgweave.grammar.span import Source, Span
     from pgweave.runtime.client import Client
+
+FindingsByTarget: TypeAlias = "dict[Target, list[Diagnostic]]"
 
 COMPUTED = "PW509"  # only the database can say what the rows are, which is no fault of the program
 
@@ -53,6 +55,8 @@ class WorkflowSource:
 
     definition: Definition
     module: Module
+    checked: FindingsByTarget = field(default_factory=dict, compare=False, repr=False)
+    """What was found in all of the text, for each target: one dictionary for all workflows of the text."""
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name}>"
@@ -86,8 +90,9 @@ class WorkflowSource:
 
         target: pg_durable for what would differ there, too.
         """
-        found = [*passes.check(self.module, target=target), *lower.refusals(self.definition)]
-        return [finding for finding in found if finding.span in self.definition.span and finding.code != COMPUTED]
+        if target not in self.checked:
+            self.checked[target] = _of_module(self.module, target)
+        return [finding for finding in self.checked[target] if finding.span in self.definition.span]
 
     @property
     def computed(self) -> bool:
@@ -95,12 +100,13 @@ class WorkflowSource:
         return any(finding.code == COMPUTED for finding in lower.refusals(self.definition))
 
     def compile(self, emit: Emit, *, style: Style | None = None) -> str:
-        """Compile to text. ProgramError when the workflow holds what only the database can evaluate.
+        """Compile to text. ProgramError when a check finds an error, or it holds what only the database can evaluate.
 
         style: of `sql`, a script that inserts the node `rows`, or one that calls df.start; of `rows`, `json` or `table`.
         """
         from pgweave import forms  # lazy: start-up, checking needs no networkx
 
+        refuse_errors(self.check(), self.module.source)
         return forms.emit(self.module, self.definition, emit, style)
 
     def render(
@@ -133,7 +139,13 @@ def load_source(source: Source, kind: type[Any] = WorkflowSource) -> list[Any]:
     """Read every workflow of a text, as objects of class `kind`. ProgramError when there is a syntax error in any of them."""
     parsed = parser.parse(source)
     refuse_errors(parsed.diagnostics, source)
-    return [kind(definition, parsed.module) for definition in parsed.module.definitions]
+    return workflows_of(parsed.module, kind)
+
+
+def workflows_of(module: Module, kind: type[W]) -> list[W]:
+    """Every workflow of a text that has been read. The text is checked once for all of them."""
+    checked: FindingsByTarget = {}
+    return [kind(definition, module, checked) for definition in module.definitions]
 
 
 def single(workflows: Sequence[W], source: Source) -> W:
@@ -155,17 +167,23 @@ def findings(source: Source, target: Target = "pgweave") -> list[Diagnostic]:
     target: pg_durable for what would differ there, too.
     """
     parsed = parser.parse(source)
+    # A statement that cannot be read says nothing about the others: they are checked all the same.
+    return sorted([*parsed.diagnostics, *_of_module(parsed.module, target)], key=_place)
+
+
+def _of_module(module: Module, target: Target) -> list[Diagnostic]:
+    """What the checks and the lowering say about the workflows of a text, in its order."""
     refusals = [
         finding
-        for definition in parsed.module.definitions
+        for definition in module.definitions
         for finding in lower.refusals(definition)
         if finding.code != COMPUTED
     ]
-    # A statement that cannot be read says nothing about the others: they are checked all the same.
-    return sorted(
-        [*parsed.diagnostics, *passes.check(parsed.module, target=target), *refusals],
-        key=lambda finding: (finding.span, finding.code),
-    )
+    return sorted([*passes.check(module, target=target), *refusals], key=_place)
+
+
+def _place(finding: Diagnostic) -> tuple[Span, str]:
+    return finding.span, finding.code
 
 
 def start(

@@ -18,7 +18,7 @@ from pgweave.form_names import EMITS, STYLES
 from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.render import render_all
 from pgweave.runtime.errors import PgweaveError
-from pgweave.texts import decode, read, refuse_errors
+from pgweave.texts import decode, read
 from pgweave.workflow import load_source
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def compile_files(
         raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
     artefacts: dict[Path | None, bytes] = {}
     for file, workflow in _chosen(files, output, only):
-        refuse_errors(workflow.check(), workflow.module.source)
         place = None if output is None else placed(output, file, workflow.name)
         if place in artefacts:
             raise _clash(place, workflow)

@@ -28,7 +28,10 @@ BY_HAND = (
 
 def by_hand(*nodes: tuple[str, str, str | None, str | None, str | None]) -> str:
     """A statement that inserts an instance with these nodes: id, type, query, left, right. The root is 00000001."""
-    quote = lambda text: "null" if text is None else "'" + text.replace("'", "''") + "'"  # noqa: E731
+
+    def quote(text: str | None) -> str:
+        return "null" if text is None else "'" + text.replace("'", "''") + "'"
+
     rows = (f"({quote(node[0])}, i.id, {', '.join(map(quote, node[1:]))})" for node in nodes)
     return BY_HAND.format(", ".join(rows))
 

@@ -86,7 +86,7 @@ def left_open(quiet: Database) -> Callable[[str], psycopg.Connection[object]]:
         connection = psycopg.connect(quiet.dsn)
         connection.execute("set constraints all immediate")
         connection.execute("select df.cancel(%s)", [instance])
-        return connection  # type: ignore[return-value]
+        return connection
 
     return open_for
 

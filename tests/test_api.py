@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import psycopg
@@ -19,7 +19,10 @@ from pgweave.workflow import RunFailed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pgweave.compiler.subject import Target
     from pgweave.form_names import Emit, Format
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Module
 
 ADDS = "'SELECT 1 AS one' |=> 'first' ~> 'SELECT $first + 1 AS two'"
 BROKEN = "'SELECT 1'\n~> ~> 'SELECT 2'"
@@ -103,9 +106,9 @@ def test_a_text_is_checked_once_for_all_its_workflows(tmp_path: Path, monkeypatc
     times: list[int] = []
     run = passes.check
 
-    def counted(*given: Any, **named: Any) -> Any:
+    def counted(module: Module, *, target: Target = "pgweave") -> tuple[Diagnostic, ...]:
         times.append(1)
-        return run(*given, **named)
+        return run(module, target=target)
 
     monkeypatch.setattr(passes, "check", counted)
     found = [workflow.check() for workflow in pgweave.load_all(path)]

@@ -497,11 +497,11 @@ def test_ended_instances_go_when_they_are_old_and_when_they_are_too_many(place: 
     place.events.wait_for("parked", live)
     assert one(place, "select df.prune()") == 0
     with psycopg.connect(place.dsn, autocommit=True) as connection:
-        connection.execute("alter table df.instances disable trigger keep_terminal")
+        connection.execute("alter table df.instances disable trigger refuse_change_after_end")
         connection.execute(
             "update df.instances set completed_at = now() - interval '31 days' where id = any (%s)", [ids[:2]]
         )
-        connection.execute("alter table df.instances enable trigger keep_terminal")
+        connection.execute("alter table df.instances enable trigger refuse_change_after_end")
     assert one(place, "select df.prune()") == 2
     assert {row[0] for row in place.sql("select id from df.instances")} == {*ids[2:], live}
     limit(place, "retention_instances", 1)

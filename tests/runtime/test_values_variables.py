@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 from support.work import with_worker
 
 from pgweave.api import parse
@@ -38,3 +39,12 @@ def test_what_a_text_declares_is_for_its_own_starts(database: str) -> None:
         assert text(place, start(place.client, declared)) == "text"
         assert text(place, start(place.client, declared, variables={"w": "given"})) == "given"
         assert place.sql("select count(*) from df.vars") == [(0,)]
+
+
+def test_in_sql_variables_of_a_start_are_a_setting_of_its_transaction(database: str) -> None:
+    with with_worker(database) as place, psycopg.connect(database) as connection:
+        connection.execute("""set local pgweave.variables = '{"v": "north"}'""")
+        row = connection.execute("select df.start('SELECT ''{v}'' AS v')").fetchone()
+        connection.commit()
+        assert row is not None
+        assert text(place, row[0]) == "north"

@@ -101,7 +101,9 @@ def test_a_text_is_checked_once_for_all_its_workflows(tmp_path: Path, monkeypatc
     path = tmp_path / "many.df"
     path.write_text("\n".join(f"df.start('SELECT $x{n}', 'w{n}');" for n in range(20)), encoding="utf-8")
     times = []
-    monkeypatch.setattr(passes, "check", lambda *given, run=passes.check, **named: times.append(1) or run(*given, **named))
+    monkeypatch.setattr(
+        passes, "check", lambda *given, run=passes.check, **named: times.append(1) or run(*given, **named)
+    )
     found = [workflow.check() for workflow in pgweave.load_all(path)]
     assert [len(one) for one in found] == [1] * 20
     assert len(times) == 1

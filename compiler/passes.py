@@ -18,6 +18,7 @@ from pgweave.compiler.checks import (
     http_requests,
     names,
     placeholders,
+    portable,
     results,
     shape,
     starts,
@@ -58,12 +59,16 @@ PASSES: tuple[Check, ...] = (
     results.null_compare,
     results.join_result_access,
     results.never_any_rows,
+    portable.other_result,
+    portable.unread_type,
+    portable.minus_before_value,
     variables.undeclared_variable,
     variables.variable_as_result,
     variables.constant_only_slot,
     placeholders.placeholder_in_literal,
     placeholders.positional_parameter,
     placeholders.name_hits_syntax,
+    placeholders.dollar_of_a_pattern,
     placeholders.json_splice,
     # where control goes
     conditions.non_query_condition,
@@ -78,6 +83,7 @@ PASSES: tuple[Check, ...] = (
     waiting.signal_timeout_unchecked,
     waiting.signal_payload,
     waiting.cron_dialect,
+    waiting.never_fires,
     waiting.early_signal,
     http_requests.default_post,
     http_requests.unchecked,
@@ -87,6 +93,7 @@ PASSES: tuple[Check, ...] = (
     effects.compose_time_call,
     effects.quote_hell,
     starts.label_as_id,
+    starts.label_too_long,
     starts.caller_transaction,
     starts.waited_for_before_commit,
     # PostgreSQL's own opinion
@@ -95,6 +102,7 @@ PASSES: tuple[Check, ...] = (
     statements.runs_alone,
     statements.copy_to_client,
     # instances that belong together
+    portable.child_calls,
     children.await_without_timeout,
     children.unknown_option,
     children.bad_option_value,
@@ -107,7 +115,9 @@ PASSES: tuple[Check, ...] = (
     children.literal_instance_id,
 )
 
-PORTABILITY = frozenset({"PW205", "PW217", "PW403", "PW404", "PW407", "PW501", "PW609"})
+PORTABILITY = frozenset(
+    {"PW205", "PW217", "PW219", "PW220", "PW221", "PW403", "PW404", "PW407", "PW501", "PW609", "PW612"}
+)
 """Codes of what exists on pg_durable only, since pgweave fixed the behaviour: looked for with that target alone."""
 
 _WIDER_THERE = frozenset({"PW212", "PW215", "PW302", "PW305", "PW602", "PW603"})
@@ -119,7 +129,7 @@ _FOUND_ELSEWHERE = frozenset({"PW104", "PW106", "PW504", "PW509", "PW513", "PW60
 
 _NEEDS_PARSER = frozenset(
     {
-        "PW203", "PW206", "PW207", "PW208", "PW209", "PW218", "PW301", "PW306", "PW307", "PW501", "PW502", "PW505", "PW510",
+        "PW203", "PW206", "PW207", "PW208", "PW209", "PW218", "PW219", "PW220", "PW222", "PW301", "PW306", "PW307", "PW501", "PW502", "PW505", "PW510",
         "PW511", "PW512", "PW514", "PW605",
     }
 )  # fmt: skip

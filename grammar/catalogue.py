@@ -450,14 +450,14 @@ CATALOGUE: dict[str, Rule] = {
                 ),
                 "no-columns": Variant(
                     label="its statement returns none",
-                    help="Add RETURNING to its statement.",
+                    help="Add RETURNING to its statement; how many rows it has changed is `${name}.rows_affected`.",
+                ),
+                "no-rows": Variant(
+                    label="its statement returns no rows",
+                    help="Ask in a query; how many rows a statement has changed is `${name}.rows_affected`.",
                 ),
                 "count": Variant(
-                    help="Counts are no columns. Count the rows: `count(*)` of `${name}.*`.",
-                ),
-                "count-of-none": Variant(
-                    label="its statement returns none",
-                    help="Counts are no columns. Add RETURNING, and count the rows: `count(*)` of `${name}.*`.",
+                    help="Read all rows with `FROM ${name}.*`; how many there are is `${name}.row_count`.",
                 ),
                 "fixed": Variant(
                     help="Use one of these; what a server sent is in `body`.",
@@ -500,8 +500,14 @@ CATALOGUE: dict[str, Rule] = {
             fix="Write ${name}.{first}",
             variants={
                 "same-name": Variant(
-                    title="Two columns of this query are called {column}, and one is lost",
-                    label="the second of them",
+                    title="Two columns of this query are called {column}, and only one of them can be read",
+                    label="the last of them",
+                    help="Give it a name: `AS ..`.",
+                ),
+                "same-name-last": Variant(
+                    severity=_I,
+                    title="Two columns of the workflow's result are called {column}",
+                    label="the last of them; who reads the result as JSON sees only one",
                     help="Give it a name: `AS ..`.",
                 ),
             },
@@ -709,6 +715,78 @@ CATALOGUE: dict[str, Rule] = {
                     title="`{name}` never has rows: its statement returns none",
                     label="always takes the last branch",
                     help="Ask in a query, and test its result.",
+                ),
+                "star": Variant(
+                    title="`{name}` never has rows: its statement returns none",
+                    label="an empty table, always",
+                    help="Add RETURNING to the statement; how many rows it has changed is `${name}.rows_affected`.",
+                ),
+                "star-no-query": Variant(
+                    title="`{name}` never has rows: its statement returns none",
+                    label="an empty table, always",
+                    help="Ask in a query, and read its rows.",
+                ),
+            },
+        ),
+        Rule(
+            code="PW219",
+            name="other-result-there",
+            severity=_E,
+            title="On pg_durable `${name}` is the JSON of the value of df.break",
+            label="a text comes with its double quotes there",
+            help="Write `${name}::jsonb #>> '{{}}'` there; or end the loop by its condition, and read the last step's result.",
+            variants={
+                "key": Variant(
+                    severity=_W,
+                    title="On pg_durable `${name}.{column}` can be read only of a JSON object",
+                    label="an error when the value of df.break is something else",
+                    help="Break with an object that has this key, or end the loop by its condition.",
+                ),
+                "count": Variant(
+                    title="On pg_durable `${name}.{column}` cannot be read",
+                    label="stays in the SQL as it stands there",
+                    help="Add RETURNING, and count the rows: 'SELECT count(*) FROM ${name}.*'.",
+                ),
+                "alias": Variant(
+                    title="On pg_durable `${name}.*` takes no alias",
+                    label="it brings its own name, {name}",
+                    help="Leave the alias away, and call it {name}.",
+                ),
+            },
+        ),
+        Rule(
+            code="PW220",
+            name="unread-type-there",
+            severity=_E,
+            title="On pg_durable the column `{column}` cannot be read: it is of type {type}",
+            label="the step fails there, after its effects are committed",
+            help="Cast it to text, or to jsonb with to_jsonb(..).",
+        ),
+        Rule(
+            code="PW221",
+            name="minus-before-value",
+            severity=_W,
+            title="On pg_durable a negative `{written}` makes a comment of what follows",
+            label="-5 behind a minus is `--5`",
+            help="Put a space between: `- {written}`.",
+            fix="Put a space before it",
+        ),
+        Rule(
+            code="PW222",
+            name="dollar-of-a-pattern",
+            severity=_W,
+            title="`{written}` in this pattern is the result `{name}`",
+            label="replaced by the result's value",
+            help="",
+            fix="Write \\{written} in E'..'",
+            variants={
+                "jsonpath": Variant(
+                    label="replaced by the result's value, and no variable of the jsonpath",
+                    help="Write `\\{written}` in a string with E before its quote, or give the result another name.",
+                ),
+                "regex": Variant(
+                    label="replaced by the result's value, and no end of the line",
+                    help="Write `\\{written}` in a string with E before its quote, or give the result another name.",
                 ),
             },
         ),
@@ -957,6 +1035,14 @@ CATALOGUE: dict[str, Rule] = {
             label="sent as it is written",
             help="Say 'POST' if the body is the request, or put it into the URL.",
         ),
+        Rule(
+            code="PW409",
+            name="never-fires",
+            severity=_E,
+            title="This schedule never comes",
+            label="no year has such a day",
+            help="Correct the day or the month.",
+        ),
         # PW5xx: effects
         Rule(
             code="PW501",
@@ -991,6 +1077,9 @@ CATALOGUE: dict[str, Rule] = {
                 "advisory-lock": Variant(
                     title="A session lock is not kept from step to step",
                     help="Use pg_advisory_xact_lock in the statement that needs it, or a row as the lock.",
+                ),
+                "set-config": Variant(
+                    help="Pass true, for this statement alone; or set it for the role: ALTER ROLE .. SET ..",
                 ),
                 "transaction": Variant(
                     title="A step cannot begin or end a transaction",
@@ -1142,10 +1231,6 @@ CATALOGUE: dict[str, Rule] = {
                     title="PostgreSQL cannot read this step: {written} is a table and belongs in FROM",
                     help="Read it there: `.. FROM {written}`.",
                 ),
-                "rows-with-alias": Variant(
-                    title="PostgreSQL cannot read this step: {written} brings its own name, {name}",
-                    help="Leave the alias away, and call it `{name}`.",
-                ),
             },
         ),
         Rule(
@@ -1199,6 +1284,14 @@ CATALOGUE: dict[str, Rule] = {
                     help="INSERT the rows, or load the file by psql before the workflow starts.",
                 ),
             },
+        ),
+        Rule(
+            code="PW515",
+            name="label-too-long",
+            severity=_E,
+            title="This label has {size} bytes; the limit is {limit}",
+            label="df.start refuses it",
+            help="Shorten it; what else there is to say can be a variable or a column.",
         ),
         # PW6xx: children
         Rule(
@@ -1343,6 +1436,20 @@ CATALOGUE: dict[str, Rule] = {
             title="This child is too large to travel inside its parent",
             label="each df.call_child inside another doubles the text",
             help="Start the inner child from a step, `SELECT df.start(...)`, and wait with df.await_instance.",
+        ),
+        Rule(
+            code="PW612",
+            name="child-there",
+            severity=_E,
+            title="pg_durable has no df.call_child",
+            label="refused there",
+            help="Start the child in a step, 'SELECT df.start(..)', and let it tell the parent with df.signal.",
+            variants={
+                "await": Variant(
+                    title="On pg_durable df.await_instance is not a step",
+                    help="Let the other instance tell this one with df.signal, and wait with df.wait_for_signal.",
+                ),
+            },
         ),
     )
 }

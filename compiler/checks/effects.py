@@ -107,8 +107,12 @@ def session_state(subject: Subject) -> Iterator[Diagnostic]:
         said = _left_behind(statement) if statement is not None and statement.tree is not None else None
         if said is not None:
             yield finding("PW502", _first_word(step), said)
-        elif statement is not None and statement.kind == "select_stmt" and "advisory" in statement.text.lower():
-            yield from _session_lock(step, statement)
+        elif statement is not None and statement.kind == "select_stmt":
+            lowered = statement.text.lower()
+            if "advisory" in lowered:
+                yield from _session_lock(step, statement)
+            if "set_config" in lowered:
+                yield from _session_setting(step, statement)
 
 
 # What libpg_query calls a statement that works on the session -> the variant of PW502.
@@ -165,6 +169,18 @@ def _session_lock(step: Step, statement: Statement) -> Iterator[Diagnostic]:
             start = statement.offset(call.location)
             yield finding("PW502", node.query.span_of(start, start + len(function)), "advisory-lock")
             return
+
+
+def _session_setting(step: Step, statement: Statement) -> Iterator[Diagnostic]:
+    """set_config(.., false): a setting of a session that ends with the step."""
+    node = step.node
+    assert isinstance(node, nodes.Sql)
+    for name, call in sqltree.walk(statement.body):
+        if name == "FuncCall" and sqltree.called(call) == "set_config" and len(call.args) == 3:
+            local = call.args[2]
+            if local.WhichOneof("node") == "a_const" and not local.a_const.boolval.boolval:
+                start = statement.offset(call.location)
+                yield finding("PW502", node.query.span_of(start, start + len("set_config")), "set-config")
 
 
 _VOLATILE = frozenset(

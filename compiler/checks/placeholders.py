@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pgweave.compiler.facts import reads
+from pgweave.compiler.facts import reads, sqltree
 from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pgweave.compiler.facts.definition_facts import Facts
-    from pgweave.compiler.facts.flow import Read
+    from pgweave.compiler.facts.flow import Read, Step
     from pgweave.compiler.facts.reads import Reference
     from pgweave.compiler.facts.sqltext import Statement
     from pgweave.compiler.subject import Subject
-    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.diagnostics import Diagnostic, Edit
 
 # Where a placeholder stands within quotes -> the variant of PW205.
 _QUOTES = {
@@ -84,6 +84,78 @@ def _has_parameters(text: str, statement: Statement | None) -> bool:
 
 
 _OPERAND = re.compile(r"[&|]?\s*(?:'|\$[A-Za-z_]|array\s*\[)", re.IGNORECASE)
+
+
+_REGEX_OPERATORS = frozenset({"~", "~*", "!~", "!~*"})
+_PATH_OPERATORS = frozenset({"@?", "@@"})
+_ANCHORED = re.compile(r"[A-Za-z0-9)\].*+?]\Z")
+
+
+def dollar_of_a_pattern(subject: Subject) -> Iterator[Diagnostic]:
+    """PW222. `$min` in a jsonpath, `a$b` in a regular expression: a dollar sign of theirs, and the name of a result.
+
+    In a regular expression only right behind what can be matched: `^$name` can mean nothing but the result.
+    """
+    patterns: dict[Step, dict[int, str]] = {}
+    for read in subject.facts.flow.reads:
+        reference, placeholder, step = read.reference, read.reference.placeholder, read.step
+        if placeholder is None or reference.text is None or reference.slot is not Slot.SQL or read.undefined:
+            continue
+        if placeholder.context not in (Context.STRING, Context.DOLLAR):
+            continue
+        if step not in patterns:
+            patterns[step] = _patterns(subject.facts.statement(step))
+        start = max((at for at in patterns[step] if at < placeholder.span.start), default=-1)
+        kind = patterns[step].get(start, "")
+        if not kind or (kind == "regex" and not _ANCHORED.search(reference.text.value[: placeholder.span.start])):
+            continue
+        written = subject.written(reference.span)
+        edits = _escaped(subject, reference, start)
+        yield finding("PW222", reference.span, kind, name=reference.name, written=written, edits=edits)
+
+
+def _patterns(statement: Statement | None) -> dict[int, str]:
+    """Where each string of a statement begins: `regex`, `jsonpath`, or nothing for any other."""
+    if statement is None or statement.tree is None:
+        return {}
+    found: dict[int, str] = {}
+    for name, message in sqltree.walk(statement.tree):
+        if name == "A_Const" and message.WhichOneof("val") == "sval":
+            found.setdefault(statement.offset(message.location), "")
+        for node, kind in _pattern_operands(name, message):
+            if sqltree.string(node) is not None:
+                found[statement.offset(sqltree.location(node))] = kind
+    return found
+
+
+def _pattern_operands(name: str, message: Any) -> Iterator[tuple[Any, str]]:  # noqa: ANN401 - protobuf
+    if name == "A_Expr":
+        symbol = sqltree.operator(message)
+        if symbol in _REGEX_OPERATORS:
+            yield message.rexpr, "regex"
+        elif symbol in _PATH_OPERATORS:
+            yield message.rexpr, "jsonpath"
+    elif name == "FuncCall" and len(message.args) > 1:
+        function = sqltree.called(message)
+        if function.startswith("regexp_"):
+            yield message.args[1], "regex"
+        elif function.startswith("jsonb_path_"):
+            yield message.args[1], "jsonpath"
+    elif name == "TypeCast" and message.type_name.names and message.type_name.names[-1].string.sval == "jsonpath":
+        yield message.arg, "jsonpath"
+
+
+def _escaped(subject: Subject, reference: Reference, start: int) -> tuple[Edit, ...]:
+    """Write the string as E'..' with a backslash before the dollar sign; nothing where it has backslashes already."""
+    text, placeholder = reference.text, reference.placeholder
+    assert text is not None
+    assert placeholder is not None
+    between = text.value[start : placeholder.span.start]
+    if placeholder.context is not Context.STRING or not between.startswith("'") or "\\" in between:
+        return ()
+    prefix = subject.in_text(text, start, start, "E")
+    escape = subject.in_text(text, placeholder.span.start, placeholder.span.start, "\\")
+    return (prefix, escape) if prefix is not None and escape is not None else ()
 
 
 def name_hits_syntax(subject: Subject) -> Iterator[Diagnostic]:

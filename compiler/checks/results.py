@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.facts import sqltree
-from pgweave.compiler.facts.outcomes import Form
+from pgweave.compiler.facts.outcomes import COUNTS, Form
 from pgweave.compiler.facts.reads import Slot
 from pgweave.compiler.facts.sqltree import Empty, Rows
 from pgweave.grammar import nodes
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def unknown_column(subject: Subject) -> Iterator[Diagnostic]:
-    """PW203. `$x.c`, and what may have bound x has no column c.
+    """PW203. `$x.c`, and what may have bound x has no column c. Every result of SQL has row_count and rows_affected.
 
     With a `?` a missing column is NULL, so one that only some of several results have is a choice, not a slip. Signals
     and children have findings of their own.
@@ -59,16 +59,17 @@ _ENVELOPES = (nodes.Signal, nodes.CallChild, nodes.AwaitInstance)
 
 
 def _lacks(result: Result, column: str) -> bool:
+    if result.form is Form.ROWS and column in COUNTS:
+        return False
     return result.columns is not None and all(known.name != column for known in result.columns)
 
 
 def _unknown(subject: Subject, reference: Reference, result: Result, column: str) -> Diagnostic:
     names = result.names or ()
     near = get_close_matches(column, names, n=1) or [name for name in names if name.lower() == column.lower()]
-    counted = column in ("row_count", "rows_affected", "rows") and result.form is Form.ROWS
     if not names:
-        variant = "count-of-none" if counted else "no-columns"
-    elif counted:
+        variant = "no-columns" if _writes(subject.facts, result) else "no-rows"
+    elif column == "rows" and result.form is Form.ROWS:
         variant = "count"
     elif near:
         variant = "near"
@@ -78,6 +79,12 @@ def _unknown(subject: Subject, reference: Reference, result: Result, column: str
     edits = subject.replace(column_span(reference), column, near[0]) if variant == "near" else ()
     notes = (note("PW203", _named(result.step), name=reference.name),)
     return finding("PW203", reference.span, variant, notes=notes, edits=edits, values=said)
+
+
+def _writes(facts: Facts, result: Result) -> bool:
+    """Whether it is of a statement that could have RETURNING."""
+    statement = facts.statement(result.step)
+    return statement is not None and statement.kind in ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt")
 
 
 def column_span(reference: Reference) -> Span:
@@ -155,16 +162,24 @@ def _with_column(subject: Subject, reference: Reference, column: str) -> tuple[E
 
 
 def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
-    """PW206. Two columns of one name in a result that somebody reads: only one of them is kept."""
+    """PW206. Two columns of one name in a result that somebody reads, or in that of the workflow: one of them is hidden."""
     facts = subject.facts
+    said: set[Step] = set()
     for binder, reads in facts.readers.items():
         for result in facts.results(binder):
             twice = [name for name, count in Counter(result.names or ()).items() if count > 1]
-            if not twice or not any(_reads_column(read, twice[0]) for read in reads):
-                continue
-            columns = [column for column in result.columns or () if column.name == twice[0]]
-            span = _place(facts, result.step, columns[-1].location)
-            yield finding("PW206", span, "same-name", column=twice[0])
+            if twice and any(_reads_column(read, twice[0]) for read in reads):
+                said.add(result.step)
+                yield _same_name(facts, result, twice[0], "same-name")
+    for result in facts.results(facts.root):
+        twice = [name for name, count in Counter(result.names or ()).items() if count > 1]
+        if twice and result.form is Form.ROWS and result.step not in said:
+            yield _same_name(facts, result, twice[0], "same-name-last")
+
+
+def _same_name(facts: Facts, result: Result, name: str, variant: str) -> Diagnostic:
+    columns = [column for column in result.columns or () if column.name == name]
+    return finding("PW206", place_of_column(facts, result.step, columns[-1].location), variant, column=name)
 
 
 def _reads_column(read: Read, name: str) -> bool:
@@ -172,8 +187,8 @@ def _reads_column(read: Read, name: str) -> bool:
     return placeholder is not None and (placeholder.star or placeholder.column == name)
 
 
-def _place(facts: Facts, step: Step, location: int) -> Span:
-    """Where something of a step's SQL is in the source."""
+def place_of_column(facts: Facts, step: Step, location: int) -> Span:
+    """Where a column of a step's SQL is in the source; the step, where that is not known."""
     statement = facts.statement(step)
     if statement is None or location < 0 or not isinstance(step.node, nodes.Sql):
         return step.node.span
@@ -205,7 +220,7 @@ def empty_or_null(subject: Subject) -> Iterator[Diagnostic]:
         reference, placeholder = read.reference, read.reference.placeholder
         if placeholder is None or placeholder.nullable or _known_to_have_rows(facts, read):
             continue
-        if placeholder.column is not None and _lacks(result, placeholder.column):
+        if placeholder.column in COUNTS or (placeholder.column and _lacks(result, placeholder.column)):
             continue
         why = _why_empty(facts, result, placeholder.column)
         if why is None and _tested_too_late(facts, read):
@@ -270,7 +285,7 @@ def _scalars(facts: Facts) -> Iterator[tuple[Read, Result]]:
     seen: set[tuple[Step, str]] = set()
     for read, results in facts.readings:
         placeholder = read.reference.placeholder
-        if placeholder is None or placeholder.star:
+        if placeholder is None or placeholder.star or placeholder.column in COUNTS:
             continue
         key = (read.step, read.reference.name)
         for result in results:
@@ -341,7 +356,8 @@ def _beyond_the_end(reference: Reference, join: Step) -> Iterator[Diagnostic]:
 
 
 def never_any_rows(subject: Subject) -> Iterator[Diagnostic]:
-    """PW218. df.if_rows asks for the rows of what has none: not the result of SQL, or of a statement that returns nothing."""
+    """PW218. df.if_rows or `$x.*` asks for the rows of what has none: no result of SQL, or of a statement that returns none."""
+    yield from _no_rows_in_from(subject)
     for step in subject.facts.of(nodes.IfRows):
         for read in subject.facts.reads_of(step):
             results = subject.facts.bound(read)
@@ -354,11 +370,19 @@ def never_any_rows(subject: Subject) -> Iterator[Diagnostic]:
                 else:
                     yield finding("PW218", read.reference.span, name=name, notes=notes)
             elif results and all(_returns_nothing(subject.facts, result) for result in results):
-                statement = subject.facts.statement(results[0].step)
-                writes = statement is not None and statement.kind in ("insert_stmt", "update_stmt", "delete_stmt")
-                yield finding(
-                    "PW218", read.reference.span, "no-returning" if writes else "no-query", name=name, notes=notes
-                )
+                variant = "no-returning" if _writes(subject.facts, results[0]) else "no-query"
+                yield finding("PW218", read.reference.span, variant, name=name, notes=notes)
+
+
+def _no_rows_in_from(subject: Subject) -> Iterator[Diagnostic]:
+    for read, results in subject.facts.readings:
+        placeholder = read.reference.placeholder
+        if placeholder is None or not placeholder.star or not results:
+            continue
+        if all(_returns_nothing(subject.facts, result) for result in results):
+            name, notes = read.reference.name, tuple(_bound_here(results))
+            variant = "star" if _writes(subject.facts, results[0]) else "star-no-query"
+            yield finding("PW218", read.reference.span, variant, name=name, notes=notes)
 
 
 def _returns_nothing(facts: Facts, result: Result) -> bool:

@@ -44,6 +44,18 @@ def label_as_id(subject: Subject) -> Iterator[Diagnostic]:
         yield from _labels_in_sql(subject, step)
 
 
+MAX_LABEL = 1_000  # bytes; max_label_bytes of df.settings, as it is installed
+
+
+def label_too_long(subject: Subject) -> Iterator[Diagnostic]:
+    """PW515. A label that df.start refuses, unless the database has been set to take longer ones."""
+    labels = [subject.facts.definition.label]
+    labels += [step.node.label for step in subject.facts.of(nodes.CallChild)]  # type: ignore[union-attr]
+    for label in labels:
+        if label is not None and (size := len(label.value.encode(errors="surrogatepass"))) > MAX_LABEL:
+            yield finding("PW515", label.span_of(0, len(label.value)), size=f"{size:,}", limit=f"{MAX_LABEL:,}")
+
+
 def _labels_in_sql(subject: Subject, step: Step) -> Iterator[Diagnostic]:
     node = step.node
     assert isinstance(node, nodes.Sql)

@@ -58,7 +58,7 @@ def _misread(text: Text, statement: Statement) -> Iterator[Diagnostic]:
 
 
 def _misplaced_rows(text: Text, statement: Statement) -> Iterator[Diagnostic]:
-    """`$x.*` is a table with a name of its own: it belongs in FROM and takes no alias."""
+    """`$x.*` is a table: it belongs in FROM."""
     stars = [one for one in statement.placeholders if one.star]
     if not stars or statement.tree is None:
         return
@@ -71,8 +71,6 @@ def _misplaced_rows(text: Text, statement: Statement) -> Iterator[Diagnostic]:
         table = tables.get(star.span.start)
         if table is None:
             yield finding("PW510", span, "rows-outside-from", written=written)
-        elif table.alias.aliasname:
-            yield finding("PW510", span, "rows-with-alias", written=written, name=star.name)
 
 
 def several_statements(subject: Subject) -> Iterator[Diagnostic]:

@@ -10,6 +10,7 @@ from pgweave.compiler.facts.outcomes import SIGNAL
 from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import durations, nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.meaning import cron_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +111,14 @@ def cron_dialect(subject: Subject) -> Iterator[Diagnostic]:
             del fields[0]
         if len(fields) == 5:
             yield from _weekdays(subject, cron, fields)
+
+
+def never_fires(subject: Subject) -> Iterator[Diagnostic]:
+    """PW409. A schedule of days that no year has, such as the 31st of February."""
+    for step in subject.facts.of(nodes.WaitSchedule):
+        cron = step.node.cron  # type: ignore[union-attr]
+        if cron_rules.problem(cron.value) is None and (found := cron_rules.impossible_day(cron.value)) is not None:
+            yield finding("PW409", cron.span_of(*found))
 
 
 def _weekdays(subject: Subject, cron: Text, fields: list[re.Match[str]]) -> Iterator[Diagnostic]:

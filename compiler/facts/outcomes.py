@@ -43,6 +43,10 @@ class Result:
         return None if self.columns is None else tuple(column.name for column in self.columns)
 
 
+COUNTS = frozenset({"row_count", "rows_affected"})
+"""What can be read of every result of SQL, unless it has a column of that name."""
+
+
 def _object(*columns: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind) for name, kind in (text.split() for text in columns))
 

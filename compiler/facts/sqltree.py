@@ -96,6 +96,9 @@ _TYPES = {
     **dict.fromkeys(("jsonb_agg", "jsonb_build_array", "jsonb_build_object", "jsonb_set", "to_jsonb"), "jsonb"),
     **dict.fromkeys(("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp"), "timestamptz"),
     "gen_random_uuid": "uuid",
+    **dict.fromkeys(("array_agg", "string_to_array", "regexp_matches", "regexp_split_to_array"), "array"),
+    **dict.fromkeys(("age", "make_interval"), "interval"),
+    **dict.fromkeys(("convert_to", "decode", "sha256", "sha512"), "bytea"),
 }  # fmt: skip
 _COMPARISONS = frozenset(
     {"=", "<>", "!=", "<", ">", "<=", ">=", "~", "~*", "!~", "!~*", "@>", "<@", "&&", "?", "?|", "?&"}
@@ -169,7 +172,7 @@ def columns(statement: Statement, sources: Sources) -> Columns:
             targets = body.returning_clause.exprs if hasattr(body, "returning_clause") else body.returning_list
             return _of_targets(statement, targets, lambda _: None, sources) if targets else ()
         case _:
-            return None
+            return () if rows(statement) is Rows.NONE else None
 
 
 def _of_select(statement: Statement, select: Message, sources: Sources, outer: Mapping[str, Columns]) -> Columns:
@@ -404,7 +407,9 @@ def _type(node: Message) -> str | None:
     match node.WhichOneof("node"):
         case "type_cast":
             name = node.type_cast.type_name
-            return None if name.array_bounds or not name.names else str(name.names[-1].string.sval)
+            return "array" if name.array_bounds else str(name.names[-1].string.sval) if name.names else None
+        case "a_array_expr":
+            return "array"
         case "a_const":
             kinds = {"ival": "int4", "fval": "numeric", "boolval": "bool", "sval": "text"}
             return None if node.a_const.isnull else kinds.get(node.a_const.WhichOneof("val") or "ival")

@@ -88,3 +88,39 @@ def _bad_item(field: _Field, item: str) -> str | None:
         if not field.low <= int(number) <= field.high:
             return f"{field.name} {number} is outside of {field.low} to {field.high}"
     return None
+
+
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month, in a leap year for February
+
+
+def impossible_day(expression: str) -> tuple[int, int] | None:
+    """Where an expression that is right asks for days that no year has; None if there are such days.
+
+    `0 0 31 2 *` and `0 0 31 4,6,9,11 *` never come. With a weekday beside it the day is only one of two ways to come.
+    """
+    fields = list(re.finditer(r"[^ \t]+", expression))[-len(_FIELDS) :]
+    day, month, weekday = fields[2], fields[3], fields[4]
+    if weekday.group()[0] != "*" and day.group()[0] != "*":
+        return None
+    days, months = (_values(_FIELDS[at], fields[at].group().lower()) for at in (2, 3))
+    if any(day <= _LONGEST[month - 1] for month in months for day in days):
+        return None
+    return day.start(), month.end()
+
+
+def _values(field: _Field, written: str) -> set[int]:
+    """The numbers that a field stands for: `1-5/2,10` is 1, 3, 5 and 10. A range that ends before it begins goes round."""
+    words = {word: at for at, word in enumerate(field.words.split("|")[1:], start=field.low)}
+    found: set[int] = set()
+    for item in written.split(","):
+        span, _, step = item.partition("/")
+        first, _, last = span.partition("-")
+        if first == "*":
+            low, high = field.low, field.high
+        else:
+            low = words[first] if first in words else int(first)
+            high = (words[last] if last in words else int(last)) if last else (field.high if step else low)
+        high = high if high >= low else high + field.high - field.low + 1
+        every = range(low, high + 1, int(step or 1))
+        found.update((at - field.low) % (field.high - field.low + 1) + field.low for at in every)
+    return found

@@ -1,7 +1,7 @@
 -- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
 
 -- our_path --
--- Statements of ours see PostgreSQL's own operators, functions and types, whatever a role has in front of them, and
+-- Our own statements see PostgreSQL's own operators, functions and types, whatever a role has in front of them, and
 -- their rows, numbers, arrays and texts mean the same under any settings.
 select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('row_security', 'on', true),
        pg_catalog.set_config('standard_conforming_strings', 'on', true), pg_catalog.set_config('array_nulls', 'on', true),

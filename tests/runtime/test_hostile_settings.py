@@ -1,4 +1,4 @@
-"""Whatever a database, a role or a tenant sets or plants: everything of ours says what it says on a plain database.
+"""Whatever a database, a role or a tenant sets or plants: pgweave says what it says on a plain database.
 
 The surface is looked at once on a plain database and once on each hostile one: the library, the commands that operate, SQL
 as people type it, a worker running steps, waits, conditions, loops and races, and what a notebook shows of a run.
@@ -112,7 +112,7 @@ create table evil.pg_roles (rolname pg_catalog.text);
 
 
 def surface(db: RoleDatabase) -> dict[str, object]:
-    """What each part of ours comes to, without ids and moments."""
+    """What each part of pgweave comes to, without ids and moments."""
     seen: dict[str, object] = {}
     ann = db.dsn(ANN)
     with db.work(), Client(ann) as client, Client(db.root) as owner:

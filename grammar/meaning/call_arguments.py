@@ -82,13 +82,21 @@ def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], 
         bound[name.value] = value
         return True
     close = get_close_matches(name.value, parameters, 1, 0.5)
-    words = {"call": f"df.{call.name}", "name": name.value, "signature": call.signature()}
-    if call.name == "call_child" and name.value in _CHILD_OPTIONS:
-        report.add("PW014", name.span, "option", **words)
-    elif close:
-        report.add("PW014", name.span, "near", near=close[0], edits=(Edit(name.span, close[0]),), **words)
-    else:
-        report.add("PW014", name.span, **words)
+    near = close[0] if close else ""
+    is_option = call.name == "call_child" and name.value in _CHILD_OPTIONS
+    variant = "option" if is_option else "near" if near else ""
+    edits = (Edit(name.span, near),) if variant == "near" else ()
+    signature = call.signature()
+    report.add(
+        "PW014",
+        name.span,
+        variant,
+        call=f"df.{call.name}",
+        name=name.value,
+        near=near,
+        signature=signature,
+        edits=edits,
+    )
     return False
 
 

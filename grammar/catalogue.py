@@ -312,6 +312,14 @@ CATALOGUE: dict[str, Rule] = {
                 ),
             },
         ),
+        Rule(
+            code="PW032",
+            name="turned-text",
+            severity=_W,
+            title="{character} turns the text behind it around",
+            label="not visible; what is shown is in another order than what is run",
+            help="Remove it; a value that needs it can be written with chr(..).",
+        ),
         # PW1xx: grouping
         Rule(
             code="PW101",

@@ -290,6 +290,10 @@ class _Lexer:
             "$": "a lone dollar sign",
         }.get(character, f"the character {character!r}")
         advice = _JSON_HELP if character in "{}" else _STRAY_HELP
+        if character == "$" and (name := _RESULT.match(self.text, at)) is not None:
+            return self._error(
+                finding("PW008", Span(at, name.end()), what=_UNQUOTED_RESULT, help=_RESULT_HELP), at, name.end()
+            )
         return self._error(finding("PW008", Span(at, at + 1), what=what, help=advice), at, at + 1)
 
     def _nul(self, at: int, end: int) -> int:
@@ -453,6 +457,9 @@ class _Lexer:
 
 _NUL = "a NUL character; PostgreSQL text cannot hold one"
 _STRAY_HELP = "Remove it, or put it inside of quotes."
+_RESULT = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?")
+_UNQUOTED_RESULT = "a result is read inside the quotes of a step, when that step runs"
+_RESULT_HELP = "Read it in the SQL of a step; what is written here is known when the workflow starts."
 _JSON_HELP = """JSON is text, and is written in quotes: '{"key": "value"}'."""
 
 

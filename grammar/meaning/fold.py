@@ -191,7 +191,9 @@ def to_integer(text: str, allowed: range) -> int | None:
 
 
 _TEXT_TYPES = frozenset({"text", "varchar"})
-_OF_LENGTH = frozenset({"varchar(..)", "char(..)", "character(..)", "nchar(..)", "bpchar(..)", "char", "character", "nchar"})
+_OF_LENGTH = frozenset(
+    {"varchar(..)", "char(..)", "character(..)", "nchar(..)", "bpchar(..)", "char", "character", "nchar"}
+)
 _LONGEST_NAME = 63  # bytes
 _INTEGER_TYPES = {"int": 32, "integer": 32, "int4": 32, "int8": 64, "bigint": 64, "int2": 16, "smallint": 16}  # bits
 _BOOLEANS = {

@@ -292,7 +292,7 @@ class _Lexer:
         advice = _JSON_HELP if character in "{}" else _STRAY_HELP
         if character == "$" and (name := _RESULT.match(self.text, at)) is not None:
             return self._error(
-                finding("PW008", Span(at, name.end()), what=_UNQUOTED_RESULT, help=_RESULT_HELP), at, name.end()
+                finding("PW008", Span(at, name.end()), what=_UNQUOTED_RESULT, help=_RESULT_HELP), at, at + 1
             )
         return self._error(finding("PW008", Span(at, at + 1), what=what, help=advice), at, at + 1)
 

@@ -33,10 +33,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import networkx as nx
 
-from pgweave.compiler import lower
 from pgweave.compiler.facts import flow
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
+from pgweave.grammar.leaves import row_text
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _attributes(step: Step, said: Words) -> dict[str, Any]:
         "label": said.label,
         "full": said.full,
         "span": step.node.span,
-        "query": lower.own_query(step.node),
+        "query": row_text(step.node),
         "result_name": binding and binding.name,
         "names": (binding.name,) if binding else (),
         "timeout_seconds": step_words.timeout(step.node),

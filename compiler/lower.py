@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 from pgweave.compiler.rows import Graph, Row, node_id
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
-from pgweave.grammar.kinds import MAX_DEPTH, MAX_NODES, Type
-from pgweave.grammar.nodes import Text
+from pgweave.grammar.kinds import MAX_DEPTH, MAX_NODES
+from pgweave.grammar.leaves import row_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pgweave.grammar.diagnostics import Diagnostic
-    from pgweave.grammar.kinds import Member
     from pgweave.grammar.nodes import CallChild, Definition, Node
 
 T = TypeVar("T")
@@ -131,33 +130,6 @@ def _levels(root: Node) -> Iterable[tuple[Node, int]]:
         pending += [(child, depth + 1) for child in nodes.children(node)]
 
 
-def own_query(node: Node) -> str | None:
-    """What is in the row's query before ids of children join it; None for a kind without any.
-
-    A called child and an opaque expression are no rows and have none.
-
-        df.wait_for_signal('go', 60)    {"signal_name":"go","timeout_seconds":60}
-    """
-    match node:
-        case nodes.Sql():
-            return node.query.value
-        case nodes.IfRows():
-            return _object(condition_type='"result_has_rows"', result_name=_quoted(node.result_name.value))
-        case nodes.Sleep():
-            return str(node.seconds)
-        case _:
-            members = node.kind.members
-            return _object(**{one.key: _member(getattr(node, one.field), one) for one in members}) if members else None
-
-
-def _member(value: Text | str | int | None, member: Member) -> str:
-    """A member's value as JSON. Text of type jsonb keeps PostgreSQL's rendering, as in the call."""
-    text = value.value if isinstance(value, Text) else value
-    if text is None:
-        return "null"
-    return str(text) if member.type is not Type.TEXT else _quoted(str(text))
-
-
 def _future(node: Node) -> Future:
     """One step with all below it. Order of sub-steps as in nodes.children: left, right, condition, further branches."""
     match node:
@@ -174,7 +146,7 @@ def _future(node: Node) -> Future:
         right=None if right is None else _future(right),
         condition=None if condition is None else _future(condition),
         extras=tuple(map(_future, extras)),
-        query=own_query(node),
+        query=row_text(node),
         result_name=_name(node),
     )
 
@@ -285,7 +257,7 @@ def _name(node: Node) -> str | None:
     return node.binding.name if node.binding else None
 
 
-def _value(text: Text | None) -> str | None:
+def _value(text: nodes.Text | None) -> str | None:
     return text.value if text else None
 
 

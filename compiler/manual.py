@@ -1,13 +1,14 @@
 """What calls and operators mean, in a sentence or two: for hovers, completions and whoever writes a program.
 
-The signatures are in grammar.kinds; here are only words. A test asks for an entry for every call and operator.
+The signatures are in grammar.kinds; here are only words. A leaf that is not listed here has those of the canvas, and a
+test asks for an entry for every other call and operator.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Call
+from pgweave.grammar.kinds import CALLS, EXPLAIN, KINDS, SETVAR, START, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,10 @@ _CALLS = {
 }
 MANUAL: dict[str, Entry] = {
     name: Entry(says, example, CALLS.get(name) or _STATEMENTS.get(name)) for name, (says, example) in _CALLS.items()
+} | {
+    kind.function: Entry(kind.offer.says, kind.offer.example, CALLS[kind.function])
+    for kind in KINDS.values()
+    if kind.offer is not None and kind.function not in _CALLS
 }
 """By the name of the call, without `df.`."""
 

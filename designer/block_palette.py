@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from pgweave.designer.protocol import Entry
 from pgweave.grammar import nodes
 from pgweave.grammar.editing.edits import EditError
+from pgweave.grammar.kinds import KINDS, Wait
 from pgweave.grammar.nodes import Option, Text
-from pgweave.grammar.span import Span
+from pgweave.grammar.parser import parse
+from pgweave.grammar.span import Source, Span
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
@@ -40,10 +42,6 @@ def signal(name: str = "approved") -> nodes.Signal:
     return nodes.Signal(signal_name=text(name), span=NOWHERE)
 
 
-# Members in the order of jsonb, as reading the text again gives them.
-_PART = '[{"name": "file", "data_b64": "aGVsbG8=", "filename": "hello.txt", "content_type": "text/plain"}]'
-
-
 @dataclass(frozen=True, slots=True)
 class _Offer:
     """One thing on the palette, with the step that it makes."""
@@ -55,44 +53,30 @@ class _Offer:
     step: Node
 
 
+_GROUPS: dict[Wait, Literal["steps", "waits", "flow"]] = {
+    Wait.ACTIVITY: "steps",
+    Wait.TIMER: "waits",
+    Wait.SIGNAL: "waits",
+    Wait.INSTANCE: "waits",
+    Wait.NOTHING: "flow",
+}
+
+
+def _leaves(group: str) -> dict[str, _Offer]:
+    """What KINDS offers in a group. The step is read from its example."""
+    found = {}
+    for kind in KINDS.values():
+        if (offer := kind.offer) is not None and _GROUPS[kind.waits_for] == group:
+            (made,) = parse(Source("", offer.example)).module.definitions
+            found[offer.id or kind.name.lower()] = _Offer(
+                offer.title, _GROUPS[kind.waits_for], offer.says, offer.keywords, made.node
+            )
+    return found
+
+
 _OFFERS: dict[str, _Offer] = {
-    "sql": _Offer("SQL", "steps", "Run one SQL statement.", "query select insert update statement", sql()),
-    "http": _Offer(
-        "HTTP request",
-        "steps",
-        "Call a URL; the result has status, ok, body and headers.",
-        "url web api call get post hook",
-        nodes.Http(url=text("https://example.com/"), method="GET", span=NOWHERE),
-    ),
-    "http_multipart": _Offer(
-        "HTTP upload",
-        "steps",
-        "Send files to a URL.",
-        "url web multipart form file send",
-        nodes.HttpMultipart(url=text("https://example.com/upload"), parts=text(_PART), span=NOWHERE),
-    ),
-    "sleep": _Offer("Sleep", "waits", "Pause for a fixed time.", "wait pause delay timer seconds", sleep()),
-    "schedule": _Offer(
-        "Wait for a schedule",
-        "waits",
-        "Pause until the next time that a cron expression names.",
-        "cron time clock every day night calendar",
-        nodes.WaitSchedule(cron=text("0 6 * * *"), span=NOWHERE),
-    ),
-    "signal": _Offer(
-        "Wait for a signal",
-        "waits",
-        "Pause until a signal arrives, or time is up.",
-        "event approval message human external callback",
-        signal(),
-    ),
-    "await_instance": _Offer(
-        "Wait for an instance",
-        "waits",
-        "Pause until another instance has ended.",
-        "child workflow join result await",
-        nodes.AwaitInstance(instance_id=text("$child.instance_id"), timeout_seconds=300, span=NOWHERE),
-    ),
+    **_leaves("steps"),
+    **_leaves("waits"),
     "sequence": _Offer(
         "Sequence",
         "flow",
@@ -132,13 +116,7 @@ _OFFERS: dict[str, _Offer] = {
         "repeat again until condition cycle",
         nodes.Loop(body=sql(), condition=sql("SELECT false"), span=NOWHERE),
     ),
-    "break": _Offer(
-        "Break",
-        "flow",
-        "Leave the nearest loop.",
-        "exit end stop leave loop",
-        nodes.Break(span=NOWHERE),
-    ),
+    **_leaves("flow"),
     "parallel": _Offer(
         "In parallel",
         "flow",

@@ -12,6 +12,7 @@ from pgweave.compiler.manual import OPTIONS
 from pgweave.designer.protocol import Field
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS, Type
+from pgweave.grammar.leaves import CLASSES, OF_CALL
 
 if TYPE_CHECKING:
     from pgweave.grammar.kinds import Param
@@ -21,13 +22,11 @@ FieldType: TypeAlias = Literal["text", "integer", "seconds", "cron", "choice", "
 
 # Which call a step is, and which of its attributes hold the arguments where they are called otherwise.
 _CALLS: dict[type, tuple[str, dict[str, str]]] = {
-    nodes.Sleep: ("sleep", {}),
-    nodes.WaitSchedule: ("wait_for_schedule", {"cron_expr": "cron"}),
-    nodes.Signal: ("wait_for_signal", {"name": "signal_name"}),
-    nodes.AwaitInstance: ("await_instance", {}),
-    nodes.Http: ("http", {}),
-    nodes.HttpMultipart: ("http_multipart", {}),
-    nodes.Break: ("break", {}),
+    **{
+        CLASSES[kind.name]: (kind.function, {member.param: member.field for member in kind.values})
+        for kind in OF_CALL.values()
+        if kind.name != "SQL"
+    },
     nodes.IfRows: ("if_rows", {}),
     nodes.CallChild: ("call_child", {}),
 }

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgweave.grammar.kinds import CALLS
 from pgweave.grammar.reading import lalr
 from pgweave.runtime import migrate
 from pgweave.runtime.connect import connect
@@ -29,12 +30,13 @@ REFERENCE = ROOT / "docs" / "sql-reference.md"
 TABLE = ROOT / "grammar" / "reading" / "parse_table.py"
 
 # All functions of schema df, in the order in which people meet them. What they call is in schema df_internal.
+_BUILDERS = (
+    "sql", "seq", "as", "if", "if_rows", "join", "join3", "race", "loop", "break", "sleep", "wait_for_schedule",
+    "wait_for_signal", "await_instance", "call_child", "http", "http_multipart",
+)  # fmt: skip
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Start and steer": ("start", "signal", "cancel", "status", "result", "wait_for_completion", "run"),
-    "Build": (
-        "sql", "seq", "as", "if", "if_rows", "join", "join3", "race", "loop", "break", "sleep", "wait_for_schedule",
-        "wait_for_signal", "await_instance", "call_child", "http", "http_multipart", "ensure_durofut", "node_types",
-    ),
+    "Build": (*_BUILDERS, *(name for name in CALLS if name not in _BUILDERS), "ensure_durofut", "node_types"),
     "Variables and secrets": ("setvar", "getvar", "unsetvar", "clearvars", "set_secret", "unset_secret"),
     "Watch": (
         "explain", "waiting", "list_instances", "instance_info", "instance_nodes", "instance_runs", "instance_family",

@@ -11,8 +11,9 @@
     nodes.py        the AST
     span.py         offsets, spans, lines and columns
     template.py     placeholders in the text of a step; the worker uses it too
-    diagnostics.py  findings and CATALOGUE, the table of their codes; codes/ has a page for each
+    diagnostics.py  findings; catalogue.py: CATALOGUE, all codes and their words; codes/ has a page for each
     render.py       findings -> text with carets, and -> JSON
+    result_names.py what a result name looks like; durations.py: times in words; shortened.py: text cut to a length
 
 This page is also the glossary. The words mean the same in every folder, and no others are used for these things.
 

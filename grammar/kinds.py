@@ -57,16 +57,33 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of the JSON object that a leaf's row carries as its text.
+    """One value of a leaf: an argument of its call, a field of its class, and what its row carries.
 
-    key: in the JSON. field: of the node's class. param: of the call. type: TEXT is a JSON string, INTEGER a number,
-    JSONB is written as it stands.
+    key: in the JSON object of the row. field: of the node's class. param: of the call. type: TEXT is a JSON string,
+    INTEGER and BIGINT a number, JSONB is written as it stands. word: the field is a str in upper case, and no Text.
+    A value that may be left out has its default in the class, which is that of the call.
     """
 
     key: str
     field: str
     param: str
     type: Type = Type.TEXT
+    word: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """How the canvas offers a leaf, and what a hover says of its call where manual.py has no more to say.
+
+    says: one sentence. keywords: what people may search for, with spaces between. example: the step as it is at first.
+    id: of the entry; the name of the kind in lower case where it is empty.
+    """
+
+    title: str
+    says: str
+    keywords: str
+    example: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,8 @@ class Kind:
     """One node kind. `name` is what rows store and never changes once released.
 
     call: how people write it. left, right: must the row have that child? query: must the row carry text
-    (None: it may)? members: the JSON object in that text, where it is one. since: the migration that first admits it.
+    (None: it may)? members: the JSON object in that text, where it is one. whole: the one value that is that text as it
+    stands, where it is no object. since: the migration that first admits it. offer: of a leaf, on the canvas.
 
     In pictures. shape: of Graphviz. fill: a name of Palette.fills. canvas: the form of the block on the canvas. verb:
     what the step does. outline: the word in an outline, which is that of df.explain; the name where it is empty.
@@ -87,6 +105,8 @@ class Kind:
     query: bool | None = False
     waits_for: Wait = Wait.NOTHING
     members: tuple[Member, ...] = ()
+    whole: Member | None = None
+    offer: Offer | None = None
     shape: str = "box"
     fill: str = ""
     canvas: str = "step"
@@ -99,17 +119,41 @@ class Kind:
         """A leaf has no child rows."""
         return not self.left
 
+    @property
+    def is_pause(self) -> bool:
+        """Whether it waits for a number of seconds that is all of its text, as SLEEP does."""
+        return self.waits_for is Wait.TIMER and self.whole is not None
+
+    @property
+    def values(self) -> tuple[Member, ...]:
+        """What a leaf is made of, in the order of its call."""
+        return self.members if self.whole is None else (self.whole,)
+
+    @property
+    def function(self) -> str:
+        """The name in CALLS of a kind that is written as a call; empty for one that is written with an operator."""
+        return self.call.removeprefix("df.") if self.call.startswith("df.") else ""
+
 
 _TIMEOUT = Member("timeout_seconds", "timeout_seconds", "timeout_seconds", Type.INTEGER)
-_URL, _METHOD = Member("url", "url", "url"), Member("method", "method", "method")
+_URL, _METHOD = Member("url", "url", "url"), Member("method", "method", "method", word=True)
 _BODY, _PARTS = Member("body", "body", "body"), Member("parts", "parts", "parts", Type.JSONB)
 _HEADERS = Member("headers", "headers", "headers", Type.JSONB)
+_PART = '[{"name": "file", "data_b64": "aGVsbG8=", "filename": "hello.txt", "content_type": "text/plain"}]'
 
 # The order is the order in which error messages list the valid types.
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("SQL", "df.sql", query=True, waits_for=Wait.ACTIVITY, verb="SQL"),
+        Kind(
+            "SQL",
+            "df.sql",
+            query=True,
+            waits_for=Wait.ACTIVITY,
+            whole=Member("", "query", "query"),
+            offer=Offer("SQL", "Run one SQL statement.", "query select insert update statement", "'SELECT 1'"),
+            verb="SQL",
+        ),
         Kind(
             "THEN", "~>", left=True, right=True, waits_for=Wait.CHILDREN, shape="point", canvas="sequence", verb="then"
         ),
@@ -132,6 +176,7 @@ KINDS: dict[str, Kind] = {
             "df.break",
             query=True,
             members=(Member("break_value", "value", "value"),),
+            offer=Offer("Break", "Leave the nearest loop.", "exit end stop leave loop", "df.break()"),
             shape="cds",
             fill="break",
             canvas="break",
@@ -143,6 +188,8 @@ KINDS: dict[str, Kind] = {
             "df.sleep",
             query=True,
             waits_for=Wait.TIMER,
+            whole=Member("", "seconds", "seconds", Type.BIGINT),
+            offer=Offer("Sleep", "Pause for a fixed time.", "wait pause delay timer seconds", "df.sleep(60)"),
             shape="octagon",
             fill="wait",
             canvas="wait",
@@ -154,6 +201,13 @@ KINDS: dict[str, Kind] = {
             query=True,
             waits_for=Wait.TIMER,
             members=(Member("cron_expr", "cron", "cron_expr"),),
+            offer=Offer(
+                "Wait for a schedule",
+                "Pause until the next time that a cron expression names.",
+                "cron time clock every day night calendar",
+                "df.wait_for_schedule('0 6 * * *')",
+                id="schedule",
+            ),
             shape="octagon",
             fill="wait",
             canvas="wait",
@@ -166,6 +220,12 @@ KINDS: dict[str, Kind] = {
             query=True,
             waits_for=Wait.ACTIVITY,
             members=(_URL, _METHOD, _BODY, _HEADERS, _TIMEOUT),
+            offer=Offer(
+                "HTTP request",
+                "Call a URL; the result has status, ok, body and headers.",
+                "url web api call get post hook",
+                "df.http('https://example.com/', 'GET')",
+            ),
             shape="component",
             fill="http",
             canvas="http",
@@ -176,6 +236,12 @@ KINDS: dict[str, Kind] = {
             query=True,
             waits_for=Wait.ACTIVITY,
             members=(_URL, _METHOD, _PARTS, _HEADERS, _TIMEOUT),
+            offer=Offer(
+                "HTTP upload",
+                "Send files to a URL.",
+                "url web multipart form file send",
+                f"df.http_multipart('https://example.com/upload', parts => '{_PART}')",
+            ),
             shape="component",
             fill="http",
             canvas="http",
@@ -186,6 +252,12 @@ KINDS: dict[str, Kind] = {
             query=True,
             waits_for=Wait.SIGNAL,
             members=(Member("signal_name", "signal_name", "name"), _TIMEOUT),
+            offer=Offer(
+                "Wait for a signal",
+                "Pause until a signal arrives, or time is up.",
+                "event approval message human external callback",
+                "df.wait_for_signal('approved')",
+            ),
             shape="octagon",
             fill="wait",
             canvas="wait",
@@ -197,6 +269,12 @@ KINDS: dict[str, Kind] = {
             query=True,
             waits_for=Wait.INSTANCE,
             members=(Member("instance_id", "instance_id", "instance_id"), _TIMEOUT),
+            offer=Offer(
+                "Wait for an instance",
+                "Pause until another instance has ended.",
+                "child workflow join result await",
+                "df.await_instance('$child.instance_id', 300)",
+            ),
             shape="octagon",
             fill="wait",
             canvas="wait",

@@ -1,4 +1,11 @@
-"""The surface: workflows in notebooks, their runs as people watch them, and (in `designer`) the canvas.
+"""Workflows in Jupyter notebooks.
 
-May import all of pgweave; nothing of it may be imported by grammar, compiler or runtime.
+    magics       `%%pgweave` and `%pgweave`; commands: what each `%pgweave COMMAND` does
+    sqlcell      `%%pgweave sql`: plain SQL on the database of the session
+    complete     completion and hover in cells; shell: the parts of IPython that are used, typed
+    stopped      how a magic ends a cell when it cannot do what was asked
+    codemirror   the colours of the language for JupyterLab, made from grammar/reading/highlight.py
+    tutorial/    notebooks that are run by the tests
+
+How a run is drawn is in `pgweave.observe`, which the command line and the designer use too.
 """

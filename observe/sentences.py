@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import durations, nodes
+from pgweave.grammar.kinds import KINDS
 from pgweave.observe import failures
 from pgweave.observe.run_state import MARKS, Wait
 from pgweave.observe.text_tables import plain, seconds, short
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pgweave.grammar.editing.places import Path
+    from pgweave.grammar.nodes import Node
     from pgweave.observe.run_state import RunState, StepState, WaitKind
     from pgweave.runtime.client import Instance, NodeState
 
@@ -48,9 +50,8 @@ def _wait(state: RunState, step: StepState, run: NodeState) -> Wait | None:
     match kind:
         case "SIGNAL":
             found, name, what = "signal", run.signal_name, f"the signal {plain(run.signal_name or '')}{latest}"
-        case "SLEEP":
-            length = durations.exact(step.node.seconds) if isinstance(step.node, nodes.Sleep) else "some seconds"
-            found, what = "sleep", f"a sleep of {length}, until {end}"
+        case _ if KINDS[kind].is_pause:
+            found, what = "sleep", f"a {KINDS[kind].verb} of {_length(step.node)}, until {end}"
         case "WAIT_SCHEDULE":
             cron = step.node.cron.value if isinstance(step.node, nodes.WaitSchedule) else ""
             found, what = "schedule", f"the schedule {plain(cron)}, next at {end}"
@@ -60,6 +61,12 @@ def _wait(state: RunState, step: StepState, run: NodeState) -> Wait | None:
         case _:
             return None
     return Wait(step.path, run.instance_id, found, name, until, what)
+
+
+def _length(node: Node | None) -> str:
+    """How long a pause is; its node is unknown where the program has changed since."""
+    length = getattr(node, node.kind.values[0].field) if node is not None and node.kind.is_pause else None
+    return "some seconds" if length is None else durations.exact(length)
 
 
 def _called(family: Iterable[Instance], instance_id: str | None) -> str:

@@ -9,6 +9,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar import durations
+from pgweave.grammar.kinds import KINDS
 from pgweave.grammar.shortened import cut, one_line
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def step(node: NodeState) -> str:
             return "start child"
         case "SQL":
             return short(node.query or "")
-        case "SLEEP":
-            return f"sleep {node.query} s"
+        case kind if kind in KINDS and KINDS[kind].is_pause:
+            return f"{KINDS[kind].verb} {node.query} s"
         case "WAIT_SCHEDULE":
             return f"wait for schedule {config.get('cron_expr')}"
         case "SIGNAL":

@@ -141,18 +141,30 @@ class Client:
             raise
 
     def start(
-        self, graph: str, label: str | None = None, *, database: str | None = None, transaction_mode: str = "caller"
+        self,
+        graph: str,
+        label: str | None = None,
+        *,
+        database: str | None = None,
+        transaction_mode: str = "caller",
+        variables: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a workflow from its graph (JSON text, or plain SQL) and return the instance id."""
+        """Start a workflow from its graph (JSON text, or plain SQL) and return the instance id.
+
+        variables: for this start and its children alone, before those of the role (`setvar`).
+        """
         import psycopg
 
         try:
-            return str(self._one("start", graph, label, database, transaction_mode))
+            return str(self._one("start", graph, label, database, transaction_mode, json.dumps(variables or {})))
         except psycopg.DatabaseError as error:
             raise _refused(error) from error
 
-    def evaluate(self, expression: str, label: str | None = None) -> str:
-        """Start a workflow from an expression of the language, evaluated by the database with this role's rights."""
+    def evaluate(self, expression: str, label: str | None = None, *, variables: Mapping[str, str] | None = None) -> str:
+        """Start a workflow from an expression of the language, evaluated by the database with this role's rights.
+
+        variables: as for `start`.
+        """
         import psycopg
         from psycopg import sql
 
@@ -162,7 +174,7 @@ class Client:
         except psycopg.DatabaseError as error:
             raise _refused(error) from error
         assert row is not None
-        return self.start(row[0], label)
+        return self.start(row[0], label, variables=variables)
 
     def setvar(self, name: str, value: str) -> None:
         """Set a variable for the workflows this role starts from here on."""
@@ -282,6 +294,8 @@ class Client:
             raise InstanceNotFound(
                 f"There is no instance {instance_id}.", "List the instances with `pgweave ps`."
             ) from error
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            raise InstanceEnded(f"{error.diag.message_primary}.", "Start the workflow again.") from error
 
     def _one(self, query: str, *arguments: object) -> object:
         return next((row[0] for row in self._rows(query, *arguments)), None)

@@ -48,6 +48,8 @@ OWN_SETTINGS: Mapping[str, str] = {
     "default_transaction_read_only": "off",
     "standard_conforming_strings": "on",
     "row_security": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
     "datestyle": "ISO, YMD",
     "intervalstyle": "postgres",
     "timezone": "UTC",

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 _WORKS_WITH = re.compile(r"^-- works with: (\d+)$", re.MULTILINE)
-ENCODINGS = ("UTF8", "SQL_ASCII")  # df.explain draws with characters that no other encoding has; SQL_ASCII takes any
+
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""What a database may store text in: others could not keep every JSON text, nor what df.explain draws."""
+
 OLDEST = 15  # major version of PostgreSQL: the first with views that keep to their reader's rights
 
 
@@ -142,8 +145,8 @@ def install(dsn: str, operator_schema: str = "public") -> int:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding not in ENCODINGS:
             raise PgweaveError(
-                f"The database {_name(connection)} is encoded in {encoding}; the df schema needs UTF8.",
-                "Create one for it: createdb --encoding UTF8 --template template0 NAME",
+                f"The database {_name(connection)} stores text in {encoding}; the df schema needs UTF8.",
+                "Use another database of this server: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0;",
             )
         installed = _installed(connection)
         if installed is not None and installed > migrations()[-1].number:

@@ -19,7 +19,10 @@ from pgweave.workflow import RunFailed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pgweave.compiler.subject import Target
     from pgweave.form_names import Emit, Format
+    from pgweave.grammar.diagnostics import Diagnostic
+    from pgweave.grammar.nodes import Module
 
 ADDS = "'SELECT 1 AS one' |=> 'first' ~> 'SELECT $first + 1 AS two'"
 BROKEN = "'SELECT 1'\n~> ~> 'SELECT 2'"
@@ -100,10 +103,14 @@ def test_compile_refuses_what_check_refuses() -> None:
 def test_a_text_is_checked_once_for_all_its_workflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "many.df"
     path.write_text("\n".join(f"df.start('SELECT $x{n}', 'w{n}');" for n in range(20)), encoding="utf-8")
-    times = []
-    monkeypatch.setattr(
-        passes, "check", lambda *given, run=passes.check, **named: times.append(1) or run(*given, **named)
-    )
+    times: list[int] = []
+    run = passes.check
+
+    def counted(module: Module, *, target: Target = "pgweave") -> tuple[Diagnostic, ...]:
+        times.append(1)
+        return run(module, target=target)
+
+    monkeypatch.setattr(passes, "check", counted)
     found = [workflow.check() for workflow in pgweave.load_all(path)]
     assert [len(one) for one in found] == [1] * 20
     assert len(times) == 1

@@ -25,6 +25,7 @@ from pgweave.compiler.facts.outcomes import (
 from pgweave.compiler.facts.sqltree import Rows
 from pgweave.compiler.facts.waits import waits
 from pgweave.grammar import nodes
+from pgweave.grammar.kinds import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -341,10 +342,9 @@ class Facts:
             match below.node:
                 case nodes.Sleep(seconds=0):
                     pass
-                case (
-                    nodes.Sleep() | nodes.WaitSchedule() | nodes.Signal() | nodes.AwaitInstance() | nodes.CallChild()
-                    | nodes.Opaque()
-                ):  # fmt: skip
+                case nodes.CallChild() | nodes.Opaque():
+                    return True
+                case leaf if leaf.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE}:
                     return True
                 case _:
                     pass

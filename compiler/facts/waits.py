@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
+from pgweave.grammar.kinds import Wait
 
 if TYPE_CHECKING:
     from pgweave.compiler.facts.flow import Step
@@ -41,8 +42,9 @@ def waits(step: Step, below: list[Waits]) -> Waits:
     """How long until `step` ends, and until it breaks its loop; None: it never does."""
     node = step.node
     match node:
-        case nodes.Sleep():
-            return Waiting(node.seconds, node.seconds), None
+        case _ if node.kind.is_pause:
+            seconds = getattr(node, node.kind.values[0].field)
+            return Waiting(seconds, seconds), None
         case nodes.WaitSchedule():
             return Waiting(0, inf), None
         case nodes.Signal() | nodes.AwaitInstance():
@@ -68,6 +70,8 @@ def waits(step: Step, below: list[Waits]) -> Waits:
         case nodes.Loop():
             return _loop(_sequence(*below), ends=node.condition is not None), None
         case nodes.Opaque():
+            return Waiting(0, inf), None
+        case leaf if leaf.kind.waits_for in {Wait.TIMER, Wait.SIGNAL, Wait.INSTANCE}:
             return Waiting(0, inf), None
         case _:
             return Waiting(), None

@@ -55,14 +55,14 @@ def describe(node: Node) -> Words:
             return Words(verb, "for ever" if node.condition is None else "while the test holds")
         case nodes.Break():
             return Words(verb) if node.value is None else _cut(f"{verb} with", node.value.value)
-        case nodes.Sleep():
-            return Words(verb, durations.exact(node.seconds))
         case nodes.Http() | nodes.HttpMultipart():
             return _cut(node.method.upper(), node.url.value)
         case nodes.CallChild():
             return _cut(verb, child_title(node))
         case nodes.Opaque():
             return _cut(verb, node.text)
+        case _ if node.kind.is_pause:
+            return Words(verb, durations.exact(getattr(node, node.kind.values[0].field)))
         case _:
             return _cut(verb, first_member(node))
 
@@ -75,8 +75,8 @@ def outline(node: Node) -> str:
             return f"{word}: {_short(node.query.value, 50)}"
         case nodes.Opaque():
             return f"{word}: {_short(node.text, 50)}"
-        case nodes.Sleep():
-            return f"{word} {node.seconds}s"
+        case _ if node.kind.is_pause:
+            return f"{word} {getattr(node, node.kind.values[0].field)}s"
         case nodes.Http() | nodes.HttpMultipart():
             return f"{word} {node.method.upper()} {_short(node.url.value, 40)}"
         case nodes.Loop():

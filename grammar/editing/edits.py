@@ -34,6 +34,7 @@ from pgweave.grammar.editing.places import (
 from pgweave.grammar.editing.quoted import through_quotes
 from pgweave.grammar.editing.renaming import rename
 from pgweave.grammar.kinds import Type
+from pgweave.grammar.leaves import OF_CALL
 from pgweave.grammar.meaning.durofut import bad_name
 from pgweave.grammar.meaning.jsonb import BadJson, parse_json, render_jsonb
 from pgweave.grammar.nodes import Binding, Option, Text
@@ -256,18 +257,9 @@ def _with_option(node: nodes.CallChild, name: str, new: Option | None) -> tuple[
 
 # Which field of the node an argument becomes. Steps, names and options are changed by other functions.
 _FIELDS = {
-    ("sql", "query"): "query",
-    ("sleep", "seconds"): "seconds",
-    ("wait_for_schedule", "cron_expr"): "cron",
-    ("break", "value"): "value",
     ("if_rows", "result_name"): "result_name",
-    ("wait_for_signal", "name"): "signal_name",
-    ("wait_for_signal", "timeout_seconds"): "timeout_seconds",
-    ("await_instance", "instance_id"): "instance_id",
-    ("await_instance", "timeout_seconds"): "timeout_seconds",
     ("call_child", "label"): "label",
-    **{("http", name): name for name in ("url", "method", "body", "headers", "timeout_seconds")},
-    **{("http_multipart", name): name for name in ("url", "method", "parts", "headers", "timeout_seconds")},
+    **{(name, member.param): member.field for name, kind in OF_CALL.items() for member in kind.values},
 }
 
 

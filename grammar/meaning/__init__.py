@@ -9,5 +9,5 @@ calls.py           the node that a df call makes of its arguments
 durofut.py         Durofut JSON -> nodes
 jsonb.py           JSON with spans, and back to text as jsonb writes it
 cron_rules.py      which cron expressions df.wait_for_schedule accepts
-report.py          where findings are collected
+finding_report.py  where findings are collected
 """

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pgweave.grammar import nodes
+from pgweave.grammar import leaves, nodes
+from pgweave.grammar.kinds import Type
 from pgweave.grammar.meaning import cron_rules
 from pgweave.grammar.meaning.call_arguments import Arguments, Failure, convert
 from pgweave.grammar.meaning.jsonb import render_jsonb, to_python
@@ -18,7 +19,7 @@ from pgweave.grammar.meaning.steps import bind_name
 from pgweave.grammar.nodes import Node, Option, Text
 
 if TYPE_CHECKING:
-    from pgweave.grammar.kinds import Call
+    from pgweave.grammar.kinds import Call, Member
     from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.span import Span
 
@@ -57,9 +58,6 @@ def _problem(given: Arguments) -> _Problem | None:
 
 def _argument_problem(given: Arguments) -> _Problem | None:
     match given.call.name:
-        case "sleep" if given.integer("seconds") < 0:
-            title, advice = "Sleep duration must be non-negative", "Write a number of seconds, 0 or more."
-            return _Problem(title, given.place("seconds"), advice)
         case "wait_for_schedule":
             return _schedule_problem(given.text("cron_expr"))
         case "wait_for_signal" if not given.text("name").value:
@@ -73,7 +71,19 @@ def _argument_problem(given: Arguments) -> _Problem | None:
         case "http" | "http_multipart":
             return _url_problem(given) or _method_problem(given)
         case _:
-            return None
+            return _duration_problem(given)
+
+
+def _duration_problem(given: Arguments) -> _Problem | None:
+    """A leaf that is nothing but a number of seconds, as df.sleep is."""
+    kind = leaves.OF_CALL.get(given.call.name)
+    if kind is None or not kind.is_pause:
+        return None
+    (member,) = kind.values
+    if given.integer(member.param) >= 0:
+        return None
+    title = f"{kind.verb.capitalize()} duration must be non-negative"
+    return _Problem(title, given.place(member.param), "Write a number of seconds, 0 or more.")
 
 
 def _schedule_problem(expression: Text) -> _Problem | None:
@@ -150,22 +160,14 @@ def _node(given: Arguments, report: Report) -> Node | None:
     """The node of a call whose arguments are right; None after reporting that the name of df.as is no name."""
     span = given.span
     match given.call.name:
-        case "sql":
-            return nodes.Sql(query=given.text("query"), span=span)
         case "seq":
             return nodes.Then(first=given.step("a"), second=given.step("b"), span=span)
         case "as":
             node = given.step("fut")
             named = bind_name(node, given.text("name"), span, None, node.outer, report)
             return None if named is None else replace(named, operator=None)
-        case "sleep":
-            return nodes.Sleep(seconds=given.integer("seconds"), span=span)
-        case "wait_for_schedule":
-            return nodes.WaitSchedule(cron=given.text("cron_expr"), span=span)
         case "loop":
             return nodes.Loop(body=given.step("body"), condition=given.optional_step("condition"), span=span)
-        case "break":
-            return nodes.Break(value=given.optional_text("value"), span=span)
         case "if":
             condition, branches = given.step("condition"), _branches(given)
             return nodes.If(condition=condition, then_branch=branches[0], else_branch=branches[1], span=span)
@@ -176,19 +178,23 @@ def _node(given: Arguments, report: Report) -> Node | None:
             return nodes.Join(branches=tuple(given.step(param.name) for param in given.call.params), span=span)
         case "race":
             return nodes.Race(left=given.step("a"), right=given.step("b"), span=span)
-        case "wait_for_signal":
-            timeout = given.optional_integer("timeout_seconds")
-            return nodes.Signal(signal_name=given.text("name"), timeout_seconds=timeout, span=span)
-        case "await_instance":
-            timeout = given.optional_integer("timeout_seconds")
-            return nodes.AwaitInstance(instance_id=given.text("instance_id"), timeout_seconds=timeout, span=span)
         case "call_child":
             child, label = given.step("fut"), given.optional_text("label")
             return nodes.CallChild(child=child, label=label, options=_options(given), span=span)
-        case "http" | "http_multipart":
-            return _http(given)
-        case _:
-            raise AssertionError(given.call.name)
+        case leaf:
+            kind = leaves.OF_CALL[leaf]
+            return leaves.make(kind, {member.field: _field(given, member) for member in kind.values}, span)
+
+
+def _field(given: Arguments, member: Member) -> object:
+    """An argument as the class of the leaf has it."""
+    value = given.values[member.param]
+    if member.word:
+        return str(value.value if isinstance(value, Text) else value).upper()
+    if member.type is Type.JSONB:
+        json = given.json(member.param)
+        return None if json is None else render_jsonb(json)
+    return value
 
 
 def _branches(given: Arguments) -> tuple[Node, Node]:
@@ -203,19 +209,4 @@ def _options(given: Arguments) -> tuple[Option, ...] | None:
     return tuple(
         Option(member.name.value, to_python(member.value), member.name.span, member.value.span)
         for member in options.members or ()
-    )
-
-
-def _http(given: Arguments) -> Node:
-    url, method, timeout = given.text("url"), _method(given).upper(), given.integer("timeout_seconds")
-    headers, parts = given.json("headers"), given.json("parts") if given.call.name == "http_multipart" else None
-    header_text = None if headers is None else render_jsonb(headers)
-    if parts is None:
-        body = given.optional_text("body")
-        return nodes.Http(
-            url=url, method=method, body=body, headers=header_text, timeout_seconds=timeout, span=given.span
-        )
-    part_text = render_jsonb(parts)
-    return nodes.HttpMultipart(
-        url=url, method=method, parts=part_text, headers=header_text, timeout_seconds=timeout, span=given.span
     )

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from pgweave.grammar import nodes
-from pgweave.grammar.kinds import KINDS, MAX_DEPTH
+from pgweave.grammar import leaves, nodes
+from pgweave.grammar.kinds import KINDS, MAX_DEPTH, Type
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, to_integer
 from pgweave.grammar.meaning.jsonb import BadJson, Json, parse_json, render_jsonb, render_number
 from pgweave.grammar.nodes import Binding, Node, Text
 from pgweave.grammar.result_names import is_name
-from pgweave.grammar.span import Span
+
+if TYPE_CHECKING:
+    from pgweave.grammar.kinds import Kind, Member
+    from pgweave.grammar.span import Span
 
 VALID_TYPES = ", ".join(KINDS)
 
@@ -251,16 +255,16 @@ class _Reader:
             raise BadStep(f"{_INVALID}the configuration needs `{field}`", config.span)
         return value
 
-    def _seconds(self, config: Json) -> int | None:
-        found = config.get("timeout_seconds")
+    def _integer(self, config: Json, member: Member) -> int | None:
+        found = config.get(member.key)
         if found is None or found.value is None:
             return None
         if isinstance(found.value, bool | Text | list):  # what remains is a number
-            raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
-        value = to_integer(render_number(found.value), INTEGER_RANGE)
+            raise BadStep(f"{_INVALID}`{member.key}` must be an integer", found.span)
+        value = to_integer(render_number(found.value), _RANGES[member.type])
         if value is None:
-            raise BadStep(f"{_INVALID}`timeout_seconds` must be an integer", found.span)
-        if value <= 0:
+            raise BadStep(f"{_INVALID}`{member.key}` must be an integer", found.span)
+        if member.key == "timeout_seconds" and value <= 0:
             raise BadStep("Timeout must be positive", found.span, "PW020")
         return value
 
@@ -269,11 +273,9 @@ class _Reader:
         return None if found is None or found.value is None else render_jsonb(found)
 
     def _node(self, kind: str, json: Json, depth: int) -> Node:
-        """The node of a checked object. Kinds with more than a text as `query` have JSON there: see _configured."""
+        """The node of a checked object."""
         span = json.span
         match kind:
-            case "SQL":
-                return nodes.Sql(query=self._query(json), span=span)
             case "THEN":
                 first, second = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
                 return nodes.Then(first=first, second=second, span=span)
@@ -290,14 +292,8 @@ class _Reader:
             case "LOOP":
                 condition = self._child(json, "condition_node", depth) if self._has(json, "condition_node") else None
                 return nodes.Loop(body=self._child(json, "left_node", depth), condition=condition, span=span)
-            case "SLEEP":
-                query = self._query(json)
-                seconds = to_integer(query.value, BIGINT_RANGE)
-                if seconds is None or seconds < 0:
-                    raise BadStep(f"Invalid sleep duration: {query.value}", query.span, "PW020")
-                return nodes.Sleep(seconds=seconds, span=span)
             case _:
-                return self._configured(kind, self._config(json), span)
+                return self._leaf(KINDS[kind], json)
 
     def _if(self, json: Json, depth: int) -> Node:
         then_branch, else_branch = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
@@ -307,43 +303,40 @@ class _Reader:
         name = self._text(self._config(json), "result_name")
         return nodes.IfRows(result_name=name, then_branch=then_branch, else_branch=else_branch, span=json.span)
 
-    def _configured(self, kind: str, config: Json, span: Span) -> Node:
-        match kind:
-            case "BREAK":
-                return nodes.Break(value=self._optional(config, "break_value"), span=span)
-            case "WAIT_SCHEDULE":
-                return nodes.WaitSchedule(cron=self._text(config, "cron_expr"), span=span)
-            case "SIGNAL":
-                name, timeout = self._text(config, "signal_name"), self._seconds(config)
-                return nodes.Signal(signal_name=name, timeout_seconds=timeout, span=span)
-            case "AWAIT_INSTANCE":
-                instance, timeout = self._text(config, "instance_id"), self._seconds(config)
-                return nodes.AwaitInstance(instance_id=instance, timeout_seconds=timeout, span=span)
-            case "HTTP":
-                return nodes.Http(
-                    url=self._text(config, "url"),
-                    method=(self._optional(config, "method") or _POST).value.upper(),
-                    body=self._optional(config, "body"),
-                    headers=self._json_text(config, "headers"),
-                    timeout_seconds=self._seconds(config) or 30,
-                    span=span,
-                )
+    def _leaf(self, kind: Kind, json: Json) -> Node:
+        """A leaf: its text is one value as it stands, or an object of members."""
+        if kind.whole is not None:
+            return leaves.make(kind, {kind.whole.field: self._whole(kind, kind.whole, json)}, json.span)
+        config = self._config(json)
+        if kind.name == "HTTP_MULTIPART" and self._json_text(config, "parts") is None:
+            raise BadStep("parts is required and cannot be NULL", config.span, "PW020")
+        read = {member.field: self._member(kind, config, member) for member in kind.members}
+        # What the object lacks, or has as null, takes the default of the class.
+        return leaves.make(kind, {field: value for field, value in read.items() if value is not None}, json.span)
+
+    def _whole(self, kind: Kind, member: Member, json: Json) -> Text | int:
+        query = self._query(json)
+        if member.type is Type.TEXT:
+            return query
+        number = to_integer(query.value, _RANGES[member.type])
+        if number is None or number < 0:
+            raise BadStep(f"Invalid {kind.verb} duration: {query.value}", query.span, "PW020")
+        return number
+
+    def _member(self, kind: Kind, config: Json, member: Member) -> Text | str | int | None:
+        match member.type:
+            case Type.JSONB:
+                return self._json_text(config, member.key)
+            case Type.INTEGER | Type.BIGINT:
+                return self._integer(config, member)
+            case _ if not leaves.may_lack(kind, member):
+                return self._text(config, member.key)
             case _:
-                assert kind == "HTTP_MULTIPART"
-                parts = self._json_text(config, "parts")
-                if parts is None:
-                    raise BadStep("parts is required and cannot be NULL", config.span, "PW020")
-                return nodes.HttpMultipart(
-                    url=self._text(config, "url"),
-                    method=(self._optional(config, "method") or _POST).value.upper(),
-                    parts=parts,
-                    headers=self._json_text(config, "headers"),
-                    timeout_seconds=self._seconds(config) or 30,
-                    span=span,
-                )
+                text = self._optional(config, member.key)
+                return text.value.upper() if member.word and text is not None else text
 
 
-_POST = Text("POST", Span(0, 0))
+_RANGES = {Type.INTEGER: INTEGER_RANGE, Type.BIGINT: BIGINT_RANGE}
 
 
 def _bound(node: Node, name: Text) -> Node:

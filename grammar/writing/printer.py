@@ -13,9 +13,10 @@ import math
 import re
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from pgweave.grammar import nodes
+from pgweave.grammar import leaves, nodes
+from pgweave.grammar.kinds import Type
 from pgweave.grammar.meaning.durofut import BadStep, ensure
 from pgweave.grammar.nodes import children
 from pgweave.grammar.parser import parse
@@ -180,24 +181,6 @@ class _Printer:
                 return _Form(f"{left} | {self._operand(node.right)}", _Shape.RACE)
             case nodes.Loop():
                 return self._loop(node)
-            case nodes.Break():
-                return _Form(_call("break", ("value", self.maybe(node.value))))
-            case nodes.Sleep():
-                return _Form(f"df.sleep({node.seconds})")
-            case nodes.WaitSchedule():
-                return self._or_json(node, "wait_for_schedule", ("cron_expr", self.quote(node.cron.value)))
-            case nodes.Signal():
-                return self._or_json(
-                    node,
-                    "wait_for_signal",
-                    ("name", self.quote(node.signal_name.value)),
-                    _timeout(node.timeout_seconds),
-                )
-            case nodes.Http() | nodes.HttpMultipart():
-                return self._http(node)
-            case nodes.AwaitInstance():
-                instance = ("instance_id", self.quote(node.instance_id.value))
-                return self._or_json(node, "await_instance", instance, _timeout(node.timeout_seconds))
             case nodes.CallChild():
                 options = None if node.options is None else self.quote(options_text(node.options))
                 child, label = ("fut", self._text(node.child)), ("label", self.maybe(node.label))
@@ -205,7 +188,18 @@ class _Printer:
             case nodes.Opaque():
                 return _Form(node.text) if is_primary(node.text) else _Form(f"({node.text})")
             case _:
-                assert_never(node)
+                return self._leaf(node)
+
+    def _leaf(self, node: Node) -> _Form:
+        """A call; Durofut JSON for what the call would refuse and JSON would not, such as a URL without a scheme."""
+        written = [(param, self._argument(value)) for param, _, value in leaves.arguments(node)]
+        text = _call(node.kind.function, *((param.name, value) for param, value in written))
+        # A call refuses a text that it needs, such as an empty name.
+        strict = any(param.required and param.type is Type.TEXT for param, _ in written)
+        return self._json(node) if strict and not _gives(text, node) else _Form(text)
+
+    def _argument(self, value: str | int | None) -> str | None:
+        return self.quote(value) if isinstance(value, str) else None if value is None else str(value)
 
     def _sql(self, query: Text) -> str:
         literal = self.quote(query.value)
@@ -225,25 +219,8 @@ class _Printer:
             return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
         return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
 
-    def _http(self, node: nodes.Http | nodes.HttpMultipart) -> _Form:
-        method = None if node.method == "POST" else self.quote(node.method)
-        start = (("url", self.quote(node.url.value)), ("method", method))
-        end = (("headers", self.maybe(node.headers)), _timeout(node.timeout_seconds, default=30))
-        if isinstance(node, nodes.Http):
-            return self._or_json(node, "http", *start, ("body", self.maybe(node.body)), *end)
-        return self._or_json(node, "http_multipart", *start, ("parts", self.quote(node.parts.value)), *end)
-
-    def _or_json(self, node: Node, call: str, *arguments: tuple[str, str | None]) -> _Form:
-        """A call; Durofut JSON for what the call would refuse and JSON would not, such as a URL without a scheme."""
-        text = _call(call, *arguments)
-        return _Form(text) if _gives(text, node) else self._json(node)
-
     def _json(self, node: Node) -> _Form:
         return _Form(self.quote(_durofut(node, named=False)))
-
-
-def _timeout(seconds: int | None, default: int | None = None) -> tuple[str, str | None]:
-    return "timeout_seconds", None if seconds == default else str(seconds)
 
 
 def _means_sql(query: Text) -> bool:
@@ -313,7 +290,9 @@ def _dumps(value: object) -> str:
 
 def _durofut(node: Node, *, named: bool = True) -> str:
     """Durofut JSON of a node, as the df functions write it. named: whether its own name is written there too."""
-    members = {"node_type": _dumps(_node_type(node))}
+    if isinstance(node, nodes.CallChild | nodes.Opaque):
+        raise ValueError(f"Durofut JSON cannot hold {type(node).__name__}")
+    members = {"node_type": _dumps(node.kind.name)}
     match node:
         case nodes.Then():
             below = {"left_node": node.first, "right_node": node.second}
@@ -334,68 +313,12 @@ def _durofut(node: Node, *, named: bool = True) -> str:
     members |= {role: _durofut(child) for role, child in below.items()}
     if isinstance(node, nodes.Join):
         members["extra_nodes"] = "[" + ",".join(map(_durofut, node.branches[2:])) + "]"
-    query = _query(node)
+    query = leaves.row_text(node)
     if query is not None:
         members["query"] = _dumps(query)
     if named and node.binding is not None:
         members["result_name"] = _dumps(node.binding.name)
     return _object(**members)
-
-
-def _node_type(node: Node) -> str:
-    match node:
-        case nodes.Sql() | nodes.Then() | nodes.If() | nodes.Join() | nodes.Race() | nodes.Loop() | nodes.Break():
-            return type(node).__name__.upper()
-        case nodes.Sleep() | nodes.Signal() | nodes.Http():
-            return type(node).__name__.upper()
-        case nodes.IfRows():
-            return "IF"
-        case nodes.WaitSchedule():
-            return "WAIT_SCHEDULE"
-        case nodes.AwaitInstance():
-            return "AWAIT_INSTANCE"
-        case nodes.HttpMultipart():
-            return "HTTP_MULTIPART"
-        case nodes.CallChild() | nodes.Opaque():
-            raise ValueError(f"Durofut JSON cannot hold {type(node).__name__}")
-        case _:
-            assert_never(node)
-
-
-def _query(node: Node) -> str | None:
-    """What a row of this node carries as its text."""
-    match node:
-        case nodes.Sql():
-            return node.query.value
-        case nodes.IfRows():
-            return _object(condition_type='"result_has_rows"', result_name=_dumps(node.result_name.value))
-        case nodes.Break():
-            return _object(break_value=_dumps(_value(node.value)))
-        case nodes.Sleep():
-            return str(node.seconds)
-        case nodes.WaitSchedule():
-            return _object(cron_expr=_dumps(node.cron.value))
-        case nodes.Signal():
-            return _object(signal_name=_dumps(node.signal_name.value), timeout_seconds=_dumps(node.timeout_seconds))
-        case nodes.AwaitInstance():
-            return _object(instance_id=_dumps(node.instance_id.value), timeout_seconds=_dumps(node.timeout_seconds))
-        case nodes.Http() | nodes.HttpMultipart():
-            content = (
-                {"body": _dumps(_value(node.body))} if isinstance(node, nodes.Http) else {"parts": node.parts.value}
-            )
-            return _object(
-                url=_dumps(node.url.value),
-                method=_dumps(node.method),
-                **content,
-                headers=_value(node.headers) or "null",
-                timeout_seconds=str(node.timeout_seconds),
-            )
-        case _:
-            return None
-
-
-def _value(text: Text | None) -> str | None:
-    return None if text is None else text.value
 
 
 def _object(**members: str) -> str:

@@ -1,8 +1,11 @@
 -- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
 
 -- our_path --
--- Statements of ours see PostgreSQL's own operators, functions and types, whatever a role has in front of them.
-set local search_path = pg_catalog, pg_temp;
+-- Our own statements see PostgreSQL's own operators, functions and types, whatever a role has in front of them, and
+-- their rows, numbers, arrays and texts mean the same under any settings.
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('row_security', 'on', true),
+       pg_catalog.set_config('standard_conforming_strings', 'on', true), pg_catalog.set_config('array_nulls', 'on', true),
+       pg_catalog.set_config('extra_float_digits', '1', true), pg_catalog.set_config('transform_null_equals', 'off', true);
 
 -- operator_schema --
 -- Where the operators are created.
@@ -231,14 +234,19 @@ select pg_catalog.set_config('statement_timeout', %s, false);
 
 -- type_names --
 -- The columns of a result as pairs of name and type, from what Describe says. Types that no table can have are what
--- encode_row makes of them: text, or JSON. Names are complete whatever the search_path of later steps.
+-- encode_row makes of them: text, or JSON. Names mean the same under any search_path: those of PostgreSQL's own types that
+-- are no keywords of its grammar, `text` and `uuid` say, could else be a type that somebody has made.
 select pg_catalog.json_agg(pg_catalog.json_build_array(c.name, case
-           when t.oid operator(pg_catalog.=) 'pg_catalog.record'::pg_catalog.regtype then 'json'
-           when t.typtype operator(pg_catalog.=) 'p' then 'text'
+           when t.oid operator(pg_catalog.=) 'pg_catalog.record'::pg_catalog.regtype then 'pg_catalog.json'
+           when t.typtype operator(pg_catalog.=) 'p' then 'pg_catalog.text'
            when t.oid operator(pg_catalog.>=) '16384'::pg_catalog.oid and exists (
                select from pg_catalog.pg_cast as k where k.castsource operator(pg_catalog.=) t.oid
                  and k.casttarget operator(pg_catalog.=) 'pg_catalog.json'::pg_catalog.regtype
-           ) then 'json'
+           ) then 'pg_catalog.json'
+           when t.typnamespace operator(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace
+                and pg_catalog.format_type(c.type, c.modifier) operator(pg_catalog.!~)
+                    '^(bigint|bit|boolean|character|double|integer|interval|numeric|real|smallint|time|timestamp)([^a-z0-9_]|$)'
+               then pg_catalog.concat('pg_catalog.', pg_catalog.format_type(c.type, c.modifier))
            else pg_catalog.format_type(c.type, c.modifier)
        end) order by c.place)::pg_catalog.text
 from pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
@@ -248,7 +256,7 @@ left join pg_catalog.pg_type as t on t.oid operator(pg_catalog.=) c.type;
 
 -- encode_row --
 -- One row of a result that came as text, encoded like every other. The braces stand for its columns.
-select df_internal.encode_row(r) from (select {columns}) as r;
+select df_internal.encode_row(r.*) from (select {columns}) as r;
 
 -- enter_workflow --
 -- What df_internal.exec_node tells a step about where it runs, for steps that cannot run inside of it.
@@ -272,8 +280,8 @@ close all; set session authorization default; reset all; deallocate all; unliste
 select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences;
 
 -- start --
--- Start a workflow from its graph.
-select df.start(%s, %s, %s, %s);
+-- Start a workflow from its graph, with variables that are for this start alone.
+select df.start(%s, %s, %s, %s) from set_config('pgweave.variables', %s, true);
 
 -- evaluate --
 -- The graph of an expression as the database sees it; its text takes the place of the braces.

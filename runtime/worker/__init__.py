@@ -12,6 +12,7 @@ In the order in which an instance meets them:
     sql_step      one SQL step to its checkpoint (HTTP steps: `pgweave.runtime.http`)
     sessions      the sessions that steps run on, logged in as the submitting role
     store         the worker's half of the database: every statement it sends on its own sessions
+    classify      what an error of the database means: wait, fail the step, fail the instance, stop
     cron_times    when a schedule fires next
     watchdog      ends connections that have gone silent
     telemetry     figures and spans for people who watch many workers

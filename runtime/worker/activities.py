@@ -33,10 +33,11 @@ def sort(todo: list[Todo]) -> tuple[list[Todo], list[Todo]]:
 def wait_row(todo: Todo, variables: Mapping[str, str], now: datetime | None) -> dict[str, object]:
     """Describe a wait for the database. now: its clock. StepProblem when the configuration makes no sense."""
     row: dict[str, object] = {"node_id": todo.row.id, "iteration": list(todo.iteration)}
+    kind = todo.row.kind
+    if kind.is_pause:
+        return row | {"seconds": _seconds(todo.row.query or "", kind.verb)}
     try:
         match todo.row.node_type:
-            case "SLEEP":
-                return row | {"seconds": _seconds(todo.row.query or "")}
             case "WAIT_SCHEDULE":
                 from pgweave.runtime.worker.cron_times import next_tick  # lazy: start-up, cronsim
 
@@ -56,9 +57,9 @@ def wait_row(todo: Todo, variables: Mapping[str, str], now: datetime | None) -> 
 FOREVER = 1e12  # seconds; the database takes any such time for infinity. Rows may be written by hand
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, verb: str) -> float:
     if not text.isdecimal():
-        raise StepProblem(f"Invalid sleep duration: {text}")
+        raise StepProblem(f"Invalid {verb} duration: {text}")
     return min(int(text), FOREVER)
 
 

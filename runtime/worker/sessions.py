@@ -202,7 +202,7 @@ class Sessions:
         )  # fmt: skip
 
     def settings(self, connection: Connection) -> RoleSettings:
-        """The settings that a session of ours began with."""
+        """The settings that one of these sessions began with."""
         return self._settings[connection]
 
     def _begin(self, connection: Connection) -> None:

@@ -24,11 +24,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pgweave import buildcode
 from pgweave.api import Workflow
 from pgweave.grammar import nodes, parser
+from pgweave.grammar.leaves import OF_CALL
 from pgweave.grammar.nodes import Binding, Definition, Module, Text, Variable, same
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.formatter import print_module
@@ -208,6 +210,15 @@ def break_(value: str | None = None) -> Step:
 def expression(text: str) -> Step:
     """A step that only the database can evaluate, as it is written: `(SELECT query FROM steps WHERE id = 1)`."""
     return Step(_read(text if is_primary(text) else f"({text})"))
+
+
+if not TYPE_CHECKING:  # a type checker must not take every name for a function
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - of any leaf
+        """The function of a leaf that has none of its own above: `nap(5)` gives `df.nap(5)`."""
+        if name.removesuffix("_") not in OF_CALL:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return partial(_call, name.removesuffix("_"))
 
 
 # Blocks

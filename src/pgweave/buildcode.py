@@ -10,9 +10,10 @@ import json
 import keyword
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from pgweave.grammar import nodes
+from pgweave.grammar import leaves, nodes
+from pgweave.grammar.kinds import Type
 from pgweave.grammar.nodes import children
 from pgweave.grammar.writing.printer import options_text
 from pgweave.runtime.errors import PgweaveError
@@ -20,6 +21,7 @@ from pgweave.runtime.errors import PgweaveError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgweave.grammar.kinds import Member
     from pgweave.grammar.nodes import Node, Text
     from pgweave.workflow import WorkflowSource
 
@@ -111,8 +113,6 @@ class _Writer:
     def piece(self, node: Node) -> _Piece:
         """A node without its name."""
         match node:
-            case nodes.Sql():
-                return _call("sql", _value(node.query))
             case nodes.Then():
                 return _binary(self.of(node.first), ">>", self.of(node.second))
             case nodes.Race():
@@ -129,41 +129,27 @@ class _Writer:
             case nodes.CallChild():
                 label = [] if node.label is None else [_value(node.label)]
                 return _call("call_child", self.of(node.child), *label, **_options(node))
+            case nodes.Opaque():
+                return _call("expression", _text(node.text))
             case _:
                 return _leaf(node)
 
 
 def _leaf(node: Node) -> _Piece:
-    match node:
-        case nodes.Break():
-            return _call("break_", *([] if node.value is None else [_value(node.value)]))
-        case nodes.Sleep():
-            return _call("sleep", _Piece([str(node.seconds)]))
-        case nodes.WaitSchedule():
-            return _call("wait_for_schedule", _value(node.cron))
-        case nodes.Signal():
-            return _call("wait_for_signal", _value(node.signal_name), timeout_seconds=_number(node.timeout_seconds))
-        case nodes.AwaitInstance():
-            return _call("await_instance", _value(node.instance_id), timeout_seconds=_number(node.timeout_seconds))
-        case nodes.Http() | nodes.HttpMultipart():
-            content = {"body": _maybe(node.body)} if isinstance(node, nodes.Http) else {"parts": _json(node.parts)}
-            return _call(
-                "http" if isinstance(node, nodes.Http) else "http_multipart",
-                _value(node.url),
-                method=None if node.method == "POST" else _text(node.method),
-                **content,
-                headers=None if node.headers is None else _json(node.headers),
-                timeout_seconds=_number(None if node.timeout_seconds == 30 else node.timeout_seconds),
-            )
-        case nodes.Opaque():
-            return _call("expression", _text(node.text))
-        case (
-            nodes.Sql() | nodes.Then() | nodes.Race() | nodes.Join() | nodes.If() | nodes.IfRows() | nodes.Loop()
-            | nodes.CallChild()
-        ):  # fmt: skip
-            raise AssertionError(type(node))
-        case _:
-            assert_never(node)
+    """A call with its first argument by position, and the others that have no default by name."""
+    given = [(param, _argument(member, value)) for param, member, value in leaves.arguments(node)]
+    (_, first), others = given[0], given[1:]
+    name = node.kind.function
+    function = f"{name}_" if keyword.iskeyword(name) else name
+    return _call(function, *([] if first is None else [first]), **{param.name: piece for param, piece in others})
+
+
+def _argument(member: Member, value: str | int | None) -> _Piece | None:
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return _Piece([str(value)])
+    return _json(value) if member.type is Type.JSONB else _text(value)
 
 
 # Layout
@@ -262,20 +248,16 @@ def _quoted(text: str) -> str:
     return f'"{plain[1:-1]}"' if plain[0] == "'" and '"' not in text and "\\'" not in plain else plain
 
 
-def _number(value: int | None) -> _Piece | None:
-    return None if value is None else _Piece([str(value)])
-
-
-def _json(text: Text) -> _Piece:
+def _json(text: str) -> _Piece:
     """A JSON text as a value of Python where it holds nothing but texts; else as it is, for numbers keep their digits."""
-    value = json.loads(text.value)
+    value = json.loads(text)
     match value:
         case dict() if _only_texts(value):
             return _dictionary(value)
         case list() if value and all(isinstance(item, dict) and _only_texts(item) for item in value):
             return _Piece([f"[{', '.join(_dictionary(item).lines[0] for item in value)}]"])
         case _:
-            return _text(text.value)
+            return _text(text)
 
 
 def _only_texts(value: dict[str, object]) -> bool:

@@ -33,6 +33,7 @@ from pgweave.grammar.parser import parse
 from pgweave.grammar.template import Context
 from pgweave.runtime.connect import connect
 from pgweave.runtime.target import prepared
+from pgweave.runtime.worker.substitution import COUNTS
 from pgweave.texts import refuse_errors
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ class _Run:
             if isinstance(answer, tuple):
                 self.prepared += 1
                 texts.columns[step] = answer
+                self.name_types(texts, answer)
                 self.columns(texts, step)
                 return
             first = first or (answer, sent)
@@ -274,6 +276,13 @@ class _Run:
             origin = None if position is None else sent.rendered.origin(int(position) - 1)
             if self.means_something(error, statement, origin):
                 self.refused(step, statement, error, origin)
+
+    def name_types(self, texts: Texts, described: Described) -> None:
+        """Have a name for each type, as a later step would write it."""
+        missing = [str(kind) for kind in {kind for _, kind in described} - texts.types.keys()]
+        if missing:
+            found = self.connection.execute(_queries()["type_names"], [missing]).fetchall()
+            texts.types.update((int(kind), str(name)) for kind, name in found)
 
     def parse(self, sent: Sent) -> Described | psycopg.DatabaseError:
         """Parse and describe: the columns of the result, or why there are none. Nothing is executed."""
@@ -306,7 +315,7 @@ class _Run:
         """Whether the columns that a step reads are there, now that the database has told them."""
         for read in texts.facts.reads_of(step):
             place = read.reference.placeholder
-            if place is None or place.column is None or place.nullable:
+            if place is None or place.column is None or place.nullable or place.column in COUNTS:
                 continue
             for result in texts.facts.bound(read):
                 names = [name for name, _ in texts.columns.get(result.step, ())]

@@ -20,3 +20,11 @@ select pg_temp.pgweave_replay(%s)
 -- where_we_are --
 -- Is the df schema here? Steps that call it cannot be judged where it is not.
 select pg_catalog.to_regnamespace('df') is not null, pg_catalog.current_database()
+
+-- type_names --
+-- How types are written; those that no table can have are text.
+select t.oid::pg_catalog.int8,
+       case when t.typtype operator(pg_catalog.=) 'p' then 'pg_catalog.text'
+            else pg_catalog.format('%%I.%%I', n.nspname, t.typname) end
+from pg_catalog.pg_type as t join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) t.typnamespace
+where t.oid operator(pg_catalog.=) any (%s::pg_catalog.oid[])

@@ -2,7 +2,8 @@
 
 A value is a parameter here and a literal when the step runs, so types follow what the worker writes: whole numbers,
 numbers with digits and booleans are bare; all else is in quotes and has no type yet, which the server resolves by
-its place. Every stretch of the text knows where it comes from, so the server's caret finds its way back.
+its place. Rows have the types that the database gave them. Every stretch of the text knows where it comes from, so the
+server's caret finds its way back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pgweave.compiler.facts import reads
 from pgweave.compiler.facts.outcomes import Form
 from pgweave.grammar.template import Context
-from pgweave.runtime.worker.substitution import Rendered
+from pgweave.runtime.worker.substitution import Rendered, has_alias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,6 @@ _BARE = {INT2: INT4, INT4: INT4, INT8: INT8, FLOAT4: NUMERIC, FLOAT8: NUMERIC, N
 """What is written without quotes, and the type that its digits have."""
 
 _BY_NAME = {"bool": BOOL, "int4": INT4, "int8": INT8, "numeric": NUMERIC}
-_NAMES = {BOOL: "boolean", INT4: "integer", INT8: "bigint", NUMERIC: "numeric", TEXT: "text"}
 
 Described: TypeAlias = "tuple[tuple[str, int], ...]"
 """Name and type of each column of a result."""
@@ -64,11 +64,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Makes the texts of one definition. columns: of the steps that the database has described so far."""
+    """Makes the texts of one definition. columns: of the steps that the database has described so far.
+
+    types: the names of the types in them, by number.
+    """
 
     module: Module
     facts: Facts
     columns: dict[Step, Described] = field(default_factory=dict)
+    types: dict[int, str] = field(default_factory=dict)
 
     def with_parameters(self, step: Step, statement: Statement, soften: Soften) -> Sent | None:
         """The text of a planned statement.
@@ -86,9 +90,10 @@ class Texts:
             read = by_place.get(place)
             if place.star:
                 rows = None if read is None else self._rows(read)
-                if rows is None:
+                if read is None or rows is None:
                     return None
-                found.append((place, rows))
+                named = "" if has_alias(statement.text, place.span.end) else f" AS {_identifier(read.reference.name)}"
+                found.append((place, rows + named))
             else:
                 types.append(soften(UNKNOWN if read is None else self._type(read)))
                 found.append((place, f"${len(types)}"))
@@ -131,12 +136,12 @@ class Texts:
         return found.pop() if len(found) == 1 else UNKNOWN
 
     def _rows(self, read: Read) -> str | None:
-        """The table that `$name.*` becomes: with its name, and the types that the worker's literals have."""
+        """The table that `$name.*` becomes, of the types that the database has told."""
         first, *others = self._results(read)
         if first is None or any(columns != first for columns in others):
             return None
-        items = [f"NULL::{_NAMES[_BARE.get(kind, TEXT)]} AS {_identifier(name)}" for name, kind in first]
-        return f"(SELECT {', '.join(items)}) AS {_identifier(read.reference.name)}"
+        items = [f"NULL::{self.types.get(kind, 'text')} AS {_identifier(name)}" for name, kind in first]
+        return f"(SELECT {', '.join(items)})"
 
     def _results(self, read: Read) -> Iterator[Described | None]:
         """Columns and types of everything a name may stand for, at least one; None for what is not known."""

@@ -189,22 +189,27 @@ def _place(finding: Diagnostic) -> tuple[Span, str]:
 def start(
     client: Client, workflow: WorkflowSource, label: str | None = None, variables: Mapping[str, str] | None = None
 ) -> str:
-    """Set the variables its text declares, or what `variables` says instead, start it, return the instance id."""
+    """Start it and return the instance id.
+
+    variables: instead of what its text declares. Both are for this start alone and change nothing of the role's.
+    """
     if workflow.definition.computed:
         names = " and ".join(workflow.definition.computed)
         raise PgweaveError(
             f"{workflow.name} takes its {names} from the SQL around it.", "Run that SQL in the database instead."
         )
     declared = {variable.name: variable.value for variable in workflow.module.variables if variable.value is not None}
-    for name, value in {**declared, **(variables or {})}.items():
-        client.setvar(name, value)
+    given = {**declared, **(variables or {})}
     definition = workflow.definition
     if workflow.computed:
         # The database evaluates the expression as it is written, with the rights of the session.
-        return client.evaluate(definition.node.span.of(workflow.module.source.text), label or workflow.label)
+        return client.evaluate(
+            definition.node.span.of(workflow.module.source.text), label or workflow.label, variables=given
+        )
     return client.start(
         workflow.compile("tree"),
         label or workflow.label,
         database=definition.database.value if definition.database else None,
         transaction_mode=definition.transaction_mode,
+        variables=given,
     )

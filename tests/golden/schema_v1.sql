@@ -170,6 +170,7 @@ create table df.instances (
     result json,
     error jsonb,
     variables jsonb not null default '{}',
+    given jsonb not null default '{}',
     parent_instance_id varchar(8),
     parent_node_id varchar(8),
     idempotency_key text,
@@ -188,7 +189,8 @@ comment on column df.instances.updated_at is 'When the row last changed.';
 comment on column df.instances.completed_at is 'When the instance ended, however it ended.';
 comment on column df.instances.result is 'Result of the root node, keys in select order.';
 comment on column df.instances.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
-comment on column df.instances.variables is 'df.vars of the submitting role at the moment of the start.';
+comment on column df.instances.variables is 'df.vars of the submitting role at the moment of the start, and what was given to this start.';
+comment on column df.instances.given is 'The variables that were given to this start alone, or to that of its parent.';
 comment on column df.instances.parent_instance_id is 'The instance whose step called df.start, if one did.';
 comment on column df.instances.parent_node_id is 'The node of the parent whose step called df.start.';
 comment on column df.instances.idempotency_key is 'Given to df.start: the same role with the same key gets this instance again.';
@@ -1281,10 +1283,23 @@ begin
                 then format('Unknown node_type ''%s''. Valid types: %s', v_type, array_to_string(df.node_types(), ', '))
             when df_internal.node_problem(v_node.node::json) is not null
                 then 'failed to deserialize Durofut child: ' || df_internal.node_problem(v_node.node::json)
+            when v_node.node ->> 'result_name' !~ '^[A-Za-z_][A-Za-z0-9_]*$'
+                then format('result_name "%s" has to match [A-Za-z_][A-Za-z0-9_]*', df_internal.shorten(v_node.node ->> 'result_name', 40))
             when v_node.condition_position is not null and v_type not in ('IF', 'LOOP')
                 then format('condition_node is not valid for %s nodes', v_type)
             when v_node.extra_positions <> '{}' and v_type <> 'JOIN'
                 then format('extra_nodes is not valid for %s nodes', v_type)
+            when v_type in ('THEN', 'RACE', 'JOIN', 'IF') and (v_node.left_position is null or v_node.right_position is null)
+                then format('%s needs left_node and right_node', v_type)
+            when v_type = 'LOOP' and (v_node.left_position is null or v_node.right_position is not null)
+                then 'LOOP needs left_node, and has no right_node'
+            when v_type in ('THEN', 'RACE') and v_node.node ->> 'query' is not null
+                then format('query is not valid for %s nodes', v_type)
+            when v_type = 'IF' and v_node.condition_position is null and v_node.node ->> 'query' is null
+                then 'IF needs condition_node or query'
+            when v_type not in ('THEN', 'RACE', 'JOIN', 'IF', 'LOOP')
+                 and (v_node.left_position is not null or v_node.right_position is not null or v_node.node ->> 'query' is null)
+                then format('%s needs query, and has no left_node and right_node', v_type)
         end;
         if v_message is null and v_type in ('IF', 'LOOP', 'JOIN') and v_node.node ->> 'query' is not null then
             begin
@@ -1314,6 +1329,32 @@ language sql immutable strict parallel safe
 return lpad(to_hex((p_base + p_position) & 4294967295), 8, '0');
 comment on function df_internal.node_id(bigint, integer) is 'The id of the node at a position in pre-order, counted up from a base.';
 
+create function df_internal.full_query(p_node jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_query constant text := p_node ->> 'query';
+    v_type constant text := p_node ->> 'node_type';
+    v_given jsonb;
+begin
+    if v_type not in ('HTTP', 'HTTP_MULTIPART') then
+        return v_query;
+    end if;
+    v_given := df_internal.config_of(v_query);
+    if jsonb_typeof(v_given -> 'url') is distinct from 'string' then
+        return v_query;
+    end if;
+    -- A node that was written by hand may leave out what has a default; df.http writes it, and the compiler does.
+    return '{"url":' || to_json(v_given ->> 'url')::text
+        || ',"method":' || to_json(upper(coalesce(v_given ->> 'method', 'POST')))::text
+        || case v_type when 'HTTP' then ',"body":' || coalesce(to_json(v_given ->> 'body')::text, 'null')
+                       else ',"parts":' || coalesce((v_given -> 'parts')::text, 'null') end
+        || ',"headers":' || coalesce((v_given -> 'headers')::text, 'null')
+        || ',"timeout_seconds":' || coalesce(v_given ->> 'timeout_seconds', '30') || '}';
+end $$;
+comment on function df_internal.full_query(jsonb) is 'The query of a node of a graph, with the defaults of an HTTP request written out.';
+
 create function df_internal.row_query(p_query text, p_condition text, p_extra text[]) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -1341,13 +1382,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_in_workflow constant boolean := coalesce(current_setting('df.in_workflow', true), '') = 'true';
+    -- What a caller gives to one start is in a setting of its transaction; a child has what its parent was given.
+    v_given constant jsonb := coalesce(case
+        when v_in_workflow then (select i.given from df.instances as i where i.id = current_setting('df.instance_id', true))
+        else nullif(current_setting('pgweave.variables', true), '')::jsonb
+    end, '{}');
 begin
     for attempt in 1..10 loop
-        insert into df.instances (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)
+        insert into df.instances (
+            label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key
+        )
         select
             p_label, p_root, p_database,
             (select coalesce(jsonb_object_agg(v.name, v.value), '{}') from df.vars as v
-             where v.owner = df_internal.caller() and v.value is not null),
+             where v.owner = df_internal.caller() and v.value is not null) || v_given,
+            v_given,
             -- Settings can be forged by the step's own SQL; a parent must be an instance the caller may see.
             (select i.id from df.instances as i where v_in_workflow and i.id = current_setting('df.instance_id', true)),
             (select n.id from df.nodes as n where v_in_workflow and n.instance_id = current_setting('df.instance_id', true)
@@ -1460,7 +1509,7 @@ begin
         select
             df_internal.node_id(v_base, w."position"), v_instance.id, w."position", w.node ->> 'node_type',
             df_internal.row_query(
-                w.node ->> 'query', df_internal.node_id(v_base, w.condition_position),
+                df_internal.full_query(w.node), df_internal.node_id(v_base, w.condition_position),
                 array(select df_internal.node_id(v_base, e.place)
                       from unnest(w.extra_positions) with ordinality as e (place, rank) order by e.rank)
             ),
@@ -1539,7 +1588,10 @@ begin
     begin
         execute format('select %I.%I($1, $2)', v_schema, v_function) using v_session, v_conninfo;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
-        using v_session, format('select df.start(%L, %L, %L, ''caller'', %L)', p_fut, p_label, p_database, p_key);
+        using v_session, format(
+            'select df.start(%L, %L, %L, ''caller'', %L) from pg_catalog.set_config(''pgweave.variables'', %L, true)',
+            p_fut, p_label, p_database, p_key, coalesce(current_setting('pgweave.variables', true), '')
+        );
     exception when others then
         if v_session = any (coalesce(df_internal.dblink_sessions(v_schema), '{}')) then
             execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
@@ -2110,14 +2162,14 @@ language plpgsql
 -- No search_path of its own: the statement must see the submitter's. Hence every other name is qualified.
 as $$
 declare
-    v_cursor refcursor;
+    v_cursor pg_catalog.refcursor;
     v_record record;
-    v_row text;
-    v_rows text[] := '{}';
-    v_bytes bigint := 0;
-    v_affected bigint := 0;
-    v_columns text := '';
-    v_result text;
+    v_row pg_catalog.text;
+    v_rows pg_catalog.text[] := '{}';
+    v_bytes pg_catalog.int8 := 0;
+    v_affected pg_catalog.int8 := 0;
+    v_columns pg_catalog.text := '';
+    v_result pg_catalog.text;
 begin
     begin
         open v_cursor for execute p_query;
@@ -2296,8 +2348,8 @@ language plpgsql security invoker
 -- No search_path of its own: the step has to see the submitter's. Hence every name below is qualified.
 as $$
 declare
-    v_started_at constant timestamptz := df.clock();
-    v_transaction xid8;
+    v_started_at constant pg_catalog.timestamptz := df.clock();
+    v_transaction pg_catalog.xid8;
 begin
     v_transaction := df_internal.step_begin(p_instance_id, p_node_id, p_iteration, p_token);
     perform pg_catalog.set_config('df.in_workflow', 'true', true);
@@ -2615,7 +2667,9 @@ begin
     elsif v_child.status in ('failed', 'cancelled') then
         error := format(
             'Awaited instance %s ended with status %s: %s', v_child.id, v_child.status,
-            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null') else 'null' end
+            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null')
+                 -- Why it was cancelled, as whoever did it said.
+                 else coalesce(nullif(regexp_replace(v_child.error ->> 'message', '^canceled: ', ''), ''), 'null') end
         );
         if v_config ->> 'on_failure' = 'return' then
             result := format(
@@ -2792,9 +2846,9 @@ begin
         else
             select n.node_type, n.query into v_type, v_config from df.nodes as n
             where n.instance_id = p_instance_id and n.id = v_run.node_id;
-            select v_run.due_at <= df.clock() as done, null::text as error,
-                   case when v_type = 'SLEEP' then format('{"slept": true, "seconds": %s}', v_config)
-                        else '{"scheduled": true}' end as result
+            select true as done, null::text as error,
+                   case when v_type = 'WAIT_SCHEDULE' then '{"scheduled": true}'
+                        else format('{"slept": true, "seconds": %s}', v_config) end as result
             into v_outcome;
         end if;
         if v_outcome.done then
@@ -3597,8 +3651,8 @@ as $$
     select
         w.instance_id, i.label, w.node_id, lower(w.node_type),
         coalesce(w.signal_name, w.awaited_id, case w.node_type
-            when 'SLEEP' then w.query || ' seconds'
-            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr' end),
+            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr'
+            else w.query || ' seconds' end),
         w.started_at, w.due_at,
         (select format('SELECT df.signal(%L, %L, ''{}'')', s.instance_id, s.signal_name)
          from wait as s
@@ -3657,10 +3711,10 @@ declare
     v_query constant text := p_node ->> 'query';
     v_config jsonb;
 begin
-    if v_type in ('SQL', 'SLEEP', 'THEN', 'IF', 'RACE') then
-        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50)
-                           when 'SLEEP' then format('SLEEP %ss', v_query)
-                           else v_type end;
+    if v_type in ('SQL', 'THEN', 'IF', 'RACE') then
+        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50) else v_type end;
+    elsif v_query ~ '^[0-9]+$' then  -- a pause: its text is the number of seconds
+        return format('%s %ss', v_type, v_query);
     end if;
     v_config := df_internal.config_of(v_query);
     return case v_type
@@ -3880,9 +3934,9 @@ language plpgsql strict
 -- name below is qualified.
 as $$
 declare
-    v_input constant text := pg_catalog.btrim(input, E' \t\n\r;');
-    v_kind constant text := df_internal.explain_kind(v_input);
-    v_graph text;
+    v_input constant pg_catalog.text := pg_catalog.btrim(input, E' \t\n\r;');
+    v_kind constant pg_catalog.text := df_internal.explain_kind(v_input);
+    v_graph pg_catalog.text;
 begin
     if v_kind OPERATOR(pg_catalog.=) 'instance' then
         return df_internal.explain_instance(pg_catalog.lower(v_input));
@@ -3980,7 +4034,7 @@ begin
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
-    execute 'grant insert (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)'
+    execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
     execute 'grant insert (id, instance_id, ordinal, node_type, query, result_name, left_node, right_node, database)'
             ' on df.nodes ' || v_to;
@@ -4099,6 +4153,7 @@ grant execute on function
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
     df_internal.fnv1a(text[]),
+    df_internal.full_query(jsonb),
     df_internal.graph_problem(text),
     df_internal.http_problem(text, text, integer, text[]),
     df_internal.live_graph(text),
@@ -4131,6 +4186,21 @@ grant execute on function
     df_internal.walk(jsonb)
 to public;
 
+-- With row_security = off, the default of some roles, PostgreSQL would refuse each of these rather than show only the
+-- caller's rows. The functions worker_* are called on sessions of the worker, which begin with it on.
+do $$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid::regprocedure from pg_proc as p
+        where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and p.provolatile <> 'i'
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname not like E'worker\\_%'
+    loop
+        execute format('alter function %s set row_security = on', v_function);
+    end loop;
+end $$;
+
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'b8d695df9d143792fded429522193cada13c06862d94fb82137f5c4ce724756b');
+values (1, '0001_schema', 'faffabf66fbf9d40d3256e2070c10ce2aa83c9820d84b065d2120111bf89c40b');
 commit;

@@ -6,36 +6,33 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import psycopg
 import pytest
 from support import ast
+from support.shape import step
 
+from pgweave.buildcode import step_code
 from pgweave.compiler import graph, lower
 from pgweave.compiler.pictures import mermaid, outline, picture
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS, KINDS, Kind, Wait
+from pgweave.grammar.writing.printer import print_node, quote
 from pgweave.runtime.migrate import migrations
 from pgweave.runtime.worker.activities import wait_row
 from pgweave.runtime.worker.advance import Todo, advance
 
-STEP = ast.sql("SELECT 1")
+STEP = step("'SELECT 1'")
+# A leaf is tried as the canvas offers it at first.
 PROGRAMS: tuple[nodes.Node, ...] = (
-    STEP,
     ast.then(STEP, STEP),
     ast.if_(STEP, STEP, STEP),
     ast.if_rows("name", STEP, STEP),
     ast.join(STEP, STEP),
     ast.race(STEP, STEP),
     ast.loop(STEP),
-    ast.break_("done"),
-    ast.sleep(1),
-    ast.schedule("0 3 * * *"),
-    ast.signal("go"),
-    ast.http("https://example.com/"),
-    ast.multipart("https://example.com/", '[{"name": "file", "data_b64": "QQ=="}]'),
-    ast.await_instance("0123abcd"),
+    *(step(kind.offer.example) for kind in KINDS.values() if kind.offer is not None),
     ast.call(STEP),
     ast.opaque("(SELECT saved FROM steps)"),
 )
@@ -115,6 +112,31 @@ def test_the_database_admits_these_shapes_and_no_other(database: str) -> None:
 
 def test_no_kind_is_older_than_its_migration() -> None:
     assert {kind.since for kind in KINDS.values()} <= {migration.number for migration in migrations()}
+
+
+def test_every_leaf_is_offered_on_the_canvas() -> None:
+    assert {kind.name for kind in KINDS.values() if kind.is_leaf} == {
+        kind.name for kind in KINDS.values() if kind.offer
+    }
+
+
+@pytest.mark.parametrize("node", PROGRAMS, ids=lambda node: type(node).__name__)
+def test_every_class_of_the_ast_is_printed_and_read_again(node: nodes.Node) -> None:
+    assert step(print_node(node)) == node
+
+
+@pytest.mark.parametrize("node", PROGRAMS, ids=lambda node: type(node).__name__)
+def test_the_python_of_every_class_of_the_ast_builds_it_again(node: nodes.Node) -> None:
+    made: dict[str, Any] = {}
+    exec(step_code(node), made)
+    assert made["step"].node == node
+
+
+@pytest.mark.parametrize("kind", LOWERED)
+def test_the_json_of_every_kind_is_read_again(kind: str) -> None:
+    (node,) = (one for one in PROGRAMS if one.kind.name == kind and not isinstance(one, nodes.IfRows | nodes.CallChild))
+    text = lower.tree(ast.definition(node))
+    assert step(quote(text)) == node
 
 
 @pytest.mark.parametrize("kind", WAITS, ids=lambda kind: kind.name)

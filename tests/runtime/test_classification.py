@@ -410,7 +410,7 @@ def test_a_database_without_an_encoding_works(server: Server) -> None:
 def test_a_database_in_an_encoding_that_lacks_characters_is_refused(server: Server) -> None:
     with encoded(server, "LATIN1") as dsn, pytest.raises(PgweaveError, match="encoded in LATIN1") as caught:
         migrate.install(dsn)
-    assert "createdb --encoding UTF8" in caught.value.advice
+    assert "ENCODING 'UTF8'" in caught.value.advice
 
 
 def test_the_workers_password_is_not_sent_for_another_role(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_a_step_that_kills_its_own_backend_is_given_up_and_blocks_nobody(place: 
 
 def test_the_checker_sees_a_step_that_ran_twice_when_the_fence_is_gone(place: Database) -> None:
     """Two sessions run one node-run side by side; without the check in step_begin and checkpoint both commit."""
-    checkpoint = "df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz)"
+    checkpoint = "df_internal.checkpoint(text, text, integer[], text, jsonb, text, integer, timestamptz, json)"
     place.sql(f"drop function {checkpoint}")
     place.sql(f"create function {checkpoint} returns timestamptz language sql as 'select now()'")
     parent = place.start("'INSERT INTO fx VALUES (''once'')'")

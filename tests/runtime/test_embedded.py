@@ -241,7 +241,7 @@ class TestStartingAndEnding:
 
     def test_a_forked_child_that_ends_does_not_take_its_parents_server_away(self, base: Path) -> None:
         code = (
-            "import os, sys; from pathlib import Path; from pgweave.runtime import embedded\n"
+            "import os, sys; from pathlib import Path; from pgweave.runtime.server import embedded\n"
             "server = embedded.start(Path(sys.argv[1]), keep=False)\n"
             "if os.fork() == 0: sys.exit()\n"
             "os.wait(); print(embedded.status(Path(sys.argv[1])).running)\n"
@@ -503,7 +503,7 @@ class TestRefusals:
 
     @root_only
     def test_the_disk_is_full(self, folder: Path) -> None:
-        code = "import sys; from pathlib import Path; from pgweave.runtime import embedded; embedded.start(Path(sys.argv[1]))"
+        code = "import sys; from pathlib import Path; from pgweave.runtime.server import embedded; embedded.start(Path(sys.argv[1]))"
         mount = 'mount -t tmpfs -o size=10m none "$1" || exit 77; shift; exec "$@"'
         small = folder / "small"
         small.mkdir()
@@ -530,7 +530,7 @@ def as_nobody(code: str, *arguments: object, home: Path | None = None) -> subpro
     """Run code as an ordinary user. Python is started and its modules are loaded as root: it may lie under /root."""
     account = pwd.getpwnam("nobody")
     switch = (
-        "import os, sys, psycopg, psycopg.conninfo; from pathlib import Path; from pgweave.runtime import embedded\n"
+        "import os, sys, psycopg, psycopg.conninfo; from pathlib import Path; from pgweave.runtime.server import embedded\n"
         f"os.setgroups([]); os.setgid({account.pw_gid}); os.setuid({account.pw_uid})\n"
     )
     return subprocess.run(
@@ -667,7 +667,7 @@ class TestTemporary:
 
     def test_what_a_killed_process_left_is_swept_by_the_next(self) -> None:
         code = (
-            "import sys; from pgweave.runtime import embedded\n"
+            "import sys; from pgweave.runtime.server import embedded\n"
             "with embedded.temporary() as server: print(server.data_dir, flush=True); sys.stdin.read()\n"
         )
         process = subprocess.Popen(

@@ -392,15 +392,17 @@ def test_a_database_that_is_read_only_for_a_while_is_waited_for(quiet: Database)
 def test_short_timeouts_and_the_locks_of_an_administrator_lose_nothing(quiet: Database) -> None:
     """Timeouts that people set for the database hit the worker's own statements while its tables are locked."""
     name = quiet.sql("select current_database()")[0][0]
+    starts = load(quiet, 3, 6)
     for setting in ("statement_timeout", "lock_timeout"):
         quiet.sql(f"alter database {name} set {setting} = '100ms'")
     with worker_process(quiet.dsn, "--lease-seconds", "1") as worker:
-        starts = load(quiet, 3, 6)
         for table in ("df.queue", "df.runs", "df.instances"):
             worker.wait_for("checkpointed")
             with psycopg.connect(quiet.dsn, options="-c statement_timeout=0 -c lock_timeout=0") as holder:
                 holder.execute(f"lock table {table} in access exclusive mode")
                 worker.wait_for("cannot claim|cannot renew|database trouble")
+        for setting in ("statement_timeout", "lock_timeout"):  # the questions of the test may take their time
+            quiet.sql(f"alter database {name} reset {setting}")
         all_done(quiet, starts, 6)
 
 

@@ -119,9 +119,11 @@ def test_a_cancelled_child_fails_its_parent_with_the_documented_wording(place: D
     parent = place.start("df.call_child(df.sleep(3600), 'sleeper')")
     place.events.wait_for("waiting", parent)
     (child,) = (instance for instance in place.client.instances() if instance.label == "sleeper")
-    place.client.cancel(child.id)
+    place.client.cancel(child.id, "the order was withdrawn")
     ended = place.ended(parent)
-    assert (ended.error or {})["message"] == f"Awaited instance {child.id} ended with status cancelled: null"
+    assert (ended.error or {})["message"] == (
+        f"Awaited instance {child.id} ended with status cancelled: the order was withdrawn"
+    )
 
 
 def test_a_timeout_fails_the_parent_and_leaves_the_child_running(place: Database) -> None:

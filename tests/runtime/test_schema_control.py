@@ -124,7 +124,7 @@ def test_variables_set_earlier_in_the_same_transaction_are_captured(quiet: Datab
 def test_the_same_key_gives_the_same_instance(quiet: Database) -> None:
     first = one(quiet, "select df.start('SELECT 1', idempotency_key => 'order 7')")
     assert one(quiet, "select df.start('SELECT 1', idempotency_key => 'order 7')") == first
-    assert one(quiet, "select df.start('something else', 'label', idempotency_key => 'order 7')") == first
+    assert one(quiet, "select df.start('SELECT 1', 'label', idempotency_key => 'order 7')") == first
     assert one(quiet, "select df.start('SELECT 1', idempotency_key => 'order 8')") != first
     assert one(quiet, "select df.start('SELECT 1')") != one(quiet, "select df.start('SELECT 1')")
     assert one(quiet, "select count(*) from df.nodes") == 4
@@ -261,7 +261,8 @@ def test_steering_an_instance_that_has_ended_changes_nothing(place: Database) ->
     ended = place.finish("'SELECT 42 AS n'")
     before = place.sql("select * from df.instances")
     assert one(place, "select df.cancel(%s)", ended.id) == f"Instance {ended.id} is already completed"
-    assert one(place, "select df.signal(%s, 'go')", ended.id) == "OK"
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is completed"):
+        place.sql("select df.signal(%s, 'go')", ended.id)
     assert one(place, "select df.status(%s)", ended.id) == "completed"
     assert "42" in one(place, "select df.result(%s)", ended.id)
     assert one(place, "select df.wait_for_completion(%s)", ended.id) == "completed"
@@ -497,11 +498,11 @@ def test_ended_instances_go_when_they_are_old_and_when_they_are_too_many(place: 
     place.events.wait_for("parked", live)
     assert one(place, "select df.prune()") == 0
     with psycopg.connect(place.dsn, autocommit=True) as connection:
-        connection.execute("alter table df.instances disable trigger keep_terminal")
+        connection.execute("alter table df.instances disable trigger refuse_change_after_end")
         connection.execute(
             "update df.instances set completed_at = now() - interval '31 days' where id = any (%s)", [ids[:2]]
         )
-        connection.execute("alter table df.instances enable trigger keep_terminal")
+        connection.execute("alter table df.instances enable trigger refuse_change_after_end")
     assert one(place, "select df.prune()") == 2
     assert {row[0] for row in place.sql("select id from df.instances")} == {*ids[2:], live}
     limit(place, "retention_instances", 1)

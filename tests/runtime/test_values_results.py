@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import psycopg
 import pytest
 from support.work import Database, with_worker
 
@@ -83,6 +84,27 @@ def test_deleting_in_batches_ends_when_nothing_is_left(place: Database) -> None:
     ended = place.finish(f"df.loop({batch}, 'SELECT $d.rows_affected > 0')")
     assert ended.status == "completed"
     assert place.sql("select count(*) from heap") == [(0,)]
+
+
+def test_a_dollar_sign_can_be_written_where_a_result_has_that_name(place: Database) -> None:
+    """docs/values.md, "A dollar sign that means itself"."""
+    names = {"min": '{"rows":[{"a":1}],"row_count":1}', "b": '"x"'}
+    path = render_sql(r"""SELECT jsonb_path_exists('[2]', E'$[*] ? (@ > \$min)', '{"min": 1}')""", names, {}).text
+    assert place.sql(path) == [(True,)]
+    assert place.sql(render_sql(r"SELECT E'a\$b', 'a' ~ E'a\$'", names, {}).text) == [("a$b", True)]
+    assert json.loads(render_body(r'{"q":"\u0024min"}', names, {}, "application/json")) == {"q": "$min"}
+    assert render_url("https://x.test/%24min", names, {}) == "https://x.test/%24min"
+
+
+@pytest.mark.parametrize("value", ["it's \\", "\\'; DROP TABLE t; --", "a\nb $x"])
+def test_a_value_is_data_in_a_session_where_backslashes_are_escapes(place: Database, value: str) -> None:
+    names = {"x": json.dumps({"rows": [{"v": value}], "row_count": 1})}
+    template = r"SELECT $x, '$x', 'it\'s $x', E'$x', (SELECT v FROM $x.*)"
+    text = render_sql(template, names, {}, backslashes=True).text
+    with psycopg.connect(place.dsn) as connection:
+        connection.execute("set standard_conforming_strings = off; set escape_string_warning = off")
+        row = connection.execute(text.encode()).fetchone()
+    assert row == (value, value, f"it's {value}", value, value)
 
 
 @pytest.fixture

@@ -113,6 +113,20 @@ def a_race_is_won_by_a_sleep(place: Database) -> None:
                 check(place.dsn)
 
 
+def a_branch_loses_that_has_taken_a_signal(place: Database) -> None:
+    instance = place.start("(df.wait_for_signal('go') ~> df.wait_for_signal('never')) | df.wait_for_signal('end')")
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        stage = Stage(connection, lambda heard: None)
+        with stage.open():
+            for name in ("go", "end"):
+                worker = SimulatedWorker(stage, SETTINGS)
+                place.client.signal(instance, name)
+                worker.claim()
+                while ready := worker.ready():
+                    ready[0].step()
+                    check(place.dsn)
+
+
 def a_timer_is_looked_at(place: Database) -> None:
     place.start("df.sleep(1000)")
     Worker(place.dsn, SETTINGS).run(once=True)
@@ -202,14 +216,27 @@ BUGS: dict[str, tuple[Callable[[Database], None], Callable[[Database], None], st
     ),
     "losers go on waiting": (
         lambda place: plant(
-            place, "df_internal.worker_decide", "perform df_internal.cancel_waits(p_instance_id, p_abandoned);", ""
+            place,
+            "df_internal.worker_decide",
+            "perform df_internal.end_lost_branch(p_instance_id, p_lost, p_abandoned);",
+            "",
         ),
         a_race_is_won_by_a_sleep,
         "the loser of a race still waits",
     ),
+    "a branch that has lost keeps its signals": (
+        lambda place: plant(place, "df_internal.end_lost_branch", "c.consumed_by = any (p_lost)", "false"),
+        a_branch_loses_that_has_taken_a_signal,
+        "a signal is with a branch that has lost its race",
+    ),
+    "a branch that has lost is shown as running": (
+        lambda place: plant(place, "df_internal.end_lost_branch", "n.status = 'running'", "false"),
+        a_branch_loses_that_has_taken_a_signal,
+        "a node is shown as running, and its branch has lost",
+    ),
     "timers end when somebody looks": (
         lambda place: plant(
-            place, "df_internal.worker_settle", "select v_run.due_at <= df.clock() as done", "select true as done"
+            place, "df_internal.waits_over", "and (r.due_at <= v_now or", "and (r.due_at <= 'infinity' or"
         ),
         a_timer_is_looked_at,
         "ended before it was due",

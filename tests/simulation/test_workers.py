@@ -210,7 +210,7 @@ class Workers(RuleBasedStateMachine):
     def start(self, program: Node) -> None:
         awaited = next(iter(self.told), None)
         definition = ast.definition(playable(program, awaited))
-        row = self.connection.execute(QUERIES["start"], [lower.tree(definition), None, None, "caller"]).fetchone()
+        row = self.connection.execute(QUERIES["start"], [lower.tree(definition), None, None, "caller", ""]).fetchone()
         assert row is not None
         ids = self.connection.execute("select id from df.nodes where instance_id = %s order by ordinal", [row[0]])
         rows = {node_id: node for (node_id,), node in zip(ids, lower.origin(definition), strict=True)}

@@ -92,7 +92,7 @@ MUST_BE_EMPTY = {
         " and signal_name is null and finished_at < due_at",
     "a node is shown as running, and its branch has lost or its instance has ended":
         f"with {_LOST} select l.instance_id, l.id from lost as l join df.nodes as n on n.instance_id = l.instance_id"
-        "  and n.id = l.id where n.status = 'running' and n.updated_at > l.decided_at"
+        "  and n.id = l.id where n.status = 'running'"
         " union all select n.instance_id, n.id from df.nodes as n join df.instances as i on i.id = n.instance_id"
         f" where n.status = 'running' and i.status in {_ENDED}",
     **SIGNALS,

@@ -22,6 +22,7 @@ from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker import drive, sql_step
 from pgweave.runtime.worker.service import Settings, Worker
+from pgweave.runtime.worker.sessions import RoleSettings
 from pgweave.runtime.worker.store import Lease, Store
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Actor:
         self._fault = fault
         self._go.release()
         assert self._back.acquire(timeout=PATIENCE_SECONDS), f"{self.name} does not come back from {self.effect}"
+        if isinstance(self._failure, Violation):
+            raise AssertionError(str(self._failure))
         if self._failure is not None:
             raise self._failure
 
@@ -124,6 +127,15 @@ class Session:
         self._stage = stage
         self._tag = tag
 
+    @property
+    def info(self) -> psycopg.ConnectionInfo:
+        return self._stage.connection.info
+
+    @property
+    def pgconn(self) -> psycopg.pq.abc.PGconn:
+        """For statements to be described. That changes nothing, so it is no effect."""
+        return self._stage.connection.pgconn
+
     def execute(self, query: bytes, arguments: Sequence[object] = (), *, binary: bool = False) -> psycopg.Cursor[Any]:
         name = NAMES.get(query, "a step by itself")
 
@@ -146,6 +158,9 @@ class Sessions:
     @contextmanager
     def borrow(self, role: str, database: str | None, tag: Tag) -> Iterator[Session]:
         yield Session(self._stage, tag)
+
+    def settings(self, session: Session) -> RoleSettings:
+        return RoleSettings()
 
     def interrupt(self, matches: Callable[[Tag], bool], expected: set[Tag] | None = None) -> None:
         self._stage.interrupted |= expected or set()

@@ -60,6 +60,7 @@ create table df.instances (
     result json,
     error jsonb,
     variables jsonb not null default '{}',
+    given jsonb not null default '{}',
     parent_instance_id varchar(8),
     parent_node_id varchar(8),
     idempotency_key text,
@@ -78,7 +79,8 @@ comment on column df.instances.updated_at is 'When the row last changed.';
 comment on column df.instances.completed_at is 'When the instance ended, however it ended.';
 comment on column df.instances.result is 'Result of the root node, keys in select order.';
 comment on column df.instances.error is 'Why it failed: message and, from the server, sqlstate, detail, hint, position.';
-comment on column df.instances.variables is 'df.vars of the submitting role at the moment of the start.';
+comment on column df.instances.variables is 'df.vars of the submitting role at the moment of the start, and what was given to this start.';
+comment on column df.instances.given is 'The variables that were given to this start alone, or to that of its parent.';
 comment on column df.instances.parent_instance_id is 'The instance whose step called df.start, if one did.';
 comment on column df.instances.parent_node_id is 'The node of the parent whose step called df.start.';
 comment on column df.instances.idempotency_key is 'Given to df.start: the same role with the same key gets this instance again.';

@@ -163,10 +163,23 @@ begin
                 then format('Unknown node_type ''%s''. Valid types: %s', v_type, array_to_string(df.node_types(), ', '))
             when df_internal.node_problem(v_node.node::json) is not null
                 then 'failed to deserialize Durofut child: ' || df_internal.node_problem(v_node.node::json)
+            when v_node.node ->> 'result_name' !~ '^[A-Za-z_][A-Za-z0-9_]*$'
+                then format('result_name "%s" has to match [A-Za-z_][A-Za-z0-9_]*', df_internal.shorten(v_node.node ->> 'result_name', 40))
             when v_node.condition_position is not null and v_type not in ('IF', 'LOOP')
                 then format('condition_node is not valid for %s nodes', v_type)
             when v_node.extra_positions <> '{}' and v_type <> 'JOIN'
                 then format('extra_nodes is not valid for %s nodes', v_type)
+            when v_type in ('THEN', 'RACE', 'JOIN', 'IF') and (v_node.left_position is null or v_node.right_position is null)
+                then format('%s needs left_node and right_node', v_type)
+            when v_type = 'LOOP' and (v_node.left_position is null or v_node.right_position is not null)
+                then 'LOOP needs left_node, and has no right_node'
+            when v_type in ('THEN', 'RACE') and v_node.node ->> 'query' is not null
+                then format('query is not valid for %s nodes', v_type)
+            when v_type = 'IF' and v_node.condition_position is null and v_node.node ->> 'query' is null
+                then 'IF needs condition_node or query'
+            when v_type not in ('THEN', 'RACE', 'JOIN', 'IF', 'LOOP')
+                 and (v_node.left_position is not null or v_node.right_position is not null or v_node.node ->> 'query' is null)
+                then format('%s needs query, and has no left_node and right_node', v_type)
         end;
         if v_message is null and v_type in ('IF', 'LOOP', 'JOIN') and v_node.node ->> 'query' is not null then
             begin
@@ -196,6 +209,32 @@ language sql immutable strict parallel safe
 return lpad(to_hex((p_base + p_position) & 4294967295), 8, '0');
 comment on function df_internal.node_id(bigint, integer) is 'The id of the node at a position in pre-order, counted up from a base.';
 
+create function df_internal.full_query(p_node jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_query constant text := p_node ->> 'query';
+    v_type constant text := p_node ->> 'node_type';
+    v_given jsonb;
+begin
+    if v_type not in ('HTTP', 'HTTP_MULTIPART') then
+        return v_query;
+    end if;
+    v_given := df_internal.config_of(v_query);
+    if jsonb_typeof(v_given -> 'url') is distinct from 'string' then
+        return v_query;
+    end if;
+    -- A node that was written by hand may leave out what has a default; df.http writes it, and the compiler does.
+    return '{"url":' || to_json(v_given ->> 'url')::text
+        || ',"method":' || to_json(upper(coalesce(v_given ->> 'method', 'POST')))::text
+        || case v_type when 'HTTP' then ',"body":' || coalesce(to_json(v_given ->> 'body')::text, 'null')
+                       else ',"parts":' || coalesce((v_given -> 'parts')::text, 'null') end
+        || ',"headers":' || coalesce((v_given -> 'headers')::text, 'null')
+        || ',"timeout_seconds":' || coalesce(v_given ->> 'timeout_seconds', '30') || '}';
+end $$;
+comment on function df_internal.full_query(jsonb) is 'The query of a node of a graph, with the defaults of an HTTP request written out.';
+
 create function df_internal.row_query(p_query text, p_condition text, p_extra text[]) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -223,13 +262,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_in_workflow constant boolean := coalesce(current_setting('df.in_workflow', true), '') = 'true';
+    -- What a caller gives to one start is in a setting of its transaction; a child has what its parent was given.
+    v_given constant jsonb := coalesce(case
+        when v_in_workflow then (select i.given from df.instances as i where i.id = current_setting('df.instance_id', true))
+        else nullif(current_setting('pgweave.variables', true), '')::jsonb
+    end, '{}');
 begin
     for attempt in 1..10 loop
-        insert into df.instances (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)
+        insert into df.instances (
+            label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key
+        )
         select
             p_label, p_root, p_database,
             (select coalesce(jsonb_object_agg(v.name, v.value), '{}') from df.vars as v
-             where v.owner = df_internal.caller() and v.value is not null),
+             where v.owner = df_internal.caller() and v.value is not null) || v_given,
+            v_given,
             -- Settings can be forged by the step's own SQL; a parent must be an instance the caller may see.
             (select i.id from df.instances as i where v_in_workflow and i.id = current_setting('df.instance_id', true)),
             (select n.id from df.nodes as n where v_in_workflow and n.instance_id = current_setting('df.instance_id', true)
@@ -342,7 +389,7 @@ begin
         select
             df_internal.node_id(v_base, w."position"), v_instance.id, w."position", w.node ->> 'node_type',
             df_internal.row_query(
-                w.node ->> 'query', df_internal.node_id(v_base, w.condition_position),
+                df_internal.full_query(w.node), df_internal.node_id(v_base, w.condition_position),
                 array(select df_internal.node_id(v_base, e.place)
                       from unnest(w.extra_positions) with ordinality as e (place, rank) order by e.rank)
             ),
@@ -421,7 +468,10 @@ begin
     begin
         execute format('select %I.%I($1, $2)', v_schema, v_function) using v_session, v_conninfo;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
-        using v_session, format('select df.start(%L, %L, %L, ''caller'', %L)', p_fut, p_label, p_database, p_key);
+        using v_session, format(
+            'select df.start(%L, %L, %L, ''caller'', %L) from pg_catalog.set_config(''pgweave.variables'', %L, true)',
+            p_fut, p_label, p_database, p_key, coalesce(current_setting('pgweave.variables', true), '')
+        );
     exception when others then
         if v_session = any (coalesce(df_internal.dblink_sessions(v_schema), '{}')) then
             execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;

@@ -20,14 +20,14 @@ language plpgsql
 -- No search_path of its own: the statement must see the submitter's. Hence every other name is qualified.
 as $$
 declare
-    v_cursor refcursor;
+    v_cursor pg_catalog.refcursor;
     v_record record;
-    v_row text;
-    v_rows text[] := '{}';
-    v_bytes bigint := 0;
-    v_affected bigint := 0;
-    v_columns text := '';
-    v_result text;
+    v_row pg_catalog.text;
+    v_rows pg_catalog.text[] := '{}';
+    v_bytes pg_catalog.int8 := 0;
+    v_affected pg_catalog.int8 := 0;
+    v_columns pg_catalog.text := '';
+    v_result pg_catalog.text;
 begin
     begin
         open v_cursor for execute p_query;

@@ -129,8 +129,8 @@ language plpgsql security invoker
 -- No search_path of its own: the step has to see the submitter's. Hence every name below is qualified.
 as $$
 declare
-    v_started_at constant timestamptz := df.clock();
-    v_transaction xid8;
+    v_started_at constant pg_catalog.timestamptz := df.clock();
+    v_transaction pg_catalog.xid8;
 begin
     v_transaction := df_internal.step_begin(p_instance_id, p_node_id, p_iteration, p_token);
     perform pg_catalog.set_config('df.in_workflow', 'true', true);

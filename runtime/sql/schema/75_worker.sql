@@ -286,7 +286,9 @@ begin
     elsif v_child.status in ('failed', 'cancelled') then
         error := format(
             'Awaited instance %s ended with status %s: %s', v_child.id, v_child.status,
-            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null') else 'null' end
+            case when v_child.status = 'failed' then coalesce((v_child.error -> 'message')::text, 'null')
+                 -- Why it was cancelled, as whoever did it said.
+                 else coalesce(nullif(regexp_replace(v_child.error ->> 'message', '^canceled: ', ''), ''), 'null') end
         );
         if v_config ->> 'on_failure' = 'return' then
             result := format(
@@ -463,9 +465,9 @@ begin
         else
             select n.node_type, n.query into v_type, v_config from df.nodes as n
             where n.instance_id = p_instance_id and n.id = v_run.node_id;
-            select v_run.due_at <= df.clock() as done, null::text as error,
-                   case when v_type = 'SLEEP' then format('{"slept": true, "seconds": %s}', v_config)
-                        else '{"scheduled": true}' end as result
+            select true as done, null::text as error,
+                   case when v_type = 'WAIT_SCHEDULE' then '{"scheduled": true}'
+                        else format('{"slept": true, "seconds": %s}', v_config) end as result
             into v_outcome;
         end if;
         if v_outcome.done then

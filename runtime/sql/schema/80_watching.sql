@@ -398,8 +398,8 @@ as $$
     select
         w.instance_id, i.label, w.node_id, lower(w.node_type),
         coalesce(w.signal_name, w.awaited_id, case w.node_type
-            when 'SLEEP' then w.query || ' seconds'
-            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr' end),
+            when 'WAIT_SCHEDULE' then df_internal.config_of(w.query) ->> 'cron_expr'
+            else w.query || ' seconds' end),
         w.started_at, w.due_at,
         (select format('SELECT df.signal(%L, %L, ''{}'')', s.instance_id, s.signal_name)
          from wait as s

@@ -37,10 +37,10 @@ declare
     v_query constant text := p_node ->> 'query';
     v_config jsonb;
 begin
-    if v_type in ('SQL', 'SLEEP', 'THEN', 'IF', 'RACE') then
-        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50)
-                           when 'SLEEP' then format('SLEEP %ss', v_query)
-                           else v_type end;
+    if v_type in ('SQL', 'THEN', 'IF', 'RACE') then
+        return case v_type when 'SQL' then 'SQL: ' || df_internal.shorten(v_query, 50) else v_type end;
+    elsif v_query ~ '^[0-9]+$' then  -- a pause: its text is the number of seconds
+        return format('%s %ss', v_type, v_query);
     end if;
     v_config := df_internal.config_of(v_query);
     return case v_type
@@ -260,9 +260,9 @@ language plpgsql strict
 -- name below is qualified.
 as $$
 declare
-    v_input constant text := pg_catalog.btrim(input, E' \t\n\r;');
-    v_kind constant text := df_internal.explain_kind(v_input);
-    v_graph text;
+    v_input constant pg_catalog.text := pg_catalog.btrim(input, E' \t\n\r;');
+    v_kind constant pg_catalog.text := df_internal.explain_kind(v_input);
+    v_graph pg_catalog.text;
 begin
     if v_kind OPERATOR(pg_catalog.=) 'instance' then
         return df_internal.explain_instance(pg_catalog.lower(v_input));

@@ -64,7 +64,7 @@ begin
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
-    execute 'grant insert (label, root_node, database, variables, parent_instance_id, parent_node_id, idempotency_key)'
+    execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
     execute 'grant insert (id, instance_id, ordinal, node_type, query, result_name, left_node, right_node, database)'
             ' on df.nodes ' || v_to;
@@ -183,6 +183,7 @@ grant execute on function
     df_internal.explain_instance(text),
     df_internal.explain_kind(text),
     df_internal.fnv1a(text[]),
+    df_internal.full_query(jsonb),
     df_internal.graph_problem(text),
     df_internal.http_problem(text, text, integer, text[]),
     df_internal.live_graph(text),
@@ -214,3 +215,18 @@ grant execute on function
     df_internal.timeout_problem(jsonb),
     df_internal.walk(jsonb)
 to public;
+
+-- With row_security = off, the default of some roles, PostgreSQL would refuse each of these rather than show only the
+-- caller's rows. The functions worker_* are called on sessions of the worker, which begin with it on.
+do $$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid::regprocedure from pg_proc as p
+        where p.pronamespace in ('df'::regnamespace, 'df_internal'::regnamespace) and p.provolatile <> 'i'
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname not like E'worker\\_%'
+    loop
+        execute format('alter function %s set row_security = on', v_function);
+    end loop;
+end $$;

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.compiler import suppress
 from pgweave.compiler.checks import (
+    characters,
     children,
     conditions,
     effects,
@@ -138,7 +139,7 @@ _NEEDS_PARSER = frozenset(
 
 def is_unreadable(code: str) -> bool:
     """Whether findings of this code say that a text, or part of it, cannot be read at all."""
-    return code.startswith("PW0") and code not in ("PW030", "PW031")
+    return code.startswith("PW0") and code not in ("PW030", "PW031", "PW032")
 
 
 def check(module: Module, *, target: Target = "pgweave", parser: bool = True) -> tuple[Diagnostic, ...]:
@@ -147,7 +148,7 @@ def check(module: Module, *, target: Target = "pgweave", parser: bool = True) ->
     target: pg_durable for what would differ there too. parser: whether PostgreSQL's parser may be asked, if installed.
     """
     shared = Shared(module, [Facts(definition, parser=parser) for definition in module.definitions])
-    found: list[Diagnostic] = []
+    found: list[Diagnostic] = list(characters.turned_text(module))
     for facts in shared.facts:
         subject = Subject(shared, facts, target)
         found += [diagnostic for run in PASSES for diagnostic in run(subject)]

@@ -131,7 +131,7 @@ def _complaints(allow: _Allow, used: set[str], judged: Callable[[str], bool], so
     if not unused:
         return
     code = unused[0]
-    variant = "not-allowable" if code.startswith(_NOT_ALLOWED) else ""
+    variant = "not-allowable" if code.startswith(_NOT_ALLOWED) and code != "PW032" else ""
     if code not in CATALOGUE:
         variant = "unknown-code"
     whole = len(unused) == len(allow.codes)

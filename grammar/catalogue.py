@@ -164,6 +164,10 @@ CATALOGUE: dict[str, Rule] = {
                     help="""JSON is text, and is written in quotes: '{{"key": "value"}}'.""",
                 ),
                 "dollar": Variant(label="a lone dollar sign"),
+                "unquoted-result": Variant(
+                    label="a result is read inside the quotes of a step, when that step runs",
+                    help="Read it in the SQL of a step; what is written here is known when the workflow starts.",
+                ),
                 "typographic-quote": Variant(
                     label="a typographic quote {character}", help="Write the straight quote ' instead."
                 ),
@@ -368,6 +372,14 @@ CATALOGUE: dict[str, Rule] = {
                     label="{code} cannot be allowed",
                 ),
             },
+        ),
+        Rule(
+            code="PW032",
+            name="turned-text",
+            severity=_W,
+            title="{character} turns the text behind it around",
+            label="not visible; what is shown is in another order than what is run",
+            help="Remove it; a value that needs it can be written with chr(..).",
         ),
         # PW1xx: grouping
         Rule(

@@ -48,7 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def run(shell: Shell, line: str) -> object:
     """Run one command. UsageError, in a sentence, when it is not written as it should be."""
-    name, _, rest = line.strip().partition(" ")
+    line = line.strip()
+    if not line.startswith("sql"):
+        line = line.rstrip("; ")  # a semicolon at the end means to IPython: do not show the result
+    name, _, rest = line.partition(" ")
     if name and name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=1)
         advice = f"Did you mean `%pgweave {near[0]}`?" if near else "`%pgweave help` lists the commands."

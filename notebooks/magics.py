@@ -7,6 +7,7 @@ with the Workflow. A mistake in a program is shown as a finding, never as a trac
 from __future__ import annotations
 
 import html
+import keyword
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class Magic:
     pgweave.__doc__ = PARSER.format_help()  # what `%%pgweave?` shows
 
     def _program(self, options: Namespace, cell: str) -> None:
-        if not options.name.isidentifier():
+        if not options.name.isidentifier() or keyword.iskeyword(options.name):
             raise UsageError(f"{options.name!r} is not the name of a variable. See: %pgweave help")
         if options.dsn:
             commands.use(self.shell, options.dsn)

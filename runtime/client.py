@@ -193,9 +193,9 @@ class Client:
             return Instance(*row)
         raise InstanceNotFound(f"There is no instance {instance_id}.", "List the instances with `pgweave ps`.")
 
-    def instances(self, limit: int = 100) -> list[Instance]:
-        """The newest instances first."""
-        return [Instance(*row) for row in self._rows("instances", limit)]
+    def instances(self, limit: int = 100, *, statuses: Sequence[str] = (), label: str | None = None) -> list[Instance]:
+        """The newest instances first. statuses: only those; empty: any. label: only those whose label contains it."""
+        return [Instance(*row) for row in self._rows("instances", list(statuses), label or "", limit)]
 
     def family(self, instance_id: str) -> list[Instance]:
         """An instance and everything its steps started, parents before children."""

@@ -20,6 +20,7 @@ from pgweave.compiler.pictures import step_words
 from pgweave.compiler.pictures.palette import DARK, DIFFERENCES, LIGHT, SIGNS, STATES, Palette
 from pgweave.grammar import durations
 from pgweave.grammar.kinds import KINDS, OPAQUE, Wait
+from pgweave.grammar.shortened import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ __all__ = ["DARK", "DIFFERENCES", "LIGHT", "STATES", "Palette", "dot", "plain"]
 
 _LOOKS = {kind.name: (kind.shape, kind.fill) for kind in (*KINDS.values(), OPAQUE)}
 _TIMED = {kind.name for kind in KINDS.values() if kind.waits_for in (Wait.SIGNAL, Wait.INSTANCE)}
+WIDEST_TITLE = 60  # characters of a label or name that stands in one line
+LONGEST_TOOLTIP = 3_000  # characters; Graphviz refuses a quoted text of 16,384 bytes, and an entity makes five of one
 _MARGINS = {"octagon": "0.02,0.02", "cds": "0.22,0.09", "diamond": "0.02,0.02"}
 
 
@@ -86,7 +89,13 @@ class _Picture:
         if title:
             # A node of its own and not the graph's label: that would be centred below or move with the frames.
             picture.node(
-                "title", label=plain(title), shape="plaintext", fontsize="15", id="pw_title", height="0.1", margin="0"
+                "title",
+                label=plain(cut(title, WIDEST_TITLE)),
+                shape="plaintext",
+                fontsize="15",
+                id="pw_title",
+                height="0.1",
+                margin="0",
             )
             picture.edge("title", "start", style="invis")
         return picture
@@ -170,7 +179,7 @@ class _Picture:
             look["class"] += f" diff_{change}"
         cluster.attr(
             **look,
-            label=plain(about["title"]),
+            label=plain(cut(about["title"], WIDEST_TITLE)),
             labeljust="l",
             style="rounded,filled" + (",dashed" if change == "removed" else ""),
             color=line,
@@ -199,7 +208,7 @@ class _Picture:
         if not attributes["reachable"]:
             classes.append("pw_unreachable")
             look |= {"fillcolor": self.colours.background} if attributes["part"] == "end" else {}
-        tooltip = plain(self.tooltip(attributes, change or status))
+        tooltip = plain(cut(self.tooltip(attributes, change or status), LONGEST_TOOLTIP))
         picture.node(identifier, **look, tooltip=tooltip, id=f"pw_{identifier}", **{"class": " ".join(classes)})
 
     def look(self, identifier: str, attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -247,7 +256,7 @@ class _Picture:
         verb, detail, names = attributes["verb"], attributes["detail"], attributes["names"]
         if attributes["part"] == "head":
             verb, detail = "repeat", ""
-        first = " ".join([verb, *(["as " + ", ".join(names)] if names else [])])
+        first = " ".join([verb, *(["as " + cut(", ".join(names), WIDEST_TITLE)] if names else [])])
         lines = [first, *([detail] if detail else [])]
         if attributes["part"] == "step" or attributes["part"] == "wait":
             seconds = attributes["timeout_seconds"]

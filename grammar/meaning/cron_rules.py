@@ -40,6 +40,13 @@ _FIELDS = (
 )
 
 
+_MACROS = {
+    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * SUN",
+    "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
+}  # fmt: skip
+"""Names of other crons, and what they stand for."""
+
+
 def problem(expression: str) -> BadCron | None:
     """What keeps PostgreSQL from taking this expression; None if nothing does."""
     found = list(re.finditer(r"[^ \t]+", expression))
@@ -52,7 +59,8 @@ def problem(expression: str) -> BadCron | None:
     if len(found) != len(_FIELDS):
         count = len(found) if zoned else max(1, len(found))
         detail = f"expected 5 fields (minute hour day-of-month month day-of-week), found {count}"
-        return BadCron(detail, 0, len(expression))
+        same = _MACROS.get(expression.strip().lower())
+        return BadCron(detail, 0, len(expression), f"Write '{same}'." if same else _HELP)
     for field, place in zip(_FIELDS, found, strict=True):
         at = place.start()
         for item in place.group().lower().split(","):

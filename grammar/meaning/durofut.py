@@ -194,6 +194,21 @@ class _Reader:
                 raise BadStep(f"condition_node is not valid for {kind} nodes", member.name.span)
             if field == "extra_nodes" and kind != "JOIN":
                 raise BadStep(f"extra_nodes is not valid for {kind} nodes", member.name.span)
+            known = KINDS[kind]
+            if (field == "left_node" and not known.left) or (field == "right_node" and not known.right):
+                raise BadStep(f"{field} is not valid for {kind} nodes", member.name.span)
+            if field == "query" and known.query is False:
+                raise BadStep(f"query is not valid for {kind} nodes", member.name.span)
+            if field == "query" and known.left:
+                self._check_query_of_branches(json, kind)
+
+    def _check_query_of_branches(self, json: Json, kind: str) -> None:
+        """The text of an IF, LOOP or JOIN, as df_internal.graph_problem sees it: JSON that names no other node."""
+        config = self._config(json)
+        embedded = "extra_nodes" if kind == "JOIN" else "condition_node"
+        if config.get(embedded) is not None:
+            message = f"{embedded} in {kind} must be a first-class Durofut field, not embedded in query"
+            raise BadStep(message, config.span)
 
     def _child(self, json: Json, field: str, depth: int) -> Node:
         child = json.get(field)

@@ -22,6 +22,7 @@ from pgweave.grammar.meaning.static_values import (
     BooleanValue,
     BrokenValue,
     NullValue,
+    NumberValue,
     OpaqueValue,
     PartialIf,
     StepValue,
@@ -50,6 +51,19 @@ _EXPRESSION = re.compile(r"~>|\|=>|\?>|!>|@>|\bdf\.")  # what df.explain takes f
 _FOREIGN_TYPES = frozenset({"interval", "date", "time", "timetz", "timestamp", "timestamptz", "uuid", "bytea"})
 _TESTS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "and", "or", "between and", "like", "ilike", "similar"})
 _CALLED = frozenset({*CALLS, "start", "explain", "setvar"})
+# What functions of PostgreSQL give that no argument of a df call can take.
+_RESULTS = {
+    **dict.fromkeys(
+        ("acos", "asin", "atan", "atan2", "cbrt", "cos", "cot", "degrees", "pi", "radians", "random", "sin", "tan"),
+        "double precision",
+    ),
+    **dict.fromkeys(("extract", "to_number"), "numeric"),
+    **dict.fromkeys(("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "to_timestamp"), "timestamptz"),
+    **dict.fromkeys(("gen_random_uuid", "uuidv4", "uuidv7"), "uuid"),
+    **dict.fromkeys(("age", "justify_days", "justify_hours", "make_interval"), "interval"),
+    **dict.fromkeys(("make_date", "to_date"), "date"),
+    **dict.fromkeys(("bool_and", "bool_or", "starts_with"), "boolean"),
+}  # fmt: skip
 # Names that PostgreSQL reads as values, though they look like those of columns.
 _WITHOUT_TABLE = frozenset(
     {
@@ -57,6 +71,7 @@ _WITHOUT_TABLE = frozenset(
         "current_user", "localtime", "localtimestamp", "session_user", "system_user", "user",
     }
 )  # fmt: skip
+_TYPE_LENGTH = re.compile(r"\(\s*([0-9]{1,9})\s*\)")
 _SQL_TEXT = re.compile(r"\s*(?:select|insert|update|delete|with|call|values|merge)\b", re.IGNORECASE)
 _DSL_CHARACTERS = frozenset("".join(DSL_OPERATORS))
 # Operators of PostgreSQL that have no meaning between two bare literals, and the operators that are meant by them.
@@ -352,7 +367,16 @@ class Elaborator:
             return BrokenValue(span=expr.span)
         if expr.type in _FOREIGN_TYPES and not isinstance(value, BrokenValue):
             return OpaqueValue(span=expr.span, operands=steps_in([value]), type=expr.type)
-        return self._folded(expr, lambda operands: fold.cast(operands[0], expr.type, expr.span))
+        length = self._length(expr)
+        return self._folded(expr, lambda operands: fold.cast(operands[0], expr.type, expr.span, length))
+
+    def _length(self, expr: syntax.Cast) -> int | None:
+        """The n of varchar(n), wherever the type stands; None where it is not a plain number."""
+        if not expr.type.endswith("(..)"):
+            return None
+        behind = Span(expr.inner.span.end, expr.span.end) if expr.start == expr.inner.start else expr.span
+        numbers = _TYPE_LENGTH.findall(self.report.written(Span(max(behind.start, expr.inner.span.end), behind.end)))
+        return int(numbers[-1]) if numbers else None
 
     def _prefix(self, expr: syntax.Prefix) -> Value:
         operator = expr.operator
@@ -388,7 +412,12 @@ class Elaborator:
         if symbol in ("+", "-", "*", "/", "%"):
             return self._folded(expr, lambda sides: fold.arithmetic(symbol, sides[0], sides[1], expr.span))
         value = self._opaque(expr)
-        return self._typed(value, "boolean") if symbol in _TESTS else value
+        if symbol in _TESTS:
+            return self._typed(value, "boolean")
+        if symbol == "^" and all(isinstance(side, NumberValue) for side in (left, right)):
+            numeric = any(isinstance(side, NumberValue) and not isinstance(side.number, int) for side in (left, right))
+            return self._typed(value, "numeric" if numeric else "double precision")
+        return value
 
     def _is_misspelt(self, symbol: str, sides: Sequence[Value]) -> bool:
         """Whether this operator on texts and steps can only be a slip: `'a' && 'b'`, `'a' -> 'b'`, `df.sleep(1) ~>> 'b'`."""
@@ -527,7 +556,9 @@ class Elaborator:
                 return self._folded(expr, lambda values: fold.call(plain, values, expr.span))
             if plain in _CALLED and not self._embedded:
                 self._without_schema(plain, expr.name.span)
-            return self._opaque(expr)
+            value = self._opaque(expr)
+            kind = _RESULTS.get(plain or "")
+            return self._typed(value, kind) if kind else value
         call = CALLS.get(name)
         arguments = [(argument.name, self._values[argument.value]) for argument in expr.arguments]
         if name == "ensure_durofut" and [word.value if word else "fut" for word, _ in arguments] == ["fut"]:

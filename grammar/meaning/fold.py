@@ -191,6 +191,10 @@ def to_integer(text: str, allowed: range) -> int | None:
 
 
 _TEXT_TYPES = frozenset({"text", "varchar"})
+_OF_LENGTH = frozenset(
+    {"varchar(..)", "char(..)", "character(..)", "nchar(..)", "bpchar(..)", "char", "character", "nchar"}
+)
+_LONGEST_NAME = 63  # bytes
 _INTEGER_TYPES = {"int": 32, "integer": 32, "int4": 32, "int8": 64, "bigint": 64, "int2": 16, "smallint": 16}  # bits
 _BOOLEANS = {
     **dict.fromkeys(("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"), True),
@@ -198,10 +202,16 @@ _BOOLEANS = {
 }
 
 
-def cast(value: Value, type_name: str, span: Span) -> Value | None:
-    """`value::type`."""
+def cast(value: Value, type_name: str, span: Span, length: int | None = None) -> Value | None:
+    """`value::type`. length: what stands in the parentheses of the type.
+
+    'SELECT 1'::varchar(6)      SELECT
+    'SELECT 1  '::char(20)      SELECT 1: its blanks at the end are lost when it becomes text, as a step does
+    """
     if isinstance(value, NullValue):
         return NullValue(span=span)
+    if type_name in _OF_LENGTH or type_name in ("name", "bpchar"):
+        return _cut(value, type_name, span, length)
     if type_name in _TEXT_TYPES:
         pieces = _pieces(value)
         return None if pieces is None else TextValue(span=span, pieces=pieces)
@@ -214,6 +224,30 @@ def cast(value: Value, type_name: str, span: Span) -> Value | None:
     if type_name in ("bool", "boolean"):
         return _cast_boolean(value, span)
     return None
+
+
+def _cut(value: Value, type_name: str, span: Span, length: int | None) -> Value | None:
+    """Text as a type that takes no more than so many characters, or bytes of a name."""
+    text = as_text(value)
+    if text is None:
+        return None
+    if type_name == "bpchar":
+        kept = len(text.value)
+    elif type_name == "name":
+        kept = len(text.value.encode(errors="surrogatepass")[:_LONGEST_NAME].decode(errors="ignore"))
+    else:
+        length = 1 if length is None and "(" not in type_name else length
+        if length is None or not 0 < length <= _LONGEST_TEXT:
+            return None  # the database refuses it, in words of its own
+        kept = min(length, len(text.value))
+    blank_padded = type_name not in ("name", "varchar(..)")
+    if blank_padded:
+        kept = len(text.value[:kept].rstrip(" "))
+    cut = text if kept == len(text.value) else _slice(text, 0, kept)
+    return TextValue(span=span, pieces=[cut], padded=blank_padded)
+
+
+_LONGEST_TEXT = 10_485_760  # characters; what PostgreSQL takes for n in varchar(n)
 
 
 def to_jsonb(value: Value, span: Span) -> JsonValue | None:
@@ -281,8 +315,10 @@ def array(items: Sequence[Value], span: Span) -> Value | None:
 
 
 def call(name: str, arguments: Sequence[Value], span: Span) -> Value | None:
-    """Call one of FUNCTIONS. None if an argument is not known."""
+    """Call one of FUNCTIONS. None if an argument is not known, or is char(n): some functions see its blanks, some do not."""
     if any(isinstance(value, OpaqueValue | StepValue | PartialIf | BrokenValue) for value in arguments):
+        return None
+    if any(isinstance(value, TextValue) and value.padded for value in arguments):
         return None
     return FUNCTIONS[name](arguments, span)
 

@@ -30,13 +30,14 @@ class _Value:
 
 @dataclass(slots=True, kw_only=True)
 class TextValue(_Value):
-    """A string. unknown: a bare literal, which PostgreSQL still takes for whatever type is needed.
+    """A string. unknown: a bare literal, which PostgreSQL still takes for whatever type is needed. padded: of type char(n).
 
     Kept in pieces until the text is asked for: a chain of `||` would otherwise copy it at every operator.
     """
 
     pieces: list[Text]
     unknown: bool = False
+    padded: bool = False
 
     @property
     def text(self) -> Text:

@@ -185,10 +185,21 @@ def _begins_call(tokens: list[Token], at: int) -> bool:
     dot, name, bracket = tokens[at + 1 : at + 4]
     if not _is(dot, ".") or not _is(bracket, "(") or name.kind not in (WORD, QUOTED) or name.value not in _FOUND:
         return False
+    if _is_signature(tokens, at + 4):
+        return False
     before = tokens[at - 1] if at else None
     return before is None or not (
         _is(before, ".") or (before.kind == WORD and before.value in ("function", "procedure", "routine"))
     )
+
+
+_TYPES = frozenset({"text", "varchar", "integer", "int", "bigint", "boolean", "json", "jsonb"})
+
+
+def _is_signature(tokens: list[Token], at: int) -> bool:
+    """Whether the brackets that open before `at` have parameters, as documentation has: `df.start(fut text, ..)`."""
+    words = [token.value for token in tokens[at : at + 2] if token.kind in (WORD, QUOTED)]
+    return len(words) == 2 and words[1] in _TYPES
 
 
 def _call_end(tokens: list[Token], at: int) -> int:

@@ -283,6 +283,8 @@ class _Lexer:
         if self.psql and character == "\\":
             return self._psql_command(at)
         variant = {"\0": "nul", "\\": "backslash", "{": "brace", "}": "brace", "$": "dollar"}.get(character, "")
+        if character == "$" and (name := _RESULT.match(self.text, at)) is not None:
+            return self._error(finding("PW008", Span(at, name.end()), "unquoted-result"), at, at + 1)
         return self._error(finding("PW008", Span(at, at + 1), variant, character=repr(character)), at, at + 1)
 
     def _nul(self, at: int, end: int) -> int:
@@ -437,6 +439,9 @@ class _Lexer:
                 return self._error(finding("PW006", Span(at, end), detail=bad.detail), at, end)
         self.out.tokens.append(Token(QUOTED, name, at, end))
         return end
+
+
+_RESULT = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 
 def split_glued(symbol: str) -> tuple[str, ...]:

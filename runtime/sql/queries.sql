@@ -312,10 +312,13 @@ select id, label, status, database, created_at, completed_at, result::text as re
 from df.instances where id = %s;
 
 -- instances --
--- The newest instances first.
+-- The newest instances first: those of some states (all, if none is named) whose label contains a text.
+with wanted (statuses, part) as (select %s::text[], %s::text)
 select id, label, df.status(id) as status, database, created_at, completed_at, result::text as result, error,
        parent_instance_id, parent_node_id
-from df.instances order by created_at desc, id limit %s;
+from df.instances cross join wanted
+where (statuses = '{}' or df.status(id) = any (statuses)) and (part = '' or strpos(label, part) > 0)
+order by created_at desc, id limit %s;
 
 -- family --
 -- An instance and everything it started, parents before children.

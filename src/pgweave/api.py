@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from pgweave.dbcheck import refuse_before_start
 from pgweave.grammar.span import Source
 from pgweave.observe import runs
 from pgweave.observe.display import Findings
@@ -41,16 +42,18 @@ class Workflow(WorkflowSource):
         """
         return Findings(super().check(target), self.module.source)
 
-    def run(self, dsn: str | None = None, *, timeout_seconds: int = 3600) -> object:
+    def run(self, dsn: str | None = None, *, timeout_seconds: int = 3600, check: bool = True) -> object:
         """Start it, run it with a worker in this process and return the result as Python values.
 
         dsn: of the database; by default PGWEAVE_DSN, else the embedded server, started for as long as this takes.
-        ProgramError when a check finds an error, RunFailed when the workflow does not complete.
+        check: have the database prepare every step before the start. ProgramError when a check finds an error, RunFailed when the workflow does not complete.
         """
         from pgweave.runtime.worker.service import working  # lazy: start-up, parsing needs no worker
 
         refuse_errors(self.check(), self.module.source)
         with prepared(dsn) as found, Client(resolve(found)) as client, working(found):
+            if check:
+                refuse_before_start(self, found)
             instance_id = start(client, self)
             client.wait(instance_id, timeout_seconds)
             instance = client.instance(instance_id)

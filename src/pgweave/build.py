@@ -269,13 +269,32 @@ def call_child(
 
 
 def code(flow: Workflow | Step) -> str:
-    """The Python that builds a workflow or a step with these functions."""
+    """The Python that builds a workflow or a step with these functions.
+
+    PgweaveError when a part of it is a variable or a column of the SQL around it, which Python does not have.
+    """
+    _refuse_surroundings(flow.node if isinstance(flow, Step) else flow.definition.node)
     if isinstance(flow, Step):
         return buildcode.step_code(flow.node)
     return buildcode.workflow_code(flow, reserved=frozenset(__all__))
 
 
 # How
+
+
+def _refuse_surroundings(root: Node) -> None:
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        pending += nodes.children(node)
+        if isinstance(node, nodes.Opaque):
+            try:
+                expression(node.text)
+            except ProgramError as error:
+                raise PgweaveError(
+                    f"`{node.text}` stands for a step in the SQL around it, and means nothing in Python.",
+                    "Write that step in its place, then ask again.",
+                ) from error
 
 
 def _step(value: AnyStep) -> Step:

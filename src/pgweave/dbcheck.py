@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from pgweave import texts as files
 from pgweave.compiler import suppress
+from pgweave.compiler.checks import placeholders, statements
 from pgweave.compiler.facts import reads, sqltext
 from pgweave.compiler.facts.definition_facts import Facts
-from pgweave.compiler.subject import verb
+from pgweave.compiler.subject import Shared, Subject, verb
 from pgweave.dbsetup import around
 from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
 from pgweave.grammar import nodes
@@ -33,6 +34,7 @@ from pgweave.grammar.template import Context
 from pgweave.runtime.connect import connect
 from pgweave.runtime.target import prepared
 from pgweave.runtime.worker.substitution import COUNTS
+from pgweave.texts import refuse_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from pgweave.dbtexts import Described, Sent
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
-    from pgweave.grammar.span import Source
+    from pgweave.grammar.span import Source, Span
+    from pgweave.workflow import WorkflowSource
 
 _PLANNED = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
 _DDL = frozenset(
@@ -58,6 +61,9 @@ _DDL = frozenset(
 )  # fmt: skip
 _MISSING = ("42P01", "42703", "42883", "42704", "3F000")
 """Something does not exist: not reported once a step that may create it was not run here."""
+
+_EXPLAINING = (statements.syntax, placeholders.positional_parameter)
+"""Checks of what PostgreSQL refuses whatever is in the database."""
 
 _MAY_MAKE = frozenset({"create_extension_stmt", "do_stmt", "call_stmt"})
 """Statements that may create anything, and are not run here."""
@@ -99,6 +105,16 @@ def check(module: Module, connection: psycopg.Connection[Any], setup: Source | N
     return Outcome(tuple(found), tuple(run.notes), run.prepared)
 
 
+def refuse_before_start(workflow: WorkflowSource, dsn: str) -> None:
+    """Have a database prepare every step of a workflow that is about to be started there. ProgramError if it refuses one.
+
+    What a companion NAME.setup.sql makes must be there already.
+    """
+    with connect(dsn) as connection:
+        found = check(workflow.module, connection).findings
+    refuse_errors([one for one in found if one.span in workflow.definition.span], workflow.module.source)
+
+
 @contextmanager
 def asking(dsn: str | None, progress: Callable[[str], None]) -> Iterator[Callable[[Source], Outcome]]:
     """What a database says about one text after the other, each with the companion NAME.setup.sql of its file.
@@ -116,7 +132,10 @@ def asking(dsn: str | None, progress: Callable[[str], None]) -> Iterator[Callabl
 
 @dataclass(slots=True)
 class _Run:
-    """One program on its way through a database. complete: whether everything that earlier steps make is there."""
+    """One program on its way through a database. complete: whether everything that earlier steps make is there.
+
+    explained: places of which a check without a database says already why PostgreSQL refuses the step.
+    """
 
     module: Module
     connection: psycopg.Connection[Any]
@@ -124,6 +143,7 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     prepared: int = 0
     complete: bool = True
+    explained: tuple[Span, ...] = ()
     knows_df: bool = True
     database: str = ""
 
@@ -176,6 +196,8 @@ class _Run:
         if not facts.parser:
             self.note("postgast is not installed, so no step is prepared: pip install postgast")
             return
+        subject = Subject(Shared(self.module, [facts]), facts)
+        self.explained = tuple(found.span for check in _EXPLAINING for found in check(subject))
         texts = Texts(self.module, facts)
         for step, certain in _in_order(facts.root):
             if isinstance(step.node, nodes.Sql):
@@ -185,7 +207,7 @@ class _Run:
     def step(self, texts: Texts, step: Step, *, certain: bool) -> None:
         """One SQL step. certain: it runs once, whatever happens."""
         statement = texts.facts.statement(step)
-        if statement is None or statement.tree is None or statement.count != 1:
+        if statement is None or statement.tree is None or statement.count != 1 or self.is_explained(step):
             self.complete = False
         elif not self.knows_df and re.search(r"\bdf\s*\.", statement.text, re.IGNORECASE):
             self.note("the df schema is not in this database; steps that call it are not looked at")
@@ -195,6 +217,10 @@ class _Run:
             self.complete = False
         elif statement.kind in _PLANNED:
             self.prepare(texts, step, statement)
+
+    def is_explained(self, step: Step) -> bool:
+        """Whether a check without a database has found why PostgreSQL would refuse the step: one mistake, one finding."""
+        return any(span in step.node.span for span in self.explained)
 
     def make(self, texts: Texts, step: Step, statement: Statement, *, certain: bool) -> None:
         """Run a DDL step. Left alone: what may be dropped or not, and what cannot run in a transaction."""

@@ -108,6 +108,38 @@ def test_ps_lists_the_newest_first_with_children_under_their_parents_name(pgweav
     assert found[0]["parent_instance_id"] == parent[:8]
 
 
+def test_ps_chooses_by_status_and_label_and_says_when_there_are_more(pgweave: Command, database: str) -> None:
+    with Client(database) as client:
+        for label in ("nightly one", "nightly two", "daily"):
+            client.start("SELECT 1", label)
+        client.cancel(client.start("SELECT 1", "nightly three"), "not today")
+    done = pgweave("ps", "--limit", "1", "--dsn", database)
+    assert len(done.out.splitlines()) == 1
+    assert "There are more than these 1" in done.err
+    done = pgweave("ps", "--limit", "2", "--label", "nightly", "--status", "pending", "--dsn", database)
+    assert sorted(line.split("  ")[-1] for line in done.out.splitlines()) == ["nightly one", "nightly two"]
+    assert done.err == ""
+    assert pgweave("ps", "--status", "failed", "--dsn", database).out == "No such instances.\n"
+    assert pgweave("ps", "--status", "asleep", "--dsn", database).code == 2
+
+
+def test_a_failed_run_is_shown_with_its_sql_and_a_caret(pgweave: Command, database: str) -> None:
+    pgweave.write("fails.df", "'SELECT 1' ~> 'SELECT 1 / 0'\n")
+    identifier = json.loads(pgweave("run", "fails.df", "--json", "--dsn", database).out)["instance_id"]
+    shown = pgweave("show", identifier, "--dsn", database).out
+    assert "error[22012]: division by zero" in shown
+    assert "SELECT 1 / 0" in shown
+    assert "^" in shown
+
+
+def test_a_worker_without_a_schema_never_says_that_it_is_ready(pgweave: Command, bare: str) -> None:
+    pgweave("db", "install", "--dsn", bare)
+    pgweave("db", "uninstall", "--yes", "--dsn", bare)
+    done = pgweave("worker", "--once", "--dsn", bare)
+    assert done.code == 2
+    assert "is ready" not in done.err
+
+
 def test_a_label_cannot_move_the_cursor(pgweave: Command, database: str) -> None:
     with Client(database) as client:
         client.start("SELECT 1", "red\x1b[31m\nalert")
@@ -146,7 +178,8 @@ def test_an_instance_is_cancelled(pgweave: Command, database: str) -> None:
     pgweave.write("waits.df", "df.wait_for_signal('go')")
     identifier = pgweave("run", "waits.df", "--no-wait", "--dsn", database).out.strip()
     pgweave("worker", "--once", "--dsn", database)
-    done = pgweave("cancel", identifier, "--reason", "no longer wanted", "--dsn", database)
+    assert pgweave("cancel", identifier, "why", "--reason", "why", "--dsn", database).code == 2
+    done = pgweave("cancel", identifier, "no longer wanted", "--dsn", database)
     assert (done.code, done.out) == (0, f"Instance {identifier} cancelled: no longer wanted\n")
     pgweave("worker", "--once", "--dsn", database)
     done = pgweave("wait", identifier, "--json", "--dsn", database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -14,6 +15,7 @@ import pytest
 import typer.main
 
 from pgweave.cli.app import build
+from pgweave.cli.options import coloured
 from pgweave.form_names import EMITS, STYLES
 
 if TYPE_CHECKING:
@@ -27,6 +29,46 @@ def programs(pgweave: Command) -> None:
     """One program with an error, one with a remark."""
     pgweave.write("undefined.df", "'SELECT 1'\n~> 'SELECT $nobody'\n")
     pgweave.write("remark.df", "df.call_child('SELECT 1', 'child') ~> 'SELECT 1'")
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_findings_of_others(pgweave: Command) -> None:
+    pgweave.write("latin.df", b"'\xe9'")
+    done = pgweave("check", "latin.df", "not_there.df", "undefined.df")
+    assert done.code == 2
+    assert "error[PW201]" in done.out
+    assert "latin.df is not UTF-8" in done.err
+    assert "Cannot read not_there.df" in done.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "0"}, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_the_environment_says_whether_there_are_colours(
+    pgweave: Command, variables: dict[str, str], *, expected: bool
+) -> None:
+    found = pgweave("check", "undefined.df", **{"NO_COLOR": "", "FORCE_COLOR": "", **variables}).out
+    assert ("\x1b[" in found) is expected
+
+
+def test_a_dumb_terminal_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert coloured(terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not coloured(terminal)
+
+
+def test_a_shell_completes_commands(pgweave: Command) -> None:
+    done = pgweave(_PGWEAVE_COMPLETE="complete_bash", COMP_WORDS="pgweave che", COMP_CWORD="1")
+    assert done.out.split() == ["check"]
 
 
 def test_sarif_of_the_command_is_valid(pgweave: Command) -> None:

@@ -46,7 +46,7 @@ def test_a_failing_step_points_into_the_file(pgweave: Command, database: str) ->
         "fails.df",
         "'SELECT 123456 AS number' |=> 'long'\n~> 'SELECT ''it''''s'', $long, nme\n    FROM (SELECT 1 AS name) AS t'\n",
     )
-    done = pgweave("run", "fails.df", "--dsn", database)
+    done = pgweave("run", "fails.df", "--no-check", "--dsn", database)
     assert (done.code, done.out) == (1, "")
     assert 'error[42703]: column "nme" does not exist' in done.err
     assert "--> fails.df:2:32" in done.err
@@ -54,9 +54,17 @@ def test_a_failing_step_points_into_the_file(pgweave: Command, database: str) ->
     assert 'Perhaps you meant to reference the column "t.name".' in done.err
 
 
+def test_what_the_database_refuses_is_said_before_the_start(pgweave: Command, database: str) -> None:
+    pgweave.write("late.df", "'SELECT 1' ~> df.sleep(86400) ~> 'SELECT * FROM not_there'")
+    done = pgweave("run", "late.df", "--dsn", database)
+    assert (done.code, done.out) == (1, "")
+    assert "error[PW513]" in done.err
+    assert pgweave("ps", "--dsn", database).out == "No instances.\n"
+
+
 def test_a_failing_step_of_a_child_points_into_the_file_too(pgweave: Command, database: str) -> None:
     pgweave.write("parent.df", "'SELECT 1'\n~> df.call_child(\n    'SELECT 1' ~> 'SELECT nope',\n    'child'\n)\n")
-    done = pgweave("run", "parent.df", "--dsn", database)
+    done = pgweave("run", "parent.df", "--no-check", "--dsn", database)
     assert done.code == 1
     assert "--> parent.df:3:27" in done.err
     assert "^^^^" in done.err

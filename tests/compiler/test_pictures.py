@@ -12,7 +12,7 @@ from support import ast
 from support.programs import definitions
 
 from pgweave.compiler import graph
-from pgweave.compiler.pictures import mermaid, outline, picture
+from pgweave.compiler.pictures import draw, mermaid, outline, picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,20 @@ def test_long_sql_is_cut_in_the_box_and_whole_in_the_tooltip() -> None:
     assert label is not None
     assert len(label[1]) < 50
     assert f'tooltip="{query}"' in dot(ast.sql(query))
+
+
+def test_a_step_of_any_length_is_drawn() -> None:
+    text = "SELECT " + "&<x>, " * 4_000 + "1"
+    assert draw.render(picture.dot(graph.build(ast.definition(ast.sql(text)))), "svg").startswith(b"<?xml")
+
+
+def test_a_long_label_is_cut_wherever_it_stands() -> None:
+    label = "long " * 180
+    child = ast.call(ast.sql("SELECT 1"), label, timeout_seconds=60)
+    text = picture.dot(graph.build(ast.definition(child)), title=label)
+    shown = [line for line in re.findall(r'label="([^"]*)"', text) if "long" in line]
+    assert len(shown) >= 3
+    assert max(map(len, shown)) < 100
 
 
 def test_the_frame_of_a_child_is_titled_with_its_label_and_the_wait_shows_its_limit() -> None:

@@ -72,6 +72,7 @@ SQL = {
     "CREATE FUNCTION df.start(fut text) RETURNS text AS $$ $$ LANGUAGE sql": [],
     "GRANT EXECUTE ON FUNCTION df.start(text, text, text, text) TO alice": [],
     "DROP FUNCTION a(), df.start(text)": [],
+    "df.start(fut text, label text DEFAULT NULL) RETURNS text; df.setvar(name text, value text)": [],
     "SELECT other.df.start('a'), x.start('b'), start('c'), df.start, df.status('d')": [],
     "-- df.start('a' &)\n/* df.start( */ SELECT 'df.start(''a'' &)', \"df.start(\"": [],
     "SELECT B'01', U&'\\zz', 12ab, a &@> b, 'x' ~> df.sleep('never'); it''s": [],

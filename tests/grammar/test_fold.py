@@ -49,6 +49,17 @@ EXPRESSIONS = [
 -2.5::int
 '1_000'::int
 'yes'::boolean
+'SELECT 1'::varchar(6)
+'SELECT 1'::varchar(2000)
+CAST('SELECT é' AS character varying(8))
+'SELECT 1'::character varying ( 3 )
+12345::varchar(2)
+'SELECT 1  '::char(20)
+('a  '::char(2)) || 'b'
+'ab'::char
+'a  '::bpchar
+repeat('é', 40)::name
+'SELECT 1'::pg_catalog.varchar(5)
 '{"b":1,"aa":[1, 2.50,1e2,-0],"a":{"x":null}, "b": 2}'::jsonb
 CAST('[1,true]' AS jsonb)
 jsonb '"\u00e9\n\/"'
@@ -87,7 +98,7 @@ if TYPE_CHECKING:
     from support.database import TemplateDatabases
 
 NOT_FOLDED = [
-    "now()", "(SELECT 1)", ":x", ":'x'", ':"x"', "x", "x.y", "lower('A')", "'a'::varchar(1)", "1 / 2.0", "2 ^ 3",
+    "now()", "(SELECT 1)", ":x", ":'x'", ':"x"', "x", "x.y", "lower('A')", "'a'::varchar(n)", "1 / 2.0", "2 ^ 3",
     "'a' || x", "CASE WHEN true THEN 'a' END", "extract(day FROM now())", "count(*)", "ARRAY(SELECT 1)", "'a' LIKE 'b'",
     "x[1]", "(x).y", "ROW(1, 2)", "(1, 2)", "$1", "x IS NOT NULL", "x BETWEEN 1 AND 2", "'a' COLLATE \"C\"",
     "now() AT TIME ZONE 'UTC'", "interval '1 day'", "sum(x) FILTER (WHERE x > 1) OVER (PARTITION BY y)", "a IN (1, 2)",

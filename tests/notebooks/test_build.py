@@ -32,7 +32,9 @@ from pgweave.build import (
     workflow,
 )
 from pgweave.grammar.nodes import same
+from pgweave.grammar.span import Source
 from pgweave.grammar.writing.printer import print_node
+from pgweave.workflow import load_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,6 +203,14 @@ def test_what_only_the_database_knows_is_carried_as_it_is_written() -> None:
     assert "~> ((SELECT query FROM steps LIMIT 1) |=> 'found')" in built.text
     (again,) = run(code(built)).values()
     assert again == built
+
+
+def test_a_step_that_is_a_variable_of_the_sql_around_it_has_no_python() -> None:
+    (found,) = load_source(
+        Source("f.sql", "DO $$ BEGIN PERFORM df.start('SELECT 1' ~> p_step, 'x'); END $$"), pgweave.Workflow
+    )
+    with pytest.raises(pgweave.PgweaveError, match="`p_step` stands for a step in the SQL around it"):
+        code(found)
 
 
 def test_python_s_own_precedences_hold_and_are_shown_in_parentheses() -> None:

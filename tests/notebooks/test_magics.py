@@ -120,6 +120,7 @@ def test_check_only_shows_findings_and_nothing_else(session: Notebook) -> None:
     [
         ("%%pgweave --rnu\n'SELECT 1'", "unrecognized arguments: --rnu"),
         ("%%pgweave 3x\n'SELECT 1'", "'3x' is not the name of a variable"),
+        ("%%pgweave import\n'SELECT 1'", "'import' is not the name of a variable"),
         ("%%pgweave --run --var x\n'SELECT 1'", "--var takes NAME=VALUE"),
         ("%pgweave sohw x", "There is no command 'sohw'. Did you mean `%pgweave show`?"),
         ("%pgweave signal", "Write: %pgweave signal ID NAME [JSON]"),
@@ -243,7 +244,7 @@ def test_help_lists_every_command_and_each_can_be_run(session: Notebook) -> None
 
 def test_text_shows_the_program_laid_out(session: Notebook) -> None:
     session.run(f"%%pgweave\n{ADDS}")
-    (shown,) = session.run("%pgweave text").shown
+    (shown,) = session.run("%pgweave text;").shown
     assert shown["text/plain"] == session["workflow"].text
     assert '<span class="pgw-string">' in shown["text/html"]
 

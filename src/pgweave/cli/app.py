@@ -47,7 +47,8 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         name="pgweave",
         help="Design durable SQL workflows as text, check and draw them, and run them on plain PostgreSQL.",
         no_args_is_help=True,
-        add_completion=False,
+        # Not with a command, which then starts faster; a shell that completes asks without one.
+        add_completion=not arguments or arguments[0].startswith("-"),
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

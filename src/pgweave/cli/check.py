@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgweave.cli.options import ConfigFile, ForceExclude, StdinFilename
+
+if TYPE_CHECKING:
+    from pgweave.runtime.errors import PgweaveError
 
 Codes = Annotated[list[str] | None, typer.Option(metavar="PW..", help="Codes or beginnings of codes, with commas.")]
 
@@ -52,6 +55,7 @@ def check(
 
     wanted = checking.configured(config_file, output_format, target, select, ignore, strict=strict)
     fixing = checking.Fixing(wanted=fix, unsafe=unsafe_fixes)
-    files = checking.sources(paths, wanted, stdin_name=stdin_filename, force=force_exclude)
+    unreadable: list[PgweaveError] = []
+    files = checking.sources(paths, wanted, stdin_name=stdin_filename, force=force_exclude, unreadable=unreadable)
     piped = (stdin_filename or "<stdin>") if "-" in paths else None
-    checking.check(files, wanted, fixing, output, piped=piped, dsn=dsn, embedded=embedded)
+    checking.check(files, wanted, fixing, output, unreadable, piped=piped, dsn=dsn, embedded=embedded)

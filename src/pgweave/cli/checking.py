@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pgweave.cli.complaints import complain
 from pgweave.cli.files import sources
-from pgweave.cli.options import FINDINGS, choice, say
+from pgweave.cli.options import FINDINGS, TROUBLE, choice, coloured, say
 from pgweave.cli.output import replace_file, write
 from pgweave.compiler import fixes, project
 from pgweave.compiler.facts import sqltext
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.span import Source
+    from pgweave.runtime.errors import PgweaveError
 
 __all__ = ["Fixing", "check", "configured", "sources"]
 
@@ -46,12 +48,13 @@ def check(
     config: Config,
     fixing: Fixing,
     output: Path | None,
+    unreadable: list[PgweaveError],
     *,
     piped: str | None,
     dsn: str | None,
     embedded: bool,
 ) -> None:
-    """Fix and check `files`, and report. Exit with 1 when a finding fails the check.
+    """Fix and check `files`, and report. Exit with 1 when a finding fails the check, with 2 when a file was unreadable.
 
     piped: what standard input is called, if it is one of the files. dsn, embedded: the database to ask, if any.
     """
@@ -69,7 +72,7 @@ def check(
         ]
         checked = _together(checked, config)
     failing = frozenset({Severity.ERROR, Severity.WARNING} if config.strict else {Severity.ERROR})
-    style = Style(failing, colour=output is None and sys.stdout.isatty(), version=__version__)
+    style = Style(failing, colour=output is None and coloured(sys.stdout), version=__version__)
     report = write_report(checked, config.output_format, style)
     if fixing.wanted and piped is not None and output is None:
         say(report.rstrip())  # standard output holds the program
@@ -77,6 +80,10 @@ def check(
         write(report.encode(errors="surrogatepass"), output)
     if config.output_format == "text":
         say(reports.summary(checked))
+    if unreadable:
+        for error in unreadable:
+            complain(error)
+        raise typer.Exit(TROUBLE)
     if any(finding.severity in failing for file in checked for finding in file.findings):
         raise typer.Exit(FINDINGS)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pgweave.cli.compiling import SUFFIXES
-from pgweave.cli.options import FINDINGS, say
+from pgweave.cli.options import FINDINGS, coloured, say
 from pgweave.cli.output import write
 from pgweave.compiler.compare import compare, variables
 from pgweave.compiler.pictures import comparison
@@ -75,7 +75,7 @@ def _say(found: list[Compared], declared: tuple[Change, ...], old: Source, new: 
 def _line(change: Change, old: Source, new: Source) -> str:
     sign = SIGNS[change.what]
     text = f"{sign} {change.what} {change.said}"
-    if sys.stdout.isatty():
+    if coloured(sys.stdout):
         text = f"\x1b[{_COLOURS[change.what]}m{text}\x1b[0m"
     source, span = (new, change.new) if change.new else (old, change.old)
     if span is None:

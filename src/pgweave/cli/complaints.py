@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pgweave.cli.options import FINDINGS, TROUBLE, say
+from pgweave.cli.options import FINDINGS, TROUBLE, coloured, say
 from pgweave.grammar.render import render
 from pgweave.texts import ProgramError
 
@@ -26,7 +26,7 @@ def complain(error: PgweaveError) -> int:
 
 def _report(error: ProgramError) -> None:
     for finding in error.findings:
-        say(render(finding, error.source, colour=sys.stderr.isatty()))
+        say(render(finding, error.source, colour=coloured(sys.stderr)))
         say("")
     count = len(error.findings)
     say(f"{count} error{'s' if count != 1 else ''}; nothing was done.")

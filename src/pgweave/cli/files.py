@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from pgweave.runtime.errors import PgweaveError
 from pgweave.texts import decode, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pgweave.config import Config
     from pgweave.grammar.span import Source
@@ -22,26 +23,43 @@ SKIPPED = frozenset({"node_modules", "__pycache__", "__pypackages__"})
 
 
 def sources(
-    paths: Iterable[str], config: Config, *, stdin_name: str | None = None, force: bool = False
+    paths: Iterable[str],
+    config: Config,
+    *,
+    stdin_name: str | None = None,
+    force: bool = False,
+    unreadable: list[PgweaveError] | None = None,
 ) -> list[Source]:
     """Read every file; each once, in the order of the arguments, those of a folder sorted by path.
 
     stdin_name: what standard input, `-`, is called. force: `exclude` holds for files that were named, too.
-    PgweaveError when one cannot be read, or a folder holds nothing to look at.
+    unreadable: takes the errors of files that cannot be read, so that the others are looked at all the same; without it
+    the first is raised. PgweaveError too when a folder holds nothing to look at.
     """
     found: dict[str, Source] = {}
+
+    def add(name: str, load: Callable[[], Source]) -> None:
+        try:
+            found[name] = load()
+        except PgweaveError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(error)
+
     for path in paths:
         if path == "-":
             name = stdin_name or "<stdin>"
-            found[name] = decode(name, sys.stdin.buffer.read())
+            add(name, partial(decode, name, sys.stdin.buffer.read()))
         elif Path(path).is_dir():
             files = list(below(Path(path), config))
             if not files:  # a check that looks at nothing must not pass
                 kinds = " or ".join(pattern.removeprefix("*") for pattern in config.include)
                 raise PgweaveError(f"There is no {kinds} file in {path}.", "Check the path.")
-            found |= {str(file): read(file) for file in files if str(file) not in found}
+            for file in files:
+                if str(file) not in found:
+                    add(str(file), partial(read, file))
         elif path not in found and not (force and excluded(Path(path), config)):
-            found[path] = read(path)
+            add(path, partial(read, path))
     return list(found.values())
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pgweave.cli.options import FINDINGS
+from pgweave.cli.options import FINDINGS, choice, coloured
 from pgweave.cli.progress import Watch
+from pgweave.observe.snapshot import take
 from pgweave.observe.text_tables import ago, plain, readable
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
@@ -63,21 +65,28 @@ def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def ps(dsn: str | None, limit: int, *, as_json: bool) -> None:
-    """List the newest `limit` instances."""
+STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+
+
+def ps(dsn: str | None, limit: int, status: list[str], label: str | None, *, as_json: bool) -> None:
+    """List the newest `limit` instances. status: only those; empty: any. label: a part of it."""
+    wanted = [choice("--status", one, STATUSES) for one in status]
     with _client(dsn) as client:
-        instances = client.instances(limit)
+        found = client.instances(limit + 1, statuses=wanted, label=label)
+    instances, more = found[:limit], len(found) > limit
     if as_json:
         _print_json([described(instance) for instance in instances])
         return
     if not instances:
-        typer.echo("No instances.")
+        typer.echo("No such instances." if status or label else "No instances.")
         return
     for instance in instances:
         parent = f"  child of {instance.parent_instance_id}" if instance.parent_instance_id else ""
         typer.echo(
             f"{instance.id}  {instance.status:<9}  {ago(instance.created_at):>8}  {plain(instance.label or '')}{parent}"
         )
+    if more:
+        typer.echo(f"There are more than these {limit}: --limit shows them, --status and --label choose.", err=True)
 
 
 def show(instance_id: str, dsn: str | None, *, as_json: bool) -> None:
@@ -90,7 +99,10 @@ def show(instance_id: str, dsn: str | None, *, as_json: bool) -> None:
             return
         for line in Watch(client, [instance_id]).lines():
             typer.echo(line.text())
-    if instance.error:
+        failure = take(client, instance_id).failure if instance.status == "failed" else None
+    if failure is not None:
+        typer.echo(f"\n{failure.text(colour=coloured(sys.stdout))}")
+    elif instance.error:
         typer.echo(f"\n{instance.error.get('message')}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pgweave.cli.files import sources
-from pgweave.cli.options import FINDINGS, TROUBLE, say
+from pgweave.cli.options import FINDINGS, TROUBLE, coloured, say
 from pgweave.cli.output import replace_file
 from pgweave.config import load
 from pgweave.grammar.render import render
@@ -50,7 +50,7 @@ class _Run:
             formatted = None
         if formatted is not None and formatted.diagnostics:
             for finding in formatted.diagnostics:
-                say(render(finding, source, colour=sys.stderr.isatty()) + "\n")
+                say(render(finding, source, colour=coloured(sys.stderr)) + "\n")
             self.unread += 1
         text = source.text if formatted is None else formatted.text
         if text != source.text:

@@ -21,11 +21,16 @@ def ps(
     dsn: Dsn = None,
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help="Only those: pending, running, completed, failed or cancelled. Repeatable."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Only those whose label contains this.")] = None,
 ) -> None:
     """List instances."""
     from pgweave.cli import instances  # lazy: start-up
 
-    instances.ps(dsn, limit, as_json=as_json)
+    instances.ps(dsn, limit, status or [], label, as_json=as_json)
 
 
 def show(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) -> None:
@@ -57,14 +62,17 @@ def signal(
 
 def cancel(
     instance_id: InstanceId,
-    reason: Annotated[str, typer.Option(help="Kept with the instance.")] = "Cancelled by user",
+    why: Annotated[str | None, typer.Argument(metavar="[REASON]", help="Kept with the instance.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="The same.")] = None,
     dsn: Dsn = None,
     as_json: AsJson = False,
 ) -> None:
     """End an instance before its next step."""
     from pgweave.cli import instances  # lazy: start-up
 
-    instances.cancel(instance_id, reason, dsn, as_json=as_json)
+    if why is not None and reason is not None:
+        raise typer.BadParameter("the reason is given twice.", param_hint="--reason")
+    instances.cancel(instance_id, why or reason or "Cancelled by user", dsn, as_json=as_json)
 
 
 def wait(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TextIO, TypeVar
 
 import typer
 
@@ -31,6 +32,18 @@ FINDINGS, TROUBLE = 1, 2  # exit codes
 def say(text: str) -> None:
     """Print a line for people, which is not the result, to standard error."""
     typer.echo(text, err=True)
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether to colour what goes to `stream`: a terminal's does, unless the environment says otherwise.
+
+    NO_COLOR (https://no-color.org) wins over FORCE_COLOR; a dumb terminal shows no colours.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 Choice = TypeVar("Choice", bound=str)

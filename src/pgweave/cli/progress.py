@@ -7,6 +7,7 @@ adds that.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -139,7 +140,7 @@ def _in_order(graph: Graph, row: Row) -> tuple[Row, ...]:
 
 def follow(watch: Watch) -> None:
     """Show progress on standard error until everything has ended: drawn live on a terminal, else a line per change."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         _draw(watch)
     else:
         _write(watch)

@@ -21,6 +21,9 @@ def run(
     only: Annotated[str | None, typer.Option(help="The workflow of this name, in a file with several.")] = None,
     var: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Set a variable for {K}. Repeatable.")] = None,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Do not run FILE's companion NAME.setup.sql.")] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Start it without having the database prepare every step first.")
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Start it, print its id and return; a worker goes on with it.")
     ] = False,
@@ -29,4 +32,6 @@ def run(
     """Check a program, start it, run it to its end and print the result."""
     from pgweave.cli import running  # lazy: start-up
 
-    running.run(file, dsn, label, only, var or [], setup=not no_setup, wait=not no_wait, as_json=as_json)
+    running.run(
+        file, dsn, label, only, var or [], setup=not no_setup, ask=not no_check, wait=not no_wait, as_json=as_json
+    )

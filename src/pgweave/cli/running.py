@@ -15,9 +15,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgweave.cli.compiling import choose
 from pgweave.cli.instances import described
-from pgweave.cli.options import FINDINGS, say
+from pgweave.cli.options import FINDINGS, coloured, say
 from pgweave.cli.progress import Watch, follow
 from pgweave.companion import set_up
+from pgweave.dbcheck import refuse_before_start
 from pgweave.observe.snapshot import take
 from pgweave.observe.text_tables import readable
 from pgweave.runtime.client import Client
@@ -45,10 +46,13 @@ def run(
     var: list[str],
     *,
     setup: bool,
+    ask: bool,
     wait: bool,
     as_json: bool,
 ) -> None:
     """Run one workflow of a file. var: NAME=VALUE. setup: run the companion first. wait: until it has ended.
+
+    ask: have the database prepare every step before the start, so that what it refuses is not found out days later.
 
     Exits with 1 when it does not complete.
     """
@@ -58,6 +62,8 @@ def run(
     with _stoppable(), prepared(dsn, say, keep=True) as place, Client(place) as client:
         if setup and (companion := set_up(Path(file), place)) is not None:
             say(f"set-up: {companion}")
+        if ask:
+            refuse_before_start(workflow, place)
         instance_id = start(client, workflow, label, variables)
         say(f"started {label or workflow.name}: instance {instance_id}")
         if not wait:
@@ -120,7 +126,7 @@ def _explained(client: Client, workflow: WorkflowSource, instance: Instance) -> 
         return f"Instance {failure.instance_id if failure else instance.id} failed: {message or 'it failed'}"
     advice = failure.finding.help or f"See what ran: pgweave show {failure.instance_id}"
     shown = replace(failure, finding=replace(failure.finding, help=advice))
-    return shown.text(colour=sys.stderr.isatty())
+    return shown.text(colour=coloured(sys.stderr))
 
 
 def _where(dsn: str | None, place: str) -> str:

@@ -3,9 +3,9 @@
     python tests/mutants/plant.py                 all of mutants.toml
     python tests/mutants/plant.py NAME ..         these only
 
-Each mutant is one replacement in one file, with the tests that have to fail then. A test that fails without any bug says
-nothing, so the tests of a mutant that is seen are those that `make test` finds in order. A mutant whose text does not
-occur exactly once is an error: the code has changed, and the bug has to be planted where it is now.
+Each mutant is one replacement in one file, with the tests of which one has to fail then. Run it on a tree whose tests pass:
+a test that fails anyway sees every bug. A mutant whose text does not occur exactly once is an error: the code has changed,
+and the bug has to be planted where it is now.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as xml
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = (".git", ".venv*", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "build", "dist", "*.egg-info")
@@ -68,7 +68,7 @@ def verdict(copy: Path, tests: tuple[str, ...]) -> str:
         )
     except subprocess.TimeoutExpired:
         return "seen"
-    suite = xml.parse(report).getroot().find("testsuite") if report.exists() else None
+    suite = ElementTree.parse(report).getroot().find("testsuite") if report.exists() else None
     if suite is None or int(suite.attrib["tests"]) == 0:
         return "no test ran: " + ran.stdout[-2000:] + ran.stderr[-2000:]
     if int(suite.attrib["failures"]):

@@ -140,6 +140,37 @@ def test_a_signal_that_came_after_the_timeout_of_its_wait_is_left_for_the_next(q
     assert waits == [("true",), ("false",)]
 
 
+def test_a_claim_waits_for_no_lock_and_takes_what_is_free(quiet: Database) -> None:
+    first, second = (quiet.start("'SELECT 1'") for _ in range(2))
+    with (
+        psycopg.connect(quiet.dsn) as holder,
+        psycopg.connect(quiet.dsn, autocommit=True, options="-c lock_timeout=2s") as worker,
+    ):
+        holder.execute("select from df.queue where instance_id = %s for update", [first])
+        claimed = worker.execute("select instance_id from df_internal.worker_claim('by hand', 2, 60)").fetchall()
+        holder.rollback()
+    assert claimed == [(second,)]
+
+
+def test_a_look_at_a_child_waits_for_an_end_that_is_being_written(quiet: Database) -> None:
+    """Else the end would find no wait to wake, and the wait no end."""
+    child = quiet.start("df.wait_for_signal('go')")
+    parent = quiet.start(f"df.await_instance('{child}')")
+    Worker(quiet.dsn, QUICK).run(once=True)
+    quiet.sql("update df.queue set ready_at = clock_timestamp()")
+    tokens = dict(quiet.sql("select instance_id, token from df_internal.worker_claim('by hand', 2, 60)"))
+    with (
+        psycopg.connect(quiet.dsn) as ending,
+        psycopg.connect(quiet.dsn, autocommit=True, options="-c lock_timeout=200ms") as worker,
+    ):
+        ending.execute("select from df.instances where id = %s for no key update", [child])
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            worker.execute("select df_internal.worker_settle(%s, %s, false)", [parent, tokens[parent]])
+        ending.rollback()
+    quiet.sql("select df.cancel(id) from df.instances")
+    quiet.sql("update df.queue set leased_until = '-infinity'")
+
+
 def test_a_timer_does_not_end_a_moment_before_its_time(database: str) -> None:
     place = Database(database)
     instance, node, token = leased(place, "df.sleep(10)")

@@ -6,7 +6,7 @@ VENV = .venv-test
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 
-.PHONY: help test check lint format golden designer notebooks screenshots bench clean
+.PHONY: help test check lint format golden designer notebooks screenshots bench mutants clean
 
 help: ## show this list
 	@while IFS= read -r line; do \
@@ -45,6 +45,9 @@ screenshots: $(INSTALLED) ## take the pictures of the canvas in the README; need
 
 bench: $(INSTALLED) ## run the benchmarks
 	@for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit; done
+
+mutants: $(INSTALLED) ## plant bugs one by one and see that tests fail; takes a quarter of an hour
+	$(BIN)/python tests/mutants/plant.py
 
 clean: ## remove the tests' environment and everything that was built or cached; .venv stays
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

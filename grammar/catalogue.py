@@ -82,9 +82,24 @@ CATALOGUE: dict[str, Rule] = {
             code="PW002",
             name="unclosed-quote",
             severity=_E,
-            title="This {what} is never closed",
+            title="This dollar-quoted string is never closed",
             label="no `{closer}` follows",
-            help="{help}",
+            help="Close it with the tag that opens it, `{closer}`.",
+            note="or does this string end too late?",
+            variants={
+                "string": Variant(
+                    title="This string is never closed",
+                    help="Write the closing quote. A quote inside of the text is written twice, or not at all within $$ .. $$.",
+                ),
+                "comment": Variant(
+                    title="This comment is never closed",
+                    help="Close it with `*/`. Comments nest: each `/*` needs its own.",
+                ),
+                "quoted-name": Variant(
+                    title="This quoted name is never closed",
+                    help='Close it with `"`. Text is written in single quotes.',
+                ),
+            },
         ),
         Rule(
             code="PW003",
@@ -93,6 +108,7 @@ CATALOGUE: dict[str, Rule] = {
             title="This bracket is never closed",
             label="no `{closer}` belongs to this `{bracket}`",
             help="Write the missing `{closer}`.",
+            note="the statement ends here",
         ),
         Rule(
             code="PW004",
@@ -100,7 +116,8 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="This bracket closes nothing",
             label="no open bracket belongs to this `{bracket}`",
-            help="{help}",
+            help="Remove it, or open it where it should begin.",
+            variants={"crossed": Variant(help="Close the `{open}` first.", note="this `{open}` is still open")},
         ),
         Rule(
             code="PW005",
@@ -108,7 +125,13 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="PostgreSQL reads `{operator}` as one operator, and none of that name stands between steps",
             label="read as a single operator",
-            help="{help}",
+            help="Did you mean `{near}`? The operators between steps are ~> & | |=> ?> !>, and @> before one.",
+            variants={
+                "spaced": Variant(
+                    help="Put a space between the operators: `{spaced}`.", fix="Put a space between the operators"
+                ),
+                "prefix": Variant(help="@> stands before the step that it repeats: 'first' ~> @> 'again'."),
+            },
         ),
         Rule(
             code="PW006",
@@ -131,8 +154,33 @@ CATALOGUE: dict[str, Rule] = {
             name="stray-character",
             severity=_E,
             title="This does not belong here",
-            label="{what}",
-            help="{help}",
+            label="the character {character}",
+            help="Remove it, or put it inside of quotes.",
+            variants={
+                "nul": Variant(label="a NUL character; PostgreSQL text cannot hold one"),
+                "backslash": Variant(label="a backslash; psql commands do not belong in a workflow file"),
+                "brace": Variant(
+                    label="a brace outside of quotes",
+                    help="""JSON is text, and is written in quotes: '{{"key": "value"}}'.""",
+                ),
+                "dollar": Variant(label="a lone dollar sign"),
+                "unquoted-result": Variant(
+                    label="a result is read inside the quotes of a step, when that step runs",
+                    help="Read it in the SQL of a step; what is written here is known when the workflow starts.",
+                ),
+                "typographic-quote": Variant(
+                    label="a typographic quote {character}", help="Write the straight quote ' instead."
+                ),
+                "invisible": Variant(
+                    label="an invisible character U+{character}", help="Replace it with an ordinary space."
+                ),
+                "foreign-comment": Variant(
+                    label="`{character}` begins no comment",
+                    help="Begin a comment with `--`, or write it as /* .. */.",
+                    fix="Begin it with --",
+                ),
+                "empty-name": Variant(label="an empty quoted name"),
+            },
         ),
         Rule(
             code="PW009",
@@ -140,7 +188,8 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="This number runs into what follows",
             label="`{literal}` is not a number",
-            help="{help}",
+            help="Put a space behind the number, or remove the rest.",
+            variants={"unit": Variant(help="Write seconds, as a number alone: 300 for five minutes.")},
         ),
         Rule(
             code="PW010",
@@ -170,7 +219,9 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="There is no step called {call}",
             label="not a df call",
-            help="{help}",
+            help="The df calls are: {calls}.",
+            fix="Write df.{near}",
+            variants={"near": Variant(help="Did you mean df.{near}?")},
         ),
         Rule(
             code="PW014",
@@ -178,7 +229,12 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="{call} has no argument called `{name}`",
             label="not an argument of {call}",
-            help="{help}",
+            help="Write it as {signature}.",
+            fix="Write {near}",
+            variants={
+                "near": Variant(help="Did you mean `{near}`?"),
+                "option": Variant(help="""It is an option: options => '{{"{name}": ..}}'."""),
+            },
         ),
         Rule(
             code="PW015",
@@ -202,6 +258,7 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="`{name}` is given twice",
             label="given again here",
+            note="given here before",
             help="Remove one of them.",
         ),
         Rule(
@@ -257,8 +314,12 @@ CATALOGUE: dict[str, Rule] = {
             name="not-a-workflow",
             severity=_E,
             title="This statement is not a workflow",
-            label="{what}",
+            label="this is SQL, not a workflow",
             help="Put it into a step, df.start('..'), or keep it in an .sql file: there only the df.start calls are read.",
+            variants={
+                "verb": Variant(label="{verb} is SQL, not a workflow"),
+                "answer": Variant(label="{call}(..) answers at once and starts nothing"),
+            },
         ),
         Rule(
             code="PW026",
@@ -354,7 +415,12 @@ CATALOGUE: dict[str, Rule] = {
             severity=_E,
             title="This if is only half built",
             label="no `!>` reaches this `?>`",
-            help="{help}",
+            help="Write both branches: `condition ?> step !> other step`, in parentheses where one holds an operator.",
+            note="`{symbol}` takes the half-built if as its left side",
+            fix="Put the branch in parentheses",
+            variants={
+                "branch": Variant(help="Put the whole branch into parentheses: `condition ?> (one ~> two) !> other`.")
+            },
         ),
         Rule(
             code="PW105",

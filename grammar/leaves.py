@@ -55,7 +55,7 @@ def arguments(node: Node) -> Iterator[tuple[Param, Member, str | int | None]]:
 
 
 def row_text(node: Node) -> str | None:
-    """What stands in the row's query before ids of children join it; None for a kind without any.
+    """The text of a row before ids of children join it; None for a kind without any.
 
     A called child and an opaque expression are no rows and have none.
 

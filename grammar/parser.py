@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from lark import Transformer, UnexpectedToken
 
-from pgweave.grammar.diagnostics import Diagnostic, Note, Severity
+from pgweave.grammar.diagnostics import Diagnostic, Severity, note
 from pgweave.grammar.kinds import MAX_TEXT
 from pgweave.grammar.meaning.elaborate import Elaborator
 from pgweave.grammar.meaning.finding_report import Report
@@ -190,9 +190,8 @@ class _Statement:
         """The expressions of the statement; empty when it cannot be read."""
         first = self.tokens[0]
         if first.kind == WORD and first.value in _SQL_VERBS and not self._continues_name(1):
-            verb = first.value.upper()
             span = Span(first.start, self.tokens[-1].end)
-            self.report.add("PW024", span, what=f"{verb} is SQL, not a workflow")
+            self.report.add("PW024", span, "verb", verb=first.value.upper())
             return []
         partners = self.partners()
         if partners is None:
@@ -207,25 +206,22 @@ class _Statement:
         tokens = self.tokens
         brackets = match_brackets(tokens)
         if brackets.unopened is not None:
-            advice = "Remove it, or open it where it should begin."
-            self._bracket_error(tokens[brackets.unopened], advice)
+            stray = tokens[brackets.unopened]
+            self.report.add("PW004", stray.span, bracket=stray.value)
             return None
         if brackets.crossed is not None:
             opener, closer = (tokens[at] for at in brackets.crossed)
-            note = Note(opener.span, f"this `{opener.value}` is still open")
-            self._bracket_error(closer, f"Close the `{opener.value}` first.", note)
+            notes = (note("PW004", opener.span, "crossed", open=opener.value),)
+            self.report.add("PW004", closer.span, "crossed", bracket=closer.value, open=opener.value, notes=notes)
             return None
         if brackets.unclosed is None:
             return brackets.partners
         if tokens[-1].kind != ERROR:  # else a string that never closes has swallowed the end, and has been reported
             bracket = tokens[brackets.unclosed]
-            note = Note(Span(self.end, self.end), "the statement ends here")
+            ends = (note("PW003", Span(self.end, self.end)),)
             closing = ")" if bracket.value == "(" else "]"
-            self.report.add("PW003", bracket.span, bracket=bracket.value, closer=closing, notes=(note,))
+            self.report.add("PW003", bracket.span, bracket=bracket.value, closer=closing, notes=ends)
         return None
-
-    def _bracket_error(self, bracket: Token, advice: str, *notes: Note) -> None:
-        self.report.add("PW004", bracket.span, bracket=bracket.value, help=advice, notes=notes)
 
     def _parse(self, terminals: list[Token]) -> list[syntax.Expr]:
         """Parse; after an error once more without the argument around it, or from the next SELECT on.

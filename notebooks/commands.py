@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from pgweave import dbcheck
 from pgweave.api import Run, Workflow
 from pgweave.grammar.diagnostics import CATALOGUE
 from pgweave.notebooks import sqlcell
@@ -185,6 +184,8 @@ def _check(shell: Shell, rest: str) -> None:
 
 def database_findings(workflows: Sequence[Workflow], dsn: str) -> tuple[list[Diagnostic], tuple[str, ...]]:
     """What a database says about the steps of workflows that share a text, and what could not be looked at."""
+    from pgweave import dbcheck  # lazy: start-up of %load_ext
+
     if not workflows:
         return [], ()
     with connect(dsn, application_name="pgweave check") as connection:

@@ -10,11 +10,9 @@ import json
 import re
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from IPython.core.error import UsageError
-from psycopg.types.json import set_json_loads
 
 from pgweave.grammar.diagnostics import Diagnostic, Rule, Severity
 from pgweave.grammar.span import Source, Span
@@ -23,6 +21,9 @@ from pgweave.notebooks.stopped import Stopped
 from pgweave.observe import display, session_database
 from pgweave.observe.live import show
 from pgweave.runtime.connect import connect, read_leniently
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +50,9 @@ def run_cell(shell: Shell, line: str, cell: str) -> object:
 
 def query(text: str, dsn: str | None = None) -> display.Result | None:
     """Run SQL; the rows of its last statement that has any, else what the last statement did is shown."""
+    import psycopg  # loading it takes a third of a second, which %load_ext must not
+    from psycopg.types.json import set_json_loads
+
     if not text.strip():
         raise UsageError("There is no SQL. Write: %pgweave sql SELECT 1")
     with connect(session_database.current(dsn), application_name="pgweave notebook") as connection:

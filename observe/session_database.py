@@ -9,7 +9,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from pgweave.runtime import migrate, target
-from pgweave.runtime.server import embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +50,8 @@ def is_embedded(dsn: str) -> bool:
 
 
 def _embedded() -> str:
+    from pgweave.runtime.server import embedded  # lazy: start-up, most sessions name a database or only parse
+
     where = embedded.default_data_dir()
     with _lock:
         if where not in _servers or not embedded.status(where).running:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
-from pgweave.grammar.diagnostics import Edit, Fix, Note
+from pgweave.grammar.diagnostics import Edit, note
 from pgweave.grammar.kinds import CALLS, Call, Param, Type
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_integer, to_jsonb
 from pgweave.grammar.meaning.fold import cast as cast_value
@@ -78,19 +78,28 @@ def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], 
     """Put `name => value` into `bound`. False after reporting that the call has no such parameter, or has it already."""
     parameters = [param.name for param in call.params]
     if name.value in bound:
-        first = Note(bound[name.value].outer, "given here before")
+        first = note("PW017", bound[name.value].outer)
         report.add("PW017", name.span, name=name.value, notes=(first,))
         return False
     if name.value in parameters:
         bound[name.value] = value
         return True
     close = get_close_matches(name.value, parameters, 1, 0.5)
-    fix = Fix(f"Write {close[0]}", (Edit(name.span, close[0]),)) if close else None
-    known = f"Did you mean `{close[0]}`?" if close else f"Write it as {call.signature()}."
-    if call.name == "call_child" and name.value in _CHILD_OPTIONS:
-        known = f"""It is an option: options => '{{"{name.value}": ..}}'."""
-        fix = None
-    report.add("PW014", name.span, call=f"df.{call.name}", name=name.value, help=known, fix=fix)
+    near = close[0] if close else ""
+    is_option = call.name == "call_child" and name.value in _CHILD_OPTIONS
+    variant = "option" if is_option else "near" if near else ""
+    edits = (Edit(name.span, near),) if variant == "near" else ()
+    signature = call.signature()
+    report.add(
+        "PW014",
+        name.span,
+        variant,
+        call=f"df.{call.name}",
+        name=name.value,
+        near=near,
+        signature=signature,
+        edits=edits,
+    )
     return False
 
 

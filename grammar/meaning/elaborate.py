@@ -112,11 +112,11 @@ class Elaborator:
                 self._start(name, arguments, core.span)
             return
         if name in NON_STEP_CALLS:
-            self.report.add("PW024", core.span, what=f"df.{name}(..) answers at once and starts nothing")
+            self.report.add("PW024", core.span, "answer", call=f"df.{name}")
             return
         value = self.evaluate(expr)
         if selected and isinstance(value, OpaqueValue) and not value.operands:  # SELECT now()
-            self.report.add("PW024", expr.span, what="this is SQL, not a workflow")
+            self.report.add("PW024", expr.span)
             return
         node = as_step(value, self.report)
         if node is not None:
@@ -429,12 +429,8 @@ class Elaborator:
 
     def _misspelt(self, expr: syntax.Expr, operator: Token) -> Value:
         symbol = operator.value
-        if symbol == "@>":
-            advice = "@> stands before the step that it repeats: 'first' ~> @> 'again'."
-        else:
-            near = _SLIPS.get(symbol) or next(iter(get_close_matches(symbol, DSL_OPERATORS, 1, 0.3)), "~>")
-            advice = f"Did you mean `{near}`? The operators between steps are ~> & | |=> ?> !>, and @> before one."
-        self.report.add("PW005", operator.span, operator=symbol, help=advice)
+        near = _SLIPS.get(symbol) or next(iter(get_close_matches(symbol, DSL_OPERATORS, 1, 0.3)), "~>")
+        self.report.add("PW005", operator.span, "prefix" if symbol == "@>" else "", operator=symbol, near=near)
         return BrokenValue(span=expr.span)
 
     def _corrupts(self, expr: syntax.Binary) -> Value:
@@ -519,8 +515,7 @@ class Elaborator:
         if isinstance(left, PartialIf) and left.taken is not None:
             start, end = left.then_branch.outer.start, expr.left.end
             edits = (Edit(Span(start, start), "("), Edit(Span(end, end), ")"))
-            advice = "Put the whole branch into parentheses: `condition ?> (one ~> two) !> other`."
-            dangling(left, self.report, advice, Fix("Put the branch in parentheses", edits, safe=True))
+            dangling(left, self.report, "branch", edits)
             return BrokenValue(span=expr.span)
         if isinstance(left, PartialIf) and else_branch is not None:
             node = nodes.If(
@@ -584,8 +579,8 @@ class Elaborator:
 
     def _without_schema(self, name: str, where: Span) -> None:
         """`sleep(5)`: a warning, since a schema of the search_path may have a function of that name."""
-        fix = Fix(f"Write df.{name}", (Edit(Span(where.start, where.start), "df."),))
-        found = finding("PW013", where, call=name, help=f"Did you mean df.{name}?", fix=fix)
+        edits = (Edit(Span(where.start, where.start), "df."),)
+        found = finding("PW013", where, "near", call=name, near=name, edits=edits)
         self.report.diagnostics.append(rated(found, Severity.WARNING))
 
     def _no_step(self, expr: syntax.CallExpr, name: str) -> Value:
@@ -596,9 +591,11 @@ class Elaborator:
             self.report.add("PW504", where, call=f"df.{name}")
             return BrokenValue(span=expr.span)
         close = get_close_matches(name, [*CALLS, *NON_STEP_CALLS], 1, 0.6)
-        advice = f"Did you mean df.{close[0]}?" if close else "The df calls are: " + ", ".join(sorted(CALLS)) + "."
-        fix = Fix(f"Write df.{close[0]}", (Edit(expr.name.parts[1].span, close[0]),)) if close else None
-        self.report.add("PW013", where, call=f"df.{name}", help=advice, fix=fix)
+        if close:
+            edits = (Edit(expr.name.parts[1].span, close[0]),)
+            self.report.add("PW013", where, "near", call=f"df.{name}", near=close[0], edits=edits)
+        else:
+            self.report.add("PW013", where, call=f"df.{name}", calls=", ".join(sorted(CALLS)))
         return BrokenValue(span=expr.span)
 
 

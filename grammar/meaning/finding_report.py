@@ -9,7 +9,9 @@ from pgweave.grammar.diagnostics import Diagnostic, finding
 from pgweave.grammar.reading.extraction import excerpt
 
 if TYPE_CHECKING:
-    from pgweave.grammar.diagnostics import Fix, Note
+    from collections.abc import Sequence
+
+    from pgweave.grammar.diagnostics import Edit, Fix, Note
     from pgweave.grammar.nodes import Text
     from pgweave.grammar.span import Source, Span
 
@@ -27,10 +29,22 @@ class Report:
         return span.of(self.source.text) if self.within is None else excerpt(self.within, span)
 
     def add(
-        self, code: str, span: Span, *, notes: tuple[Note, ...] = (), fix: Fix | None = None, **fields: object
+        self,
+        code: str,
+        span: Span,
+        variant: str = "",
+        /,
+        *,
+        notes: tuple[Note, ...] = (),
+        fix: Fix | None = None,
+        edits: Sequence[Edit] = (),
+        safe: bool = False,
+        **fields: object,
     ) -> None:
-        """Add one finding."""
-        self.diagnostics.append(finding(code, span, notes=notes, fix=fix, values=fields))
+        """Add one finding, as `diagnostics.finding` makes it."""
+        self.diagnostics.append(
+            finding(code, span, variant, notes=notes, fix=fix, edits=edits, safe=safe, values=fields)
+        )
 
     def bad_value(self, title: str, span: Span, help: str, label: str = "") -> None:  # noqa: A002
         """Add a finding in the reference's own words."""

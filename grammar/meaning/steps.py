@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Note
+from pgweave.grammar.diagnostics import note
 from pgweave.grammar.meaning.durofut import BadStep, bad_name, ensure
 from pgweave.grammar.meaning.static_values import (
     BrokenValue,
@@ -22,13 +22,12 @@ from pgweave.grammar.nodes import Binding
 from pgweave.grammar.result_names import is_name
 
 if TYPE_CHECKING:
-    from pgweave.grammar.diagnostics import Fix
+    from pgweave.grammar.diagnostics import Edit
     from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.nodes import Node, Text
     from pgweave.grammar.span import Span
 
 _CORRECT_JSON = "Correct the JSON, or write the step with a df call."
-_HALF_BUILT = "Write both branches: `condition ?> step !> other step`, in parentheses where one holds an operator."
 
 
 def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
@@ -69,13 +68,13 @@ def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
     return None
 
 
-def dangling(partial: PartialIf, report: Report, advice: str = _HALF_BUILT, fix: Fix | None = None) -> None:
+def dangling(partial: PartialIf, report: Report, variant: str = "", /, edits: tuple[Edit, ...] = ()) -> None:
     """Report an if that is only half built: no `!>` comes, or something stands between it and the `?>`."""
     notes = []
     if partial.taken is not None:
         symbol = report.written(partial.taken)
-        notes.append(Note(partial.taken, f"`{symbol}` takes the half-built if as its left side"))
-    report.add("PW104", partial.operator, notes=tuple(notes), fix=fix, help=advice)
+        notes.append(note("PW104", partial.taken, symbol=symbol))
+    report.add("PW104", partial.operator, variant, notes=tuple(notes), edits=edits, safe=True)
 
 
 def _report_bad_step(bad: BadStep, report: Report, strict: str) -> None:
@@ -84,7 +83,7 @@ def _report_bad_step(bad: BadStep, report: Report, strict: str) -> None:
     elif bad.code == "PW023":
         report.add("PW023", bad.span, title=strict + bad.title)
     elif bad.code == "PW104":
-        report.add("PW104", bad.span, help=_HALF_BUILT)
+        report.add("PW104", bad.span)
     else:
         report.add(bad.code, bad.span)
 

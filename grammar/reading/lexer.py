@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgweave.grammar.diagnostics import Diagnostic, Edit, Fix, Note, finding
+from pgweave.grammar.diagnostics import Diagnostic, Edit, Note, finding, note
 from pgweave.grammar.reading.strings import (
     CONTINUED,
     ESCAPE_END,
@@ -282,38 +282,28 @@ class _Lexer:
         character = self.text[at]
         if self.psql and character == "\\":
             return self._psql_command(at)
-        what = {
-            "\0": _NUL,
-            "\\": "a backslash; psql commands do not belong in a workflow file",
-            "{": "a brace outside of quotes",
-            "}": "a brace outside of quotes",
-            "$": "a lone dollar sign",
-        }.get(character, f"the character {character!r}")
-        advice = _JSON_HELP if character in "{}" else _STRAY_HELP
+        variant = {"\0": "nul", "\\": "backslash", "{": "brace", "}": "brace", "$": "dollar"}.get(character, "")
         if character == "$" and (name := _RESULT.match(self.text, at)) is not None:
-            return self._error(
-                finding("PW008", Span(at, name.end()), what=_UNQUOTED_RESULT, help=_RESULT_HELP), at, at + 1
-            )
-        return self._error(finding("PW008", Span(at, at + 1), what=what, help=advice), at, at + 1)
+            return self._error(finding("PW008", Span(at, name.end()), "unquoted-result"), at, at + 1)
+        return self._error(finding("PW008", Span(at, at + 1), variant, character=repr(character)), at, at + 1)
 
     def _nul(self, at: int, end: int) -> int:
         place = self.text.index("\0", at)
-        return self._error(finding("PW008", Span(place, place + 1), what=_NUL, help=_STRAY_HELP), at, end)
+        return self._error(finding("PW008", Span(place, place + 1), "nul"), at, end)
 
     def _lookalike(self, at: int, word: str) -> int:
         found = _LOOKALIKE.search(word)
         if found:
-            what, advice = f"a typographic quote {found.group()}", "Write the straight quote ' instead."
+            variant, character = "typographic-quote", found.group()
         else:
             found = _INVISIBLE.search(word)
             assert found is not None
-            what = f"an invisible character U+{ord(found.group()):04X}"
-            advice = "Replace it with an ordinary space."
+            variant, character = "invisible", f"{ord(found.group()):04X}"
         place = at + found.start()
         # Read on behind the closing quote of the same line: what stands between the two is meant to be a text.
         closing = _LOOKALIKE_END.match(self.text, place + 1) if _LOOKALIKE.match(found.group()) else None
         end = max(closing.end() if closing else 0, at + len(word))
-        return self._error(finding("PW008", Span(place, place + 1), what=what, help=advice), at, end)
+        return self._error(finding("PW008", Span(place, place + 1), variant, character=character), at, end)
 
     def _operator(self, at: int, run: str) -> int:
         if run[0] in "/#" and not self.psql and (foreign := self._foreign_comment(at)):
@@ -328,10 +318,11 @@ class _Lexer:
         if not pieces:
             self.out.tokens.append(Token(OP, symbol, at, end))  # an operator of some other extension
             return end
-        spaced = " ".join(pieces)
-        fix = Fix("Put a space between the operators", (Edit(Span(at, end), spaced),), safe=True)
-        advice = f"Put a space between the operators: `{spaced}`."
-        self.out.diagnostics.append(finding("PW005", Span(at, end), operator=symbol, help=advice, fix=fix))
+        spaced, span = " ".join(pieces), Span(at, end)
+        edits = (Edit(span, spaced),)
+        self.out.diagnostics.append(
+            finding("PW005", span, "spaced", operator=symbol, spaced=spaced, edits=edits, safe=True)
+        )
         for piece in pieces:  # read on as if the space were there
             self.out.tokens.append(Token(OP, piece, at, at + len(piece)))
             at += len(piece)
@@ -346,28 +337,25 @@ class _Lexer:
         if found is None or (found["mark"] == "#" and operand):
             return None
         span = Span(at, at + len(found["mark"]))
-        what, advice = f"`{found['mark']}` begins no comment", "Begin a comment with `--`, or write it as /* .. */."
-        fix = Fix("Begin it with --", (Edit(span, "--"),), safe=True)
-        self.out.diagnostics.append(finding("PW008", span, what=what, help=advice, fix=fix))
+        edits = (Edit(span, "--"),)
+        self.out.diagnostics.append(
+            finding("PW008", span, "foreign-comment", character=found["mark"], edits=edits, safe=True)
+        )
         return found.end()  # and read on behind it
 
     def _block_comment(self, at: int) -> int:
         end = comment_end(self.text, at, len(self.text))
         if end is None:
-            return self._unterminated(at, at + 2, "comment", "*/")
+            return self._unterminated(at, at + 2, "*/")
         self.out.comments.append(Span(at, end))
         return end
 
-    def _unterminated(self, at: int, opened: int, what: str, closer: str) -> int:
+    def _unterminated(self, at: int, opened: int, closer: str) -> int:
         # Quotes pair off: where one is missing, the text after the next string looks like a string, and so on to the end.
         suspect = self._suspect() if closer == "'" else None
         notes = () if suspect is None else (suspect,)
-        advice = {
-            "'": "Write the closing quote. A quote inside of the text is written twice, or not at all within $$ .. $$.",
-            "*/": "Close it with `*/`. Comments nest: each `/*` needs its own.",
-            '"': 'Close it with `"`. Text is written in single quotes.',
-        }.get(closer, f"Close it with the tag that opens it, `{closer}`.")
-        found = finding("PW002", Span(at, opened), what=what, closer=closer, help=advice, notes=notes)
+        variant = {"'": "string", "*/": "comment", '"': "quoted-name"}.get(closer, "")
+        found = finding("PW002", Span(at, opened), variant, closer=closer, notes=notes)
         return self._error(found, at, len(self.text))
 
     def _suspect(self) -> Note | None:
@@ -375,7 +363,7 @@ class _Lexer:
         last = next((token for token in reversed(self.out.tokens) if token.kind == STRING), None)
         if last is None or "\n" not in self.text[last.start : last.end] or self.text[last.start] == "$":
             return None
-        return Note(Span(last.start, last.start + 1), "or does this string end too late?")
+        return note("PW002", Span(last.start, last.start + 1))
 
     def _string(self, at: int, opened: int, prefix: str) -> int:
         pattern = ESCAPE_END if prefix == "e" else PLAIN_END
@@ -384,7 +372,7 @@ class _Lexer:
         while True:
             found = pattern.match(self.text, start)
             if found is None:
-                return self._unterminated(at, opened, "string", "'")
+                return self._unterminated(at, opened, "'")
             end = found.end()
             segments.append((start, end - 1))
             more = CONTINUED.match(self.text, end)
@@ -416,7 +404,7 @@ class _Lexer:
         start = at + len(tag)
         close = self.text.find(tag, start)
         if close < 0:
-            return self._unterminated(at, start, "dollar-quoted string", tag)
+            return self._unterminated(at, start, tag)
         end = close + len(tag)
         value = self.text[start:close]
         if "\0" in value:
@@ -428,21 +416,19 @@ class _Lexer:
         junk = _JUNK.match(self.text, end)
         if junk:
             literal = self.text[at : junk.end()]
-            advice = "Put a space behind the number, or remove the rest."
-            if _UNIT.fullmatch(junk.group()):
-                advice = "Write seconds, as a number alone: 300 for five minutes."
-            return self._error(finding("PW009", Span(at, junk.end()), literal=literal, help=advice), at, junk.end())
+            variant = "unit" if _UNIT.fullmatch(junk.group()) else ""
+            return self._error(finding("PW009", Span(at, junk.end()), variant, literal=literal), at, junk.end())
         self.out.tokens.append(Token(NUMBER, self.text[at:end], at, end))
         return end
 
     def _quoted(self, at: int, opened: int) -> int:
         found = QUOTED_END.match(self.text, opened)
         if found is None:
-            return self._unterminated(at, opened, "quoted name", '"')
+            return self._unterminated(at, opened, '"')
         end = found.end()
         name = self.text[opened : end - 1].replace('""', '"')
         if not name:
-            return self._error(finding("PW008", Span(at, end), what="an empty quoted name", help=_STRAY_HELP), at, end)
+            return self._error(finding("PW008", Span(at, end), "empty-name"), at, end)
         if opened - at > 1:  # U&"..": another spelling of a name; the token holds the name itself
             escape = "\\"
             if chosen := _UESCAPE.match(self.text, end):
@@ -455,12 +441,7 @@ class _Lexer:
         return end
 
 
-_NUL = "a NUL character; PostgreSQL text cannot hold one"
-_STRAY_HELP = "Remove it, or put it inside of quotes."
 _RESULT = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?")
-_UNQUOTED_RESULT = "a result is read inside the quotes of a step, when that step runs"
-_RESULT_HELP = "Read it in the SQL of a step; what is written here is known when the workflow starts."
-_JSON_HELP = """JSON is text, and is written in quotes: '{"key": "value"}'."""
 
 
 def split_glued(symbol: str) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 -- Every statement we send, each with a name and a purpose. Python names them: `QUERIES["claim"]`.
 
 -- our_path --
--- Our own statements see PostgreSQL's own operators, functions and types, whatever a role has in front of them, and
--- their rows, numbers, arrays and texts mean the same under any settings.
+-- Make our statements independent of the settings of a role.
+-- They see PostgreSQL's own operators, functions and types, whatever a role has in front of them, and their rows, numbers,
+-- arrays and texts mean the same.
 select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('row_security', 'on', true),
        pg_catalog.set_config('standard_conforming_strings', 'on', true), pg_catalog.set_config('array_nulls', 'on', true),
        pg_catalog.set_config('extra_float_digits', '1', true), pg_catalog.set_config('transform_null_equals', 'off', true);
@@ -90,8 +91,9 @@ select df_internal.worker_end_vanished(%s)
 from set_config('synchronous_commit', 'off', true);
 
 -- silent --
--- Which of these server processes have no statement in hand. A transaction, of one statement too, has a virtual id and
--- its lock; pg_stat_activity hides from other roles what a process is doing, pg_locks does not.
+-- Which of these server processes run no statement.
+-- A transaction, of one statement too, has a virtual id and its lock; pg_stat_activity hides from other roles what a
+-- process is doing, pg_locks does not.
 select p.pid from unnest(%s::integer[]) as p (pid)
 where not exists (select from pg_locks as l where l.pid = p.pid and l.locktype = 'virtualxid');
 

@@ -84,6 +84,8 @@ ROOT = Path(__file__).parents[2]
 CHECKS = [
     *sorted(ROOT.glob("compiler/checks/*.py")),
     *(ROOT / "compiler" / name for name in ("subject.py", "suppress.py", "project.py")),
+    ROOT / "grammar" / "parser.py",
+    ROOT / "grammar" / "reading" / "lexer.py",
 ]
 FINDERS = [path for folder in ("compiler", "grammar", "src/pgweave") for path in sorted((ROOT / folder).rglob("*.py"))]
 PATTERNS = {"compile", "search", "match", "fullmatch", "findall", "finditer", "split", "sub"}

@@ -213,7 +213,8 @@ def _preorder(root: Future) -> list[Future]:
 def _row(future: Future, ids: dict[Future, str]) -> Row:
     query = future.query
     if future.condition is not None:
-        query = _object(condition_node=_quoted(ids[future.condition]))
+        own = "" if query is None else query[1:-1] + ","  # continue_on_failure of a loop
+        query = "{" + own + _object(condition_node=_quoted(ids[future.condition]))[1:]
     if future.extras:
         query = _object(extra_nodes="[" + ",".join([_quoted(ids[extra]) for extra in future.extras]) + "]")
     return Row(

@@ -30,6 +30,7 @@ class Type(Enum):
     INTEGER = "integer"
     BIGINT = "bigint"
     JSONB = "jsonb"
+    BOOLEAN = "boolean"
 
 
 class Required(Enum):
@@ -312,6 +313,7 @@ def _describe(param: Param) -> str:
     if param.required:
         return f"{param.name} {kind}"
     default = "NULL" if param.default is None else repr(param.default)
+    default = default.lower() if isinstance(param.default, bool) else default
     return f"{param.name} {kind} DEFAULT {default}"
 
 
@@ -326,7 +328,12 @@ CALLS: dict[str, Call] = {
         Call("as", (Param("fut", _STEP), Param("name", _TEXT)), operator="|=>"),
         Call("sleep", (Param("seconds", Type.BIGINT),)),
         Call("wait_for_schedule", (Param("cron_expr", _TEXT),)),
-        Call("loop", (Param("body", _STEP), Param("condition", _STEP, None)), strict=False, operator="@>"),
+        Call(
+            "loop",
+            (Param("body", _STEP), Param("condition", _STEP, None), Param("continue_on_failure", Type.BOOLEAN, False)),
+            strict=False,
+            operator="@>",
+        ),
         Call("break", (Param("value", _TEXT, None),), strict=False),
         Call("if", (Param("condition", _STEP), Param("then_branch", _STEP), Param("else_branch", _STEP))),
         Call("if_rows", (Param("result_name", _TEXT), Param("then_branch", _STEP), Param("else_branch", _STEP))),

@@ -64,6 +64,8 @@ def row_text(node: Node) -> str | None:
     """
     if isinstance(node, nodes.IfRows):
         return _object({"condition_type": '"result_has_rows"', "result_name": quoted(node.result_name.value)})
+    if isinstance(node, nodes.Loop):
+        return _object({"continue_on_failure": "true"}) if node.continue_on_failure else None
     if node.kind.whole is not None:
         return str(plain(getattr(node, node.kind.whole.field)))
     members = node.kind.members

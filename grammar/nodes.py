@@ -147,12 +147,16 @@ class Race(_Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop(_Node):
-    """Repeat the body while the condition, tested after each turn, holds; for ever without one. `@> body`."""
+    """Repeat the body while the condition, tested after each turn, holds; for ever without one. `@> body`.
+
+    continue_on_failure: a turn whose body fails in a step of SQL or a request is followed by the next one, untested.
+    """
 
     kind: ClassVar[Kind] = KINDS["LOOP"]
     substeps: ClassVar[tuple[str, ...]] = ("body", "condition")
     body: Node
     condition: Node | None = None
+    continue_on_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

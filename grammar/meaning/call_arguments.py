@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, cast
 from pgweave.grammar.diagnostics import Edit, note
 from pgweave.grammar.kinds import CALLS, Call, Param, Type
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_integer, to_jsonb
+from pgweave.grammar.meaning.fold import cast as cast_value
 from pgweave.grammar.meaning.static_values import (
+    BooleanValue,
     BrokenValue,
     JsonValue,
     NullValue,
@@ -41,6 +43,7 @@ _EXPECTED = {
     Type.INTEGER: "a whole number",
     Type.BIGINT: "a whole number",
     Type.JSONB: "JSON, in quotes or as jsonb",
+    Type.BOOLEAN: "true or false",
 }
 
 
@@ -152,6 +155,10 @@ class Arguments:
         """The same, of a parameter that may be NULL."""
         return cast("int | None", self.values[name])
 
+    def boolean(self, name: str) -> bool:
+        """An argument that is true or false."""
+        return cast("bool", self.values[name])
+
     def json(self, name: str) -> Json | None:
         """An argument that is jsonb, or NULL."""
         return cast("Json | None", self.values[name])
@@ -202,8 +209,22 @@ def _typed(call: Call, param: Param, value: Value, report: Report) -> object:
             return value.text if isinstance(value, TextValue) else None
         case Type.JSONB:
             return _jsonb(call, param, value, report)
+        case Type.BOOLEAN:
+            return _boolean(value)
         case _:
             return _integer(value, bits=32 if param.type is Type.INTEGER else 64)
+
+
+def _boolean(value: Value) -> bool | None:
+    if isinstance(value, BooleanValue):
+        return value.value
+    if isinstance(value, TextValue) and value.unknown:
+        try:
+            known = cast_value(value, "boolean", value.span)
+        except FoldError:
+            return None
+        return known.value if isinstance(known, BooleanValue) else None
+    return None
 
 
 def _integer(value: Value, *, bits: int) -> int | None:

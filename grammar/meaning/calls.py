@@ -167,7 +167,9 @@ def _node(given: Arguments, report: Report) -> Node | None:
             named = bind_name(node, given.text("name"), span, None, node.outer, report)
             return None if named is None else replace(named, operator=None)
         case "loop":
-            return nodes.Loop(body=given.step("body"), condition=given.optional_step("condition"), span=span)
+            body, condition = given.step("body"), given.optional_step("condition")
+            goes_on = given.boolean("continue_on_failure")
+            return nodes.Loop(body=body, condition=condition, continue_on_failure=goes_on, span=span)
         case "if":
             condition, branches = given.step("condition"), _branches(given)
             return nodes.If(condition=condition, then_branch=branches[0], else_branch=branches[1], span=span)

@@ -268,6 +268,15 @@ class _Reader:
             raise BadStep("Timeout must be positive", found.span, "PW020")
         return value
 
+    def _goes_on(self, json: Json) -> bool:
+        """continue_on_failure of a loop."""
+        found = self._config(json).get("continue_on_failure") if self._has(json, "query") else None
+        if found is None or found.value is None:
+            return False
+        if not isinstance(found.value, bool):
+            raise BadStep(f"{_INVALID}`continue_on_failure` must be a boolean", found.span)
+        return found.value
+
     def _json_text(self, config: Json, field: str) -> Text | None:
         found = config.get(field)
         return None if found is None or found.value is None else render_jsonb(found)
@@ -291,7 +300,8 @@ class _Reader:
                 return nodes.Race(left=left, right=right, span=span)
             case "LOOP":
                 condition = self._child(json, "condition_node", depth) if self._has(json, "condition_node") else None
-                return nodes.Loop(body=self._child(json, "left_node", depth), condition=condition, span=span)
+                body, goes_on = self._child(json, "left_node", depth), self._goes_on(json)
+                return nodes.Loop(body=body, condition=condition, continue_on_failure=goes_on, span=span)
             case _:
                 return self._leaf(KINDS[kind], json)
 

@@ -215,9 +215,15 @@ class _Printer:
                 return self._json(node)
 
     def _loop(self, node: nodes.Loop) -> _Form:
-        if node.condition is None:
+        if node.condition is None and not node.continue_on_failure:
             return _Form(f"@> {self._operand(node.body, _Shape.PREFIX)}", _Shape.PREFIX)
-        return _Form(_call("loop", ("body", self._text(node.body)), ("condition", self._text(node.condition))))
+        condition = None if node.condition is None else self._text(node.condition)
+        # Named, also behind a condition: a bare `true` says nothing. No argument stands between body and the name then.
+        given = (("body", self._text(node.body)), ("condition", condition))
+        if not node.continue_on_failure:
+            return _Form(_call("loop", *given))
+        text = ", ".join(value for _, value in given if value is not None)
+        return _Form(f"df.loop({text}, continue_on_failure => true)")
 
     def _json(self, node: Node) -> _Form:
         return _Form(self.quote(_durofut(node, named=False)))

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'faffabf66fbf9d40d3256e2070c10ce2aa83c9820d84b065d2120111bf89c40b');
+values (1, '0001_schema', '1eec91d7b09a33330583f342e3081b278a3048cc98587745e2d140f988a29fd0');
 commit;

@@ -11,7 +11,7 @@ does not grow, and a subtree that has ended is never visited again (`Progress.en
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgweave.grammar.kinds import Wait
@@ -68,10 +68,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A subtree has failed. error: `message` and what the server said about it."""
+    """A subtree has failed. error: `message` and what the server said about it.
+
+    by_step: whether a step of SQL or a request failed, and not the graph or the worker; a loop may go on after that.
+    """
 
     error: Mapping[str, object]
     at: float
+    by_step: bool = False
 
     @property
     def message(self) -> str:
@@ -80,7 +84,7 @@ class Failed:
 
     def within(self, prefix: str) -> Failed:
         """The same failure as seen from outside of a branch."""
-        return Failed({**self.error, "message": f"{prefix}: {self.message}"}, self.at)
+        return replace(self, error={**self.error, "message": f"{prefix}: {self.message}"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,8 @@ class _Visit:
             case "completed":
                 return Done(Result(run.result or "null", run.columns), names, run.finished_at)
             case "failed":
-                return Failed(run.error or {"message": "unknown failure"}, run.finished_at)
+                by_step = row.node_type in ("SQL", "HTTP", "HTTP_MULTIPART")
+                return Failed(run.error or {"message": "unknown failure"}, run.finished_at, by_step)
             case _:
                 return PENDING
 
@@ -349,6 +354,9 @@ class _Visit:
         body = _not_before(self.node(self.graph.left(row), inner, entry), began)
         if isinstance(body, Broke):
             return Done(body.value, body.names, body.at)
+        if isinstance(body, Failed) and body.by_step and _goes_on(row):
+            self._next_turn(row, iteration, turn, Done("null", entry, body.at), may_begin)
+            return PENDING
         if not isinstance(body, Done):
             return body
         again, after = True, body
@@ -409,6 +417,11 @@ class _Visit:
             return False
         found = json.loads(run.result or "{}")
         return isinstance(found, dict) and found.get("timed_out") is False
+
+
+def _goes_on(row: Row) -> bool:
+    """Whether a loop has continue_on_failure."""
+    return "continue_on_failure" in (row.query or "") and bool(json.loads(row.query or "{}").get("continue_on_failure"))
 
 
 def within(key: Key, members: Collection[str], iteration: Iteration) -> bool:

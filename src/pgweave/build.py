@@ -236,10 +236,13 @@ def if_rows(result_name: str, then_branch: AnyStep, else_branch: AnyStep) -> Ste
     return Step(replace(made, then_branch=_step(then_branch).node, else_branch=_step(else_branch).node))
 
 
-def loop(body: AnyStep, condition: AnyStep | None = None) -> Step:
-    """Repeat: for ever, until break_, or as long as the condition, tested after each turn, holds. `df.loop(a, c)`."""
-    test = None if condition is None else _step(condition).node
-    return Step(nodes.Loop(body=_step(body).node, condition=test, span=_NOWHERE))
+def loop(body: AnyStep, condition: AnyStep | None = None, *, continue_on_failure: bool = False) -> Step:
+    """Repeat: for ever, until break_, or as long as the condition, tested after each turn, holds. `df.loop(a, c)`.
+
+    continue_on_failure: a turn whose body fails in a step of SQL or a request is followed by the next one, untested.
+    """
+    test, inner = None if condition is None else _step(condition).node, _step(body).node
+    return Step(nodes.Loop(body=inner, condition=test, continue_on_failure=continue_on_failure, span=_NOWHERE))
 
 
 def join(*branches: AnyStep) -> Step:

@@ -125,7 +125,8 @@ class _Writer:
             case nodes.IfRows():
                 return _call("if_rows", _value(node.result_name), self.of(node.then_branch), self.of(node.else_branch))
             case nodes.Loop():
-                return _call("loop", *map(self.of, children(node)))
+                goes_on = _Piece(["True"]) if node.continue_on_failure else None
+                return _call("loop", *map(self.of, children(node)), continue_on_failure=goes_on)
             case nodes.CallChild():
                 label = [] if node.label is None else [_value(node.label)]
                 return _call("call_child", self.of(node.child), *label, **_options(node))

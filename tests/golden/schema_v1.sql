@@ -771,7 +771,7 @@ begin
 end $$;
 comment on function df.if_rows(text, text, text) is 'Runs one of two branches: has the named result any rows?';
 
-create function df.loop(body text, condition text default null) returns text
+create function df.loop(body text, condition text default null, continue_on_failure boolean default false) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -779,10 +779,14 @@ begin
     if body is null then
         raise exception 'df.loop: the body cannot be NULL' using errcode = 'null_value_not_allowed';
     end if;
-    return df_internal.durofut('LOOP', df_internal.ensure_durofut(body), p_condition => df_internal.ensure_durofut(condition));
+    if continue_on_failure is null then
+        raise exception 'df.loop: continue_on_failure cannot be NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    return df_internal.durofut('LOOP', df_internal.ensure_durofut(body), p_condition => df_internal.ensure_durofut(condition),
+                               p_query => case when continue_on_failure then '{"continue_on_failure":true}' end);
 end $$;
-comment on function df.loop(text, text) is
-    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body.';
+comment on function df.loop(text, text, boolean) is
+    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body. With continue_on_failure a turn that fails in a step of SQL or a request is followed by the next, untested.';
 
 create function df."break"(value text default null) returns text
 language plpgsql
@@ -4202,5 +4206,5 @@ begin
 end $$;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'faffabf66fbf9d40d3256e2070c10ce2aa83c9820d84b065d2120111bf89c40b');
+values (1, '0001_schema', '1eec91d7b09a33330583f342e3081b278a3048cc98587745e2d140f988a29fd0');
 commit;

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgweave.compiler.rows import Graph
-    from pgweave.runtime.worker.advance import Key, Outcome, Todo
+    from pgweave.runtime.worker.advance import Iteration, Key, Outcome, Todo
 
 
 def graph(expression: str) -> Graph:
@@ -300,6 +300,29 @@ def test_a_loop_repeats_while_its_condition_holds_and_keeps_one_turn_of_history(
     assert turns == [(1,), (2,), (3,), (4,)]
     assert {key[1] for key in bench.runs} == {(), (4,)}
     assert bench.order[-1] == "after"
+
+
+def test_a_loop_that_continues_on_failure_takes_the_next_turn_untested() -> None:
+    turns: list[Iteration] = []
+
+    def answer(todo: Todo) -> str | Exception:
+        if todo.row.query == "body":
+            turns.append(todo.iteration)
+            return ValueError("no") if len(turns) < 3 else rowset({"n": 1})
+        assert len(turns) >= 3, "the condition is not asked in a turn that failed"
+        return rowset({"again": False})
+
+    bench = Bench("df.loop('body', 'test', continue_on_failure => true) ~> 'after'", answer)
+    assert isinstance(bench.finish(), Done)
+    assert turns == [(1,), (2,), (3,)]
+
+
+def test_a_condition_that_fails_ends_a_loop_that_continues_on_failure() -> None:
+    def answer(todo: Todo) -> str | Exception:
+        return ValueError("no") if todo.row.query == "test" else rowset({"n": 1})
+
+    assert isinstance(Bench("df.loop('body', 'test', continue_on_failure => true)", answer).finish(), Failed)
+    assert isinstance(Bench("df.loop('test', continue_on_failure => false)", answer).finish(), Failed)
 
 
 def test_names_bound_in_one_turn_are_there_in_the_next_and_after_the_loop() -> None:

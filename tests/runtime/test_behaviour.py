@@ -31,6 +31,9 @@ from support.checker import check
 from support.lockstep import SimulatedWorker, Stage
 from support.work import with_worker
 
+from pgweave.compiler import lower
+from pgweave.grammar.parser import parse
+from pgweave.grammar.span import Source
 from pgweave.runtime.worker.service import Settings
 
 if TYPE_CHECKING:
@@ -161,6 +164,20 @@ def test_28_more_branches_than_sessions_all_complete(place: Database) -> None:
 def test_42_the_prefix_operator_is_df_loop(place: Database) -> None:
     ((operator, function),) = place.sql("select @> ('SELECT 1' ~> 'SELECT 2'), df.loop('SELECT 1' ~> 'SELECT 2')")
     assert operator == function
+
+
+def test_a_loop_that_continues_on_failure_goes_on_after_a_step_that_failed(place: Database) -> None:
+    place.sql("create sequence turns")
+    body = "$$SELECT 1 / (CASE WHEN nextval('turns') < 3 THEN 0 ELSE 1 END) AS n$$"
+    instance = place.finish(f"df.loop({body}, 'SELECT false', continue_on_failure => true)")
+    assert instance.status == "completed", instance.error
+    assert place.sql("select last_value from turns") == [(3,)]
+    written = place.sql(f"select df.loop({body}, 'SELECT false', continue_on_failure => true)")
+    assert written == [
+        (lower.tree(parse(Source("t", f"df.loop({body}, 'SELECT false', 'yes')")).module.definitions[0]),)
+    ]
+    failed = place.finish("df.loop('SELECT 1', 'SELECT 1 / 0', continue_on_failure => true)")
+    assert failed.status == "failed"
 
 
 def test_49_fixed_an_instance_whose_break_was_stray_has_no_result(place: Database) -> None:

@@ -23,7 +23,9 @@ REFERENCE: dict[str, tuple[str, bool, str]] = {
     "as(text,text)": ("fut text, name text", True, "text"),
     "sleep(bigint)": ("seconds bigint", True, "text"),
     "wait_for_schedule(text)": ("cron_expr text", True, "text"),
-    "loop(text,text)": (f"body text, condition text {NULL_TEXT}", False, "text"),
+    # As in pg_durable since September 2026; before that it had no continue_on_failure.
+    "loop(text,text,boolean)":
+        (f"body text, condition text {NULL_TEXT}, continue_on_failure boolean DEFAULT false", False, "text"),
     "break(text)": (f"value text {NULL_TEXT}", False, "text"),
     "if(text,text,text)": ("condition text, then_branch text, else_branch text", True, "text"),
     "if_rows(text,text,text)": ("result_name text, then_branch text, else_branch text", True, "text"),

@@ -243,7 +243,7 @@ begin
 end $$;
 comment on function df.if_rows(text, text, text) is 'Runs one of two branches: has the named result any rows?';
 
-create function df.loop(body text, condition text default null) returns text
+create function df.loop(body text, condition text default null, continue_on_failure boolean default false) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -251,10 +251,14 @@ begin
     if body is null then
         raise exception 'df.loop: the body cannot be NULL' using errcode = 'null_value_not_allowed';
     end if;
-    return df_internal.durofut('LOOP', df_internal.ensure_durofut(body), p_condition => df_internal.ensure_durofut(condition));
+    if continue_on_failure is null then
+        raise exception 'df.loop: continue_on_failure cannot be NULL' using errcode = 'null_value_not_allowed';
+    end if;
+    return df_internal.durofut('LOOP', df_internal.ensure_durofut(body), p_condition => df_internal.ensure_durofut(condition),
+                               p_query => case when continue_on_failure then '{"continue_on_failure":true}' end);
 end $$;
-comment on function df.loop(text, text) is
-    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body.';
+comment on function df.loop(text, text, boolean) is
+    'Repeats the body: while the condition, tested after each turn, holds; for ever without one. Endless: @> body. With continue_on_failure a turn that fails in a step of SQL or a request is followed by the next, untested.';
 
 create function df."break"(value text default null) returns text
 language plpgsql

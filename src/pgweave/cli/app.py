@@ -82,7 +82,7 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 gets escapes, not a crash
     try:
-        build(sys.argv[1:])()
+        build(sys.argv[1:])(prog_name="pgweave")
     except PgweaveError as error:
         from pgweave.cli.complaints import complain  # lazy: start-up, only errors need the catalogue of findings
 

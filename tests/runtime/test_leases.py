@@ -92,6 +92,19 @@ def test_a_step_whose_answer_is_lost_after_its_commit_has_the_result_that_was_co
     assert quiet.sql("select step from fx") == [("once",)]
 
 
+def test_a_step_whose_session_is_ended_by_an_administrator_runs_again(quiet: Database) -> None:
+    step = "from pg_stat_activity where datname = current_database() and application_name = 'pgweave step' and wait_event_type = 'Lock'"
+    with with_worker(quiet.dsn) as place, psycopg.connect(quiet.dsn) as holder:
+        holder.execute("lock table fx in access exclusive mode")
+        instance = place.start("'INSERT INTO fx VALUES (''once'')'")
+        quiet.until(f"exists (select {step})")
+        quiet.sql(f"select pg_terminate_backend(pid) {step}")
+        holder.rollback()
+        ended = place.ended(instance)
+    assert (ended.status, ended.error) == ("completed", None)
+    assert quiet.sql("select step from fx") == [("once",)]
+
+
 def test_a_step_is_recorded_only_with_the_lease_and_in_the_transaction_that_began_it(quiet: Database) -> None:
     instance, node, token = leased(quiet, "'SELECT 1'")
     end = "select df_internal.step_end(%s, %s, '{}', %s, coalesce(%s::xid8, pg_current_xact_id()), '1', 'SELECT 1', 1, now())"

@@ -92,7 +92,7 @@ _ANCHORED = re.compile(r"[A-Za-z0-9)\].*+?]\Z")
 
 
 def dollar_of_a_pattern(subject: Subject) -> Iterator[Diagnostic]:
-    """PW222. `$min` in a jsonpath, `a$b` in a regular expression: a dollar sign of theirs, and the name of a result.
+    """PW222. `$min` in a jsonpath, `a$b` in a regular expression: a dollar sign of the pattern, and the name of a result.
 
     In a regular expression only right behind what can be matched: `^$name` can mean nothing but the result.
     """

@@ -33,7 +33,7 @@ __all__ = ["DARK", "DIFFERENCES", "LIGHT", "STATES", "Palette", "dot", "plain"]
 
 _LOOKS = {kind.name: (kind.shape, kind.fill) for kind in (*KINDS.values(), OPAQUE)}
 _TIMED = {kind.name for kind in KINDS.values() if kind.waits_for in (Wait.SIGNAL, Wait.INSTANCE)}
-WIDEST_TITLE = 60  # characters of a label or name that stands in one line
+WIDEST_TITLE = 60  # characters of a label or name that fit on one line
 LONGEST_TOOLTIP = 3_000  # characters; Graphviz refuses a quoted text of 16,384 bytes, and an entity makes five of one
 _MARGINS = {"octagon": "0.02,0.02", "cds": "0.22,0.09", "diamond": "0.02,0.02"}
 

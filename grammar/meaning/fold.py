@@ -203,7 +203,7 @@ _BOOLEANS = {
 
 
 def cast(value: Value, type_name: str, span: Span, length: int | None = None) -> Value | None:
-    """`value::type`. length: what stands in the parentheses of the type.
+    """`value::type`. length: what is in the parentheses of the type.
 
     'SELECT 1'::varchar(6)      SELECT
     'SELECT 1  '::char(20)      SELECT 1: its blanks at the end are lost when it becomes text, as a step does

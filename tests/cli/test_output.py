@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_findings_of_others(pgweave
 def test_the_environment_says_whether_there_are_colours(
     pgweave: Command, variables: dict[str, str], *, expected: bool
 ) -> None:
-    found = pgweave("check", "undefined.df", **{"NO_COLOR": "", "FORCE_COLOR": "", **variables}).out
+    found = pgweave("check", "undefined.df", stdin=b"", **{"NO_COLOR": "", "FORCE_COLOR": "", **variables}).out
     assert ("\x1b[" in found) is expected
 
 

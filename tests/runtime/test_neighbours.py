@@ -43,7 +43,7 @@ def test_a_renewal_reads_only_its_own_leases_among_a_hundred_thousand(quiet: Dat
             *connection.execute("select instance_id, token from df.queue where instance_id like '%%77' limit 8"),
             strict=True,
         )
-        for _ in range(8):  # more often than a plan is made anew
+        for _ in range(8):  # more often than a plan is made again
             with connection.transaction(force_rollback=True):
                 before = scans(connection)
                 row = connection.execute(

@@ -92,6 +92,19 @@ def test_a_step_whose_answer_is_lost_after_its_commit_has_the_result_that_was_co
     assert quiet.sql("select step from fx") == [("once",)]
 
 
+def test_a_step_whose_session_is_ended_by_an_administrator_runs_again(quiet: Database) -> None:
+    step = "from pg_stat_activity where datname = current_database() and application_name = 'pgweave step' and wait_event_type = 'Lock'"
+    with with_worker(quiet.dsn) as place, psycopg.connect(quiet.dsn) as holder:
+        holder.execute("lock table fx in access exclusive mode")
+        instance = place.start("'INSERT INTO fx VALUES (''once'')'")
+        quiet.until(f"exists (select {step})")
+        quiet.sql(f"select pg_terminate_backend(pid) {step}")
+        holder.rollback()
+        ended = place.ended(instance)
+    assert (ended.status, ended.error) == ("completed", None)
+    assert quiet.sql("select step from fx") == [("once",)]
+
+
 def test_a_step_is_recorded_only_with_the_lease_and_in_the_transaction_that_began_it(quiet: Database) -> None:
     instance, node, token = leased(quiet, "'SELECT 1'")
     end = "select df_internal.step_end(%s, %s, '{}', %s, coalesce(%s::xid8, pg_current_xact_id()), '1', 'SELECT 1', 1, now())"
@@ -150,6 +163,42 @@ def test_a_claim_waits_for_no_lock_and_takes_what_is_free(quiet: Database) -> No
         claimed = worker.execute("select instance_id from df_internal.worker_claim('by hand', 2, 60)").fetchall()
         holder.rollback()
     assert claimed == [(second,)]
+
+
+def test_each_lease_counts_until_there_is_progress(quiet: Database) -> None:
+    _, node, _ = step = leased(quiet, "'SELECT 1'")
+    for attempts in (2, 3):
+        quiet.sql("update df.queue set leased_until = '-infinity'")
+        found = quiet.sql("select attempts, instance_id, token from df_internal.worker_claim('by hand', 1, 60)")
+        assert found[0][0] == attempts
+        step = (found[0][1], node, found[0][2])
+    quiet.sql(STEP, *step)
+    assert quiet.sql("select attempts from df.queue") == [(1,)]
+
+
+def test_an_instance_is_given_up_by_name_after_so_many_leases_without_progress(quiet: Database) -> None:
+    instance = quiet.start("'INSERT INTO fx VALUES (''never'')'")
+    quiet.sql("update df.queue set attempts = %s", QUICK.max_attempts)
+    Worker(quiet.dsn, QUICK).run(once=True)
+    error = quiet.client.instance(instance).error or {}
+    assert error["message"] == f"poison: given up after {QUICK.max_attempts} attempts without progress"
+    assert quiet.sql("select step from fx") == []
+
+
+def test_an_ended_instance_whose_result_is_still_awaited_is_not_pruned(quiet: Database) -> None:
+    """However old it is: the wait would find no instance."""
+    awaited = quiet.start("df.wait_for_signal('go')")
+    waiting = quiet.start(f"df.await_instance('{awaited}')")
+    Worker(quiet.dsn, QUICK).run(once=True)
+    quiet.sql("update df.queue set ready_at = clock_timestamp()")
+    tokens = dict(quiet.sql("select instance_id, token from df_internal.worker_claim('by hand', 2, 60)"))
+    quiet.sql("select df_internal.worker_finish(%s, %s, 'completed', '1', null, '[]')", awaited, tokens[awaited])
+    prune = "select df.prune() from set_config('pgweave.fake_now', '2100-01-01', true)"
+    assert quiet.sql(prune) == [(0,)]
+    quiet.sql("update df.queue set leased_until = '-infinity'")
+    Worker(quiet.dsn, QUICK).run(once=True)
+    assert quiet.client.status(waiting) == "completed"
+    assert quiet.sql(prune) == [(2,)]
 
 
 def test_a_look_at_a_child_waits_for_an_end_that_is_being_written(quiet: Database) -> None:

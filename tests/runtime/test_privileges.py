@@ -270,6 +270,9 @@ def test_a_step_cannot_be_completed_by_another_role_even_with_its_token(db: Role
     step = "select df_internal.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)"
     error = db.refused(ANN, step, berts, node, token)
     assert (error.sqlstate, "is lost" in str(error)) == (LEASE_LOST, True)
+    # Each half refuses by itself.
+    begin = "select df_internal.step_begin(%s, %s, '{}', %s)"
+    assert db.refused(ANN, begin, berts, node, token).sqlstate == LEASE_LOST
     end = "select df_internal.step_end(%s, %s, '{}', %s, pg_current_xact_id(), '1', 'x', 1, now())"
     assert db.refused(ANN, end, berts, node, token).sqlstate == LEASE_LOST
     assert db.sql(None, "select status from df.runs") == []

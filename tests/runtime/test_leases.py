@@ -105,6 +105,22 @@ def test_a_step_whose_session_is_ended_by_an_administrator_runs_again(quiet: Dat
     assert quiet.sql("select step from fx") == [("once",)]
 
 
+def test_the_statement_of_a_loser_is_interrupted_as_its_race_is_decided(quiet: Database) -> None:
+    """Though the instance goes on: what comes after the race must not find the loser still at work."""
+    at_work = "exists (select from pg_stat_activity where datname = current_database() and application_name = 'pgweave step' and wait_event_type = 'Lock')"
+    with with_worker(quiet.dsn) as place, psycopg.connect(quiet.dsn) as holder:
+        holder.execute("lock table fx in access exclusive mode")
+        race = "(df.wait_for_signal('stop') | $$INSERT INTO fx VALUES ('loser')$$)"
+        instance = place.start(f"{race} ~> df.wait_for_signal('go')")
+        quiet.until(at_work)
+        place.client.signal(instance, "stop")
+        quiet.until(f"not {at_work}")
+        holder.rollback()
+        place.client.signal(instance, "go")
+        assert place.ended(instance).status == "completed"
+    assert quiet.sql("select step from fx") == []
+
+
 def test_a_step_is_recorded_only_with_the_lease_and_in_the_transaction_that_began_it(quiet: Database) -> None:
     instance, node, token = leased(quiet, "'SELECT 1'")
     end = "select df_internal.step_end(%s, %s, '{}', %s, coalesce(%s::xid8, pg_current_xact_id()), '1', 'SELECT 1', 1, now())"

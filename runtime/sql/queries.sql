@@ -235,8 +235,8 @@ select pg_catalog.set_config('role', %s, false);
 select pg_catalog.set_config('statement_timeout', %s, false);
 
 -- type_names --
--- The columns of a result as pairs of name and type, from what Describe says. Types that no table can have are what
--- encode_row makes of them: text, or JSON. Names mean the same under any search_path: those of PostgreSQL's own types that
+-- The columns of a result as pairs of name and type, from what Describe says.
+-- Types that no table can have are what encode_row makes of them: text, or JSON. Names mean the same under any search_path: those of PostgreSQL's own types that
 -- are no keywords of its grammar, `text` and `uuid` say, could else be a type that somebody has made.
 select pg_catalog.json_agg(pg_catalog.json_build_array(c.name, case
            when t.oid operator(pg_catalog.=) 'pg_catalog.record'::pg_catalog.regtype then 'pg_catalog.json'

@@ -162,7 +162,7 @@ def test_people_may_write_these_columns_and_no_others(db: RoleDatabase) -> None:
     for table, column, privilege in rows:
         found.setdefault(f"{privilege} {table}", set()).add(column)
     assert found == {
-        "insert instances": {"label", "root_node", "database", "variables", "parent_instance_id", "parent_node_id", "idempotency_key"},
+        "insert instances": {"label", "root_node", "database", "variables", "given", "parent_instance_id", "parent_node_id", "idempotency_key"},
         "insert nodes": {"id", "instance_id", "ordinal", "node_type", "query", "result_name", "left_node", "right_node", "database"},
         "insert inbox": {"instance_id", "kind", "name", "payload"},
         "insert vars": {"name", "value", "owner"},

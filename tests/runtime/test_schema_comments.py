@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 WITHOUT_SEARCH_PATH = {
     "df_internal.exec_node": "runs the caller's SQL, which has to find what the caller finds; everything else in it is qualified",
     "df_internal.run_statement": "likewise",
+    "df_internal.encode_row": "called by it; sets what the text of a value depends on, and the rest is qualified",
     "df.explain": "evaluates the caller's expression; everything else in it is qualified",
 }
 

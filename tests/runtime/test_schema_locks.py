@@ -51,7 +51,7 @@ def test_a_checkpoint_locks_its_queue_row_before_its_node(quiet: Database) -> No
         psycopg.connect(quiet.dsn, autocommit=True, options=IMPATIENT) as step,
     ):
         renewal.execute("select from df.queue for no key update")
-        renewal.execute("select from df.nodes for update")
+        renewal.execute("select from df.nodes for no key update")
         with pytest.raises(psycopg.errors.LockNotAvailable) as waited:
             step.execute("select df_internal.exec_node(%s, %s, '{}', %s, 'SELECT 1', 1, 1000)", [instance, node, token])
         renewal.rollback()

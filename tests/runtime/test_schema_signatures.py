@@ -140,11 +140,11 @@ CALLS = (
     "df.start('SELECT 1' ~> 'SELECT 2', 'label')",
 )
 WITH_A_KEY = (
-    "df.start('SELECT 1', null, null, 'caller', 'key')",
-    "df.start('SELECT 1', idempotency_key => 'key')",
-    "df.start('SELECT 1'::text, 'label', idempotency_key => 'key'::text)",
-    "df.start('SELECT 1'::varchar, idempotency_key => 'key'::varchar)",
-    "df.start('SELECT 1' ~> 'SELECT 2', idempotency_key => 'key', label => 'label')",
+    "df.start('SELECT 1', null, null, 'caller', 'key 1')",
+    "df.start('SELECT 1', idempotency_key => 'key 2')",
+    "df.start('SELECT 1'::text, 'label', idempotency_key => 'key 3'::text)",
+    "df.start('SELECT 1'::varchar, idempotency_key => 'key 4'::varchar)",
+    "df.start('SELECT 1' ~> 'SELECT 2', idempotency_key => 'key 5', label => 'label')",
     "df.start(fut => 'SELECT 1', idempotency_key => null)",
 )
 

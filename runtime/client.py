@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
@@ -134,6 +135,7 @@ class Client:
 
     def __init__(self, dsn: str) -> None:
         self._connection = connect(dsn, application_name="pgweave client")
+        self._lock = Lock()
         try:
             require(self._connection)
         except BaseException:
@@ -301,7 +303,9 @@ class Client:
         return next((row[0] for row in self._rows(query, *arguments)), None)
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        return ask(self._connection, query, arguments)
+        # One statement at a time: what it sends in one round trip must not mix with that of another thread.
+        with self._lock:
+            return ask(self._connection, query, arguments)
 
     def close(self) -> None:
         """End the session."""

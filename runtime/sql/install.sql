@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '1eec91d7b09a33330583f342e3081b278a3048cc98587745e2d140f988a29fd0');
+values (1, '0001_schema', 'a71286f44ae5ed1e36bb5b494a056758ba3fdbdf07bfd6dd2639f22ee9d2169a');
 commit;

@@ -169,17 +169,6 @@ begin
                 then format('condition_node is not valid for %s nodes', v_type)
             when v_node.extra_positions <> '{}' and v_type <> 'JOIN'
                 then format('extra_nodes is not valid for %s nodes', v_type)
-            when v_type in ('THEN', 'RACE', 'JOIN', 'IF') and (v_node.left_position is null or v_node.right_position is null)
-                then format('%s needs left_node and right_node', v_type)
-            when v_type = 'LOOP' and (v_node.left_position is null or v_node.right_position is not null)
-                then 'LOOP needs left_node, and has no right_node'
-            when v_type in ('THEN', 'RACE') and v_node.node ->> 'query' is not null
-                then format('query is not valid for %s nodes', v_type)
-            when v_type = 'IF' and v_node.condition_position is null and v_node.node ->> 'query' is null
-                then 'IF needs condition_node or query'
-            when v_type not in ('THEN', 'RACE', 'JOIN', 'IF', 'LOOP')
-                 and (v_node.left_position is not null or v_node.right_position is not null or v_node.node ->> 'query' is null)
-                then format('%s needs query, and has no left_node and right_node', v_type)
         end;
         if v_message is null and v_type in ('IF', 'LOOP', 'JOIN') and v_node.node ->> 'query' is not null then
             begin
@@ -195,7 +184,19 @@ begin
                 v_message := format('query in %s must be valid JSON config: %s', v_type, sqlerrm);
             end;
         end if;
-        v_message := coalesce(v_message, df_internal.query_problem(v_type, v_node.node ->> 'query'));
+        v_message := coalesce(v_message, case
+            when v_type in ('THEN', 'RACE', 'JOIN', 'IF') and (v_node.left_position is null or v_node.right_position is null)
+                then format('%s needs left_node and right_node', v_type)
+            when v_type = 'LOOP' and (v_node.left_position is null or v_node.right_position is not null)
+                then 'LOOP needs left_node, and has no right_node'
+            when v_type in ('THEN', 'RACE') and v_node.node ->> 'query' is not null
+                then format('query is not valid for %s nodes', v_type)
+            when v_type = 'IF' and v_node.condition_position is null and v_node.node ->> 'query' is null
+                then 'IF needs condition_node or query'
+            when v_type not in ('THEN', 'RACE', 'JOIN', 'IF', 'LOOP')
+                 and (v_node.left_position is not null or v_node.right_position is not null or v_node.node ->> 'query' is null)
+                then format('%s needs query, and has no left_node and right_node', v_type)
+        end, df_internal.query_problem(v_type, v_node.node ->> 'query'));
         if v_message is not null then
             return v_node.path || ': ' || v_message;
         end if;

@@ -8,7 +8,7 @@
 
     df.lark         the language: statements, operators with their levels, calls
     kinds.py        KINDS and CALLS, the tables of node kinds and df calls
-    nodes.py        the AST
+    nodes.py        the AST; leaves.py: what every stage does with a leaf, from the tables
     span.py         offsets, spans, lines and columns
     template.py     placeholders in the text of a step; the worker uses it too
     diagnostics.py  findings; catalogue.py: CATALOGUE, all codes and their words; codes/ has a page for each

@@ -2,6 +2,7 @@
 
 Wording is in grammar/catalogue.py; a check passes a code, a variant and values.
 
+    characters     0xx: characters that reorder what a reader sees
     grouping       1xx: operators that group otherwise than a reader expects
     names          2xx: names that no step binds, or that no step reads
     results        2xx: columns and rows that a result does not have
@@ -14,4 +15,5 @@ Wording is in grammar/catalogue.py; a check passes a code, a variant and values.
     statements     5xx: SQL that PostgreSQL cannot read, or cannot run in a step
     starts         5xx, 6xx: how instances are started
     children       6xx: called children and awaited instances
+    portable       with `--target pg_durable`: what the extension refuses or reads otherwise
 """

@@ -8,6 +8,7 @@ from queue import Empty
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from jupyter_client.manager import start_new_kernel
 from support.work import PATIENCE_SECONDS, with_worker
 
@@ -20,8 +21,6 @@ from pgweave.workflow import start
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import pytest
 
     from pgweave.observe.snapshot import Snapshot
 
@@ -154,10 +153,14 @@ class Recorder(Watcher):
 
 
 def recorded(dsn: str, text: str, *, visible: bool = True, pauses: int = 20) -> tuple[Recorder, list[Snapshot]]:
-    """Watch a program that waits, until the watcher has paused so many times."""
+    """Watch a program that waits, until the watcher has paused so many times.
+
+    How long a look takes, which lengthens the pause behind it, is left out: it depends on how busy the machine is.
+    """
     workflow = pgweave.parse(text)
     seen: list[Snapshot] = []
-    with with_worker(dsn) as place:
+    with with_worker(dsn) as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "SHARE", 0)
         instance_id = start(place.client, workflow)
         place.events.wait_for("parked", instance_id)
         watcher = Recorder(dsn, pauses)

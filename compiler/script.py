@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from pgweave.compiler import lower
 from pgweave.grammar.span import Source
-from pgweave.grammar.writing import printer
 from pgweave.grammar.writing.formatter import format_source
+from pgweave.grammar.writing.printer import print_definition
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from pgweave.compiler.rows import Row
@@ -36,7 +37,7 @@ def script(module: Module, definition: Definition, style: Style = "rows") -> str
         "variables": "".join(f"SELECT {setvar};\n" for setvar in _variables(module)),
     }
     if style == "start":
-        parts["start"] = _laid_out(printer.print_definition(definition))
+        parts["start"] = _laid_out(print_definition(definition))
     else:
         rows = lower.rows(definition).rows
         parts |= {
@@ -81,5 +82,5 @@ def literal(value: str | None) -> str:
     """
     if value is None:
         return "NULL"
-    quoted = printer.quote(value)
+    quoted = quote(value)
     return "E" + quoted.replace("\\", r"\\") if quoted.startswith("'") and "\\" in value else quoted

@@ -18,7 +18,7 @@ from pgweave.grammar.nodes import Text
 from pgweave.grammar.parser import parse
 from pgweave.grammar.reading.lexer import STRING, lex
 from pgweave.grammar.span import Source
-from pgweave.grammar.writing.printer import quote
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

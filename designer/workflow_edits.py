@@ -16,7 +16,8 @@ from pgweave.grammar.reading.extraction import Form, form_of
 from pgweave.grammar.reading.lexer import lex
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.formatter import format_source
-from pgweave.grammar.writing.printer import print_definition, quote
+from pgweave.grammar.writing.printer import print_definition
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -18,7 +18,8 @@ from pgweave.grammar.meaning.durofut import BadStep, ensure
 from pgweave.grammar.nodes import CallChild, Definition, Option, Text
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.formatter import format_source
-from pgweave.grammar.writing.printer import print_definition, quote
+from pgweave.grammar.writing.printer import print_definition
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from pgweave.compiler.subject import verb
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, Severity, finding, rated
 from pgweave.grammar.reading.lexer import STRING, WORD, lex
-from pgweave.grammar.writing.printer import quote
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.kinds import CALLS, REQUIRED, Call, Param
 from pgweave.grammar.reading.lexer import PUNCT, QUOTED, WORD, Token, lex
 from pgweave.grammar.span import Span
-from pgweave.grammar.writing.printer import quote
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

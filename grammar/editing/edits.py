@@ -41,7 +41,8 @@ from pgweave.grammar.nodes import Binding, Option, Text
 from pgweave.grammar.reading.lexer import lex
 from pgweave.grammar.result_names import is_name
 from pgweave.grammar.span import Span
-from pgweave.grammar.writing.printer import options_text, print_node, print_operand, quote
+from pgweave.grammar.writing.printer import options_text, print_node, print_operand
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node

@@ -1,5 +1,6 @@
 """Nodes -> text, and text -> the same program in canonical layout.
 
+quoting.py     a string -> the literal that writes it
 printer.py     nodes -> text on one line: one spelling for every node
 formatter.py   text -> laid-out text with its comments, and the proof that it means the same
 lexemes.py     text -> terminals with their comments; comments.py: which comment belongs to which terminal

@@ -14,7 +14,7 @@ from pgweave.grammar.reading.lexer import PUNCT, Token, lex
 from pgweave.grammar.reading.strings import CONTINUED, ESCAPE_END, PLAIN_END
 from pgweave.grammar.reading.terminals import assign
 from pgweave.grammar.writing.comments import Placement, attach
-from pgweave.grammar.writing.printer import quote
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -122,8 +122,8 @@ class Worker:
         """Whether `stop` has been called."""
         return self._stop.is_set()
 
-    def run(self, *, once: bool = False) -> None:
-        """Work until stopped. once: until nothing is due any more.
+    def run(self, *, once: bool = False, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Work until stopped. once: until nothing is due any more. on_ready: called when this role turns out to be one that may work.
 
         Errors about the schema and about the rights of this role (WorkerRefused) are raised; a database that goes away is
         waited for.
@@ -131,12 +131,8 @@ class Worker:
         import psycopg
         from psycopg_pool import PoolTimeout
 
-        with connect(self.dsn, application_name="pgweave worker") as connection:
-            require_worker(connection)
-            self._knows_pids = require_direct(connection, self.dsn)
-            (own,) = ask(connection, "who_am_i")
-            checked = checks_clients(connection)
-        assert own is not None
+        own, checked = self._introduced()
+        on_ready()
         helpers = [
             Thread(target=work, daemon=True, name=work.__name__)
             for work in (self._listen, self._renew, self._watch, self._end_silent_connections)
@@ -170,6 +166,22 @@ class Worker:
                     store.ring()  # our own listener would else sleep on for a while
                 for helper in helpers:
                     helper.join()
+
+    def _introduced(self) -> tuple[tuple[str, str], bool]:
+        """Check that this role may work here. (Its name, the database), and whether the server notices that a client has gone."""
+        import psycopg
+
+        while True:
+            try:
+                with connect(self.dsn, application_name="pgweave worker") as connection:
+                    require_worker(connection)
+                    self._knows_pids = require_direct(connection, self.dsn)
+                    ((role, database),) = ask(connection, "who_am_i")
+                    return (role, database), checks_clients(connection)
+            except psycopg.Error as error:
+                # The server was reached, and ends sessions: it restarts, or an administrator does it. That passes.
+                if meaning(error, Whose.OWN) is not Meaning.PASSING or self._stop.wait(self.settings.poll_seconds):
+                    raise
 
     @contextmanager
     def _pool(self) -> Iterator[Store]:

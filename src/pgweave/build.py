@@ -34,7 +34,8 @@ from pgweave.grammar.leaves import OF_CALL
 from pgweave.grammar.nodes import Binding, Definition, Module, Text, Variable, same
 from pgweave.grammar.span import Source, Span
 from pgweave.grammar.writing.formatter import print_module
-from pgweave.grammar.writing.printer import is_primary, print_node, quote
+from pgweave.grammar.writing.printer import is_primary, print_node
+from pgweave.grammar.writing.quoting import quote
 from pgweave.observe.picture_bundles import of_workflow
 from pgweave.runtime.errors import PgweaveError
 from pgweave.texts import ProgramError

@@ -27,6 +27,7 @@ TRIGGERS = [
 ]
 SAME_BY_RULE = {
     "PW206": "$x is the first column of x",
+    "PW221": "a space behind a minus is nothing to SQL",
     "PW306": "the program had no meaning before",
     "PW403": "a weekday's number and its name are the same day here",
 }

@@ -154,7 +154,7 @@ def advice(text: str) -> tuple[str, str]:
     """Help of the one finding, and the program after its fix."""
     parsed = parse(Source("test.df", text))
     assert parsed.diagnostics == ()
-    (finding,) = passes.check(parsed.module)
+    (finding,) = [each for each in passes.check(parsed.module) if each.code != "PW206"]
     for edit in finding.fix.edits if finding.fix else ():
         text = text[: edit.span.start] + edit.text + text[edit.span.end :]
     return finding.help, text
@@ -197,6 +197,6 @@ def test_a_name_that_nobody_knows_asks_for_a_binding() -> None:
 
 def test_the_caret_stands_under_the_name_inside_the_text() -> None:
     program = ast.sql("SELECT 1, $x.total")
-    (finding,) = passes.check(ast.module(program))
+    (finding,) = [each for each in passes.check(ast.module(program)) if each.code == "PW201"]
     start = program.query.span.start + 1 + len("SELECT 1, ")
     assert (finding.span.start, finding.span.end) == (start, start + len("$x.total"))

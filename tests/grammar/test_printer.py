@@ -25,8 +25,8 @@ from pgweave.grammar.writing.printer import (
     print_definition,
     print_node,
     print_operand,
-    quote,
 )
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable

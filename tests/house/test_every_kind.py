@@ -18,7 +18,8 @@ from pgweave.compiler import graph, lower
 from pgweave.compiler.pictures import mermaid, outline, picture
 from pgweave.grammar import nodes
 from pgweave.grammar.kinds import CALLS, KINDS, Kind, Wait
-from pgweave.grammar.writing.printer import print_node, quote
+from pgweave.grammar.writing.printer import print_node
+from pgweave.grammar.writing.quoting import quote
 from pgweave.runtime.migrate import migrations
 from pgweave.runtime.worker.activities import wait_row
 from pgweave.runtime.worker.advance import Todo, advance

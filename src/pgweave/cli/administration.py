@@ -14,12 +14,10 @@ import typer
 
 from pgweave.cli.options import FINDINGS, say
 from pgweave.runtime import enrolment, migrate
-from pgweave.runtime.connect import connect
 from pgweave.runtime.errors import SchemaMissing
 from pgweave.runtime.http.ssrf import Policy
 from pgweave.runtime.server import embedded
 from pgweave.runtime.target import named, prepared
-from pgweave.runtime.worker.direct import require_worker
 from pgweave.runtime.worker.service import Settings, Worker
 from pgweave.runtime.worker.telemetry import Prometheus, Spans, several
 
@@ -139,10 +137,7 @@ def work(dsn: str | None, settings: Settings, *, once: bool, metrics_port: int |
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        with connect(place) as connection:
-            require_worker(connection)  # a worker that cannot work must not say that it is ready
-        say(f"worker {working.name} is ready")
-        working.run(once=once)
+        working.run(once=once, on_ready=lambda: say(f"worker {working.name} is ready"))
     say("worker stopped")
 
 

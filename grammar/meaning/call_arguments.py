@@ -22,6 +22,8 @@ from pgweave.grammar.meaning.static_values import (
     NullValue,
     NumberValue,
     OpaqueValue,
+    PartialIf,
+    StepValue,
     TextValue,
     Value,
     describe,
@@ -45,6 +47,12 @@ _EXPECTED = {
     Type.JSONB: "JSON, in quotes or as jsonb",
     Type.BOOLEAN: "true or false",
 }
+
+
+# Texts that a call looks into; what it would say of a step's JSON is that it is none of them.
+_READ_AS_TEXT = frozenset(
+    {("as", "name"), ("wait_for_schedule", "cron_expr"), ("http", "method"), ("http_multipart", "method")}
+)
 
 
 def bind(
@@ -194,6 +202,9 @@ def _convert(call: Call, param: Param, value: Value | None, report: Report) -> o
             return Failure.REPORTED if node is None else node
         case OpaqueValue(type=""):
             return Failure.OPAQUE
+        case StepValue() | PartialIf() if param.type is Type.TEXT and (call.name, param.name) not in _READ_AS_TEXT:
+            report.add("PW033", value.outer, parameter=param.name, call=f"df.{call.name}")
+            return Failure.OPAQUE  # PostgreSQL passes the JSON of the step, which the compiler writes
         case _:
             result = _typed(call, param, value, report)
             if result is not None:

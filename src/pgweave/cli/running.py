@@ -14,7 +14,7 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from pgweave.cli.compiling import choose
-from pgweave.cli.instances import described
+from pgweave.cli.instances import described, print_json
 from pgweave.cli.options import FINDINGS, coloured, say
 from pgweave.cli.progress import Watch, follow
 from pgweave.companion import set_up
@@ -105,7 +105,7 @@ def _stoppable() -> Iterator[None]:
 
 def _print_end(client: Client, workflow: WorkflowSource, instance: Instance, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(described(instance), indent=2, ensure_ascii=False))
+        print_json(described(instance))
     elif instance.result is not None:
         say("")
         typer.echo(readable(instance.result))

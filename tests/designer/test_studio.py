@@ -361,7 +361,7 @@ def test_what_a_check_refuses_is_not_started(running: Page) -> None:
 def test_what_the_database_refuses_is_not_started_unless_it_is_not_asked(running: Page) -> None:
     """Else a workflow fails at its last step, days later."""
     running.type("SELECT $order.id", "SELECT nothing + $order.id")
-    request = {"target": "", "label": None, "variables": {}}
+    request: dict[str, Any] = {"target": "", "label": None, "variables": {}}
     answer = running.ask("start", **request, check=True)
     assert (answer["ok"], answer["message"]) == (False, 'Line 1: Column "nothing" does not exist.')
     assert running.ask("instances", status=None, text=None, limit=10)["instances"] == []

@@ -147,8 +147,10 @@ def test_a_role_that_may_not_be_a_worker_is_told_so_before_anything_is_started(p
             assert (done.code, done.out) == (2, "")
             assert done.err.splitlines() == [
                 f"pgweave: The role {name} may not work off workflows.",
-                "  Start a worker as a role that may (`pgweave worker`), or let the owner of schema df admit this one:"
-                f" pgweave db enrol --worker {name}",
+                (
+                    "  Start a worker as a role that may (`pgweave worker`), or let the owner of schema df admit this one:"
+                    f" pgweave db enrol --worker {name}"
+                ),
                 "  --no-wait starts the workflow and leaves it to a worker that runs.",
             ]
             assert connection.execute("select count(*) from df.instances").fetchone() == (0,)

@@ -237,7 +237,8 @@ class OddTrees:
 
     def loop(self, depth: int) -> dict[str, object]:
         """What is below a loop: three in ten may have no end, the others have few turns."""
-        body = {"node_type": "SQL", "query": "SELECT 1"} if self.chance.random() < 0.5 else self.tree(depth + 1)
+        plain: dict[str, object] = {"node_type": "SQL", "query": "SELECT 1"}
+        body = plain if self.chance.random() < 0.5 else self.tree(depth + 1)
         chance = self.chance.random()
         if chance < 0.2:
             self.endless = True
@@ -249,9 +250,9 @@ class OddTrees:
         if chance < 0.65:
             return {"left_node": body, "condition_node": MORE_TURNS}
         leave = {"node_type": "BREAK", "query": json.dumps({"break_value": self.chance.choice(VALUES)})}
-        go_on = {"node_type": "SQL", "query": "SELECT 1"}
-        last = {"node_type": "IF", "condition_node": MORE_TURNS, "left_node": go_on, "right_node": leave}
-        return {"left_node": {"node_type": "THEN", "left_node": body, "right_node": last}}
+        last = {"node_type": "IF", "condition_node": MORE_TURNS, "left_node": plain, "right_node": leave}
+        turn: dict[str, object] = {"node_type": "THEN", "left_node": body, "right_node": last}
+        return {"left_node": turn}
 
 
 def test_every_odd_tree_that_is_accepted_ends_or_can_be_cancelled_and_every_other_is_refused_in_words(

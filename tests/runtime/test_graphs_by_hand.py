@@ -251,7 +251,7 @@ class OddTrees:
             return {"left_node": body, "condition_node": MORE_TURNS}
         leave = {"node_type": "BREAK", "query": json.dumps({"break_value": self.chance.choice(VALUES)})}
         last = {"node_type": "IF", "condition_node": MORE_TURNS, "left_node": plain, "right_node": leave}
-        turn: dict[str, object] = {"node_type": "THEN", "left_node": body, "right_node": last}
+        turn: object = {"node_type": "THEN", "left_node": body, "right_node": last}
         return {"left_node": turn}
 
 

@@ -170,7 +170,7 @@ def restart(place: Place) -> None:
     """From the server's return until every instance that was at work has done a step."""
     count = 1000 // place.divisor
     place.sql("create table turn (instance text, at timestamptz default clock_timestamp())")
-    turn = "'insert into turn values ({sys_instance_id})' ~> df.sleep(1)"
+    turn = "'insert into turn values (''{sys_instance_id}'')' ~> df.sleep(1)"
     place.sql(f"select df.start(df.loop({turn})) from generate_series(1, {count})")
     taken = []
     with working(place.dsn):

@@ -57,7 +57,9 @@ def bind(
     good = True
     for position, (name, value) in enumerate(arguments):
         if name is not None:
+            # In this order: `good and _bind_named(..)` would stop reporting at the first wrong name.
             good = _bind_named(call, name, value, bound, report) and good
+        # df.http(method => 'GET', 'https://x'): PostgreSQL refuses a positional argument behind a named one.
         elif any(earlier is not None for earlier, _ in arguments[:position]):
             report.add("PW018", value.outer)
             good = False
@@ -86,6 +88,7 @@ def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], 
         return True
     close = get_close_matches(name.value, parameters, 1, 0.5)
     near = close[0] if close else ""
+    # df.call_child('..', timeout_seconds => 5): the option exists, but belongs into `options`.
     is_option = call.name == "call_child" and name.value in _CHILD_OPTIONS
     variant = "option" if is_option else "near" if near else ""
     edits = (Edit(name.span, near),) if variant == "near" else ()
@@ -107,6 +110,7 @@ def _report_surplus(call: Call, value: Value, given: int, report: Report) -> Non
     """More arguments than parameters; value: the first that is too much."""
     number = len(call.params)
     count = "no argument" if number == 0 else "one argument" if number == 1 else f"{number} arguments"
+    # df.join('a', 'b', 'c') has a function of its own.
     meant = CALLS["join3"] if call.name == "join" and given == 3 else call
     report.add("PW016", value.outer, call=f"df.{call.name}", count=count, signature=meant.signature())
 
@@ -171,6 +175,7 @@ class Arguments:
 def convert(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Arguments | Failure:
     """Give every parameter its value. All that is wrong is reported, not just the first; wrong outweighs unknown."""
     values = {param.name: _convert(call, param, bound.get(param.name), report) for param in call.params}
+    # In this order, so that df.http(url_of(x), timeout_seconds => 'soon') is an error and not merely unknown.
     for failure in (Failure.REPORTED, Failure.OPAQUE):
         if any(value is failure for value in values.values()):
             return failure
@@ -184,6 +189,8 @@ def _convert(call: Call, param: Param, value: Value | None, report: Report) -> o
             return param.default
         case BrokenValue():
             return Failure.REPORTED
+        # A STRICT function returns NULL as soon as one argument is: a step that is not there, without an error
+        # message.
         case NullValue() if param.default is None and not call.strict:
             return None
         case NullValue():
@@ -192,6 +199,7 @@ def _convert(call: Call, param: Param, value: Value | None, report: Report) -> o
         case _ if param.type is Type.STEP:
             node = as_step(value, report, "Invalid child durable function: " if call.name == "call_child" else "")
             return Failure.REPORTED if node is None else node
+        # One whose type is known and wrong, df.sleep(now()), falls through to the type error below.
         case OpaqueValue(type=""):
             return Failure.OPAQUE
         case _:
@@ -229,6 +237,8 @@ def _boolean(value: Value) -> bool | None:
 
 def _integer(value: Value, *, bits: int) -> int | None:
     if isinstance(value, NumberValue) and isinstance(value.number, int):
+        # df.sleep takes bigint, timeouts take integer: 5::bigint for a timeout finds no function in PostgreSQL,
+        # as there is no implicit cast to a smaller type.
         return value.number if value.bits <= bits else None
     if isinstance(value, TextValue) and value.unknown:  # df.sleep('60'): PostgreSQL reads a bare literal as a number
         return to_integer(value.text.value, INTEGER_RANGE if bits == 32 else BIGINT_RANGE)
@@ -238,6 +248,7 @@ def _integer(value: Value, *, bits: int) -> int | None:
 def _jsonb(call: Call, param: Param, value: Value, report: Report) -> Json | Failure | None:
     if isinstance(value, JsonValue):
         return value.json
+    # '{}'::text is no jsonb: text has no implicit cast to it, only the bare literal has.
     if not isinstance(value, TextValue) or not value.unknown:
         return None
     try:
@@ -264,6 +275,8 @@ def _report_type(call: Call, param: Param, value: Value, report: Report) -> None
 
 def _compared(call: Call, written: str) -> str:
     """The parameter that a comparison has on its left, as in df.http(url = 'https://x'); else empty."""
+    # `url => 'x'` never gets here, since `=>` is not `=` to the lexer; `url = 'x'` is a comparison with a
+    # boolean result.
     name, equals, _ = written.partition("=")
     known = any(param.name == name.strip().lower() for param in call.params)
     return name.strip() if equals and known else ""

@@ -53,6 +53,7 @@ class _Problem(NamedTuple):
 
 def _problem(given: Arguments) -> _Problem | None:
     """What the call refuses first. In pg_durable a timeout is looked at after the other arguments, and parts last."""
+    # `or` skips None only: a named tuple with fields is never false.
     return _argument_problem(given) or _timeout_problem(given) or _parts_problem(given)
 
 
@@ -60,6 +61,7 @@ def _argument_problem(given: Arguments) -> _Problem | None:
     match given.call.name:
         case "wait_for_schedule":
             return _schedule_problem(given.text("cron_expr"))
+        # '' is a text that no df.signal can send. NULL never comes here: see _convert.
         case "wait_for_signal" if not given.text("name").value:
             title, advice = "Signal name cannot be empty", "Name the signal that df.signal will send."
             return _Problem(title, given.place("name"), advice)
@@ -77,6 +79,7 @@ def _argument_problem(given: Arguments) -> _Problem | None:
 def _duration_problem(given: Arguments) -> _Problem | None:
     """A leaf that is nothing but a number of seconds, as df.sleep is."""
     kind = leaves.OF_CALL.get(given.call.name)
+    # OF_CALL has all calls that make a leaf. join and loop are none, http has its own case.
     if kind is None or not kind.is_pause:
         return None
     (member,) = kind.values
@@ -106,8 +109,11 @@ def _url_problem(given: Arguments) -> _Problem | None:
     """A URL that begins with a placeholder, or contains a variable, is checked when it is filled in."""
     url = given.text("url").value
     scheme = url.split("://", 1)[0]
+    # `$host/path` and `https://x/{id}` are complete only at run time, when runtime/http/request.py asks the
+    # same again.
     if "{" in url or url.startswith("$") or scheme.lower() in ("http", "https"):
         return None
+    # df.http('POST', 'https://x') is the usual reason: there the scheme is `POST`.
     title = f"Blocked: unsupported URL scheme '{scheme}'. Only http and https are allowed."
     advice = "Begin the URL with https://; the URL is the first argument, the method the second."
     return _Problem(title, given.place("url"), advice)
@@ -147,6 +153,7 @@ def _parts_problem(given: Arguments) -> _Problem | None:
     parts = given.json("parts")
     if parts is None:
         title = "parts is required and cannot be NULL"
+    # An empty array passes this test, and is refused by the next one in words of its own.
     elif parts.items is None or not all(item.is_object for item in parts.items):
         title = "parts must be a JSON array of part objects"
     elif not parts.items:
@@ -163,6 +170,8 @@ def _node(given: Arguments, report: Report) -> Node | None:
         case "seq":
             return nodes.Then(first=given.step("a"), second=given.step("b"), span=span)
         case "as":
+            # bind_name is also that of |=>. `operator` is taken away again: the step is written as a call now,
+            # and written.py would look for a row of operators where there is none.
             node = given.step("fut")
             named = bind_name(node, given.text("name"), span, None, node.outer, report)
             return None if named is None else replace(named, operator=None)
@@ -183,6 +192,8 @@ def _node(given: Arguments, report: Report) -> Node | None:
         case "call_child":
             child, label = given.step("fut"), given.optional_text("label")
             return nodes.CallChild(child=child, label=label, options=_options(given), span=span)
+        # Every other call makes one leaf, whose fields and parameters are listed in kinds.py: a new leaf needs
+        # no case here.
         case leaf:
             kind = leaves.OF_CALL[leaf]
             return leaves.make(kind, {member.field: _field(given, member) for member in kind.values}, span)
@@ -210,5 +221,6 @@ def _options(given: Arguments) -> tuple[Option, ...] | None:
         return None
     return tuple(
         Option(member.name.value, to_python(member.value), member.name.span, member.value.span)
+        # No dict: of two equal names the last counts, and edits.set_option has to remove the first.
         for member in options.members or ()
     )

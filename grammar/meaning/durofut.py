@@ -40,6 +40,8 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
 
     strict: df.start and df.call_child say it in other words.
     """
+    # df.start(df.start('SELECT 1')) hands the id of an instance to a step; as SQL, `a1b2c3d4` would fail only
+    # when it runs.
     if (found := _answer(text.value)) is not None:
         what, advice = found
         raise BadStep(f"'{text.value}' is {what}; it cannot be used as a workflow step", span, "PW020", advice)
@@ -47,14 +49,18 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
     if json is None:
         return nodes.Sql(query=text, span=span)
     # What `?>` gives in the database, see half_built: only `!>` may take it.
+    # Before node_type: the object of `?>` has none, and would be run as SQL.
     if json.get("_partial_if") is not None:
         raise BadStep("This if is only half built", span, "PW104")
     kind = json.get("node_type")
+    # '{"a": 1}' has no node_type, so it is SQL, which will fail as such when it runs.
     if kind is None or not isinstance(kind.value, Text):
         return nodes.Sql(query=text, span=span)
     try:
         return _Reader(span).read(json, 0)
     except BadStep as bad:
+        # pg_durable's df.start says it in this form, its operators in the other; people search for the message
+        # that they saw.
         if strict and bad.title.startswith(_INVALID):
             bad.title = (
                 f"Malformed Durofut JSON with node_type '{kind.value.value}': {bad.title.removeprefix(_INVALID)}"
@@ -69,6 +75,7 @@ def half_built(text: Text, span: Span) -> tuple[Node, Node] | None:
     except BadJson:
         return None
     mark, parts = json.get("_partial_if"), [json.get("condition"), json.get("then_branch")]
+    # df_internal reads the mark with ->> and so takes the string "true" as well as the boolean.
     if mark is None or not (mark.value is True or (isinstance(mark.value, Text) and mark.value.value == "true")):
         return None
     found = []
@@ -83,14 +90,17 @@ def _as_text(json: Json) -> Text:
     return json.value if isinstance(json.value, Text) else render_jsonb(json)
 
 
+# What df.status returns. `completed` alone is no statement that PostgreSQL has, so nothing is lost.
 _ANSWERS = frozenset({"OK", "pending", "running", "completed", "failed", "cancelled"})
 _ANSWER = re.compile("Instance [0-9a-f]{8} (?:cancelled:|is already) |Triggered run for ")
 _INSTANCE = re.compile("[0-9a-f]{8}")
+# Possessive (`*+`): a text of a million blanks would otherwise be tried from every one of them.
 _OBJECT = re.compile('[ \\t\\n\\r]*+{[ \\t\\n\\r]*+(?P<name>")?')
 
 
 def _answer(text: str) -> tuple[str, str] | None:
     """What a text is that df.start, df.status and the like have returned, and what to do; None for a statement."""
+    # 60: only the beginning matters, and a text may have megabytes.
     start = text.lstrip(" \t\n\r")[:60]
     if text in _ANSWERS or _ANSWER.match(start):
         return (
@@ -114,6 +124,7 @@ def _durofut(text: Text) -> Json | None:
     try:
         json = parse_json(text)
     except BadJson as bad:
+        # A graph nested too deeply for the JSON reader is a matter of its depth (PW011), not of its syntax.
         if "node_type" in text.value and "nested deeper" in bad.detail:
             raise BadStep(_TOO_DEEP, text.span, "PW011") from None
         if opening["name"] is not None:
@@ -171,6 +182,8 @@ class _Reader:
 
     def _check_shape(self, json: Json) -> None:
         """The shape of one node, its children unopened; in the order and the words of df_internal.node_problem."""
+        # An object with three faults gets the one finding that PostgreSQL would give: members are looked at in
+        # the order of _FIELDS, not in that of the text.
         problems: list[tuple[int, str, Span]] = []  # with the order in which the database looks for them
         seen: set[str] = set()
         for member in json.members or ():
@@ -178,6 +191,7 @@ class _Reader:
             problem = _shape_problem(field, value)
             if problem is not None:
                 problems.append((_FIELDS.index(field), problem, value.span))
+            # node_problem reads json, not jsonb, and so sees equal names too; it asks for them last.
             elif field in _FIELDS and field in seen:
                 problems.append((len(_FIELDS), f"duplicate field `{field}`", member.name.span))
             seen.add(field)
@@ -188,6 +202,7 @@ class _Reader:
     def _check_fields(self, json: Json, kind: str) -> None:
         for member in json.members or ():
             field, value = member.name.value, member.value
+            # "left_node": null is the same as no left_node.
             if value.value is None:
                 continue
             if field == "condition_node" and kind not in ("IF", "LOOP"):
@@ -259,8 +274,11 @@ class _Reader:
         found = config.get(member.key)
         if found is None or found.value is None:
             return None
+        # bool first: in Python True is an integer, in JSON it is none.
         if isinstance(found.value, bool | Text | list):  # what remains is a number
             raise BadStep(f"{_INVALID}`{member.key}` must be an integer", found.span)
+        # The text that PostgreSQL gives for the number decides, as with ->> and a cast: 1e3 is 1000, 1.0 is
+        # refused.
         value = to_integer(render_number(found.value), _RANGES[member.type])
         if value is None:
             raise BadStep(f"{_INVALID}`{member.key}` must be an integer", found.span)
@@ -290,6 +308,8 @@ class _Reader:
                 return nodes.Then(first=first, second=second, span=span)
             case "IF":
                 return self._if(json, depth)
+            # JOIN has two children of its own and the third in extra_nodes: {"left_node": .., "right_node": ..,
+            # "extra_nodes": [..]}.
             case "JOIN":
                 extras = json.get("extra_nodes")
                 branches = [self._child(json, "left_node", depth), self._child(json, "right_node", depth)]
@@ -307,6 +327,8 @@ class _Reader:
 
     def _if(self, json: Json, depth: int) -> Node:
         then_branch, else_branch = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
+        # Without a condition the IF asks whether a result has rows (df.if_rows), and its query is
+        # {"result_name": "name"}.
         if self._has(json, "condition_node"):
             condition = self._child(json, "condition_node", depth)
             return nodes.If(condition=condition, then_branch=then_branch, else_branch=else_branch, span=json.span)
@@ -329,6 +351,8 @@ class _Reader:
         if member.type is Type.TEXT:
             return query
         number = to_integer(query.value, _RANGES[member.type])
+        # SLEEP has its seconds as text, "query": "60", and a negative number of them is an integer that
+        # to_integer takes.
         if number is None or number < 0:
             raise BadStep(f"Invalid {kind.verb} duration: {query.value}", query.span, "PW020")
         return number

@@ -53,9 +53,11 @@ def number(text: str, span: Span) -> NumberValue:
     digits = text.replace("_", "").lower()
     if digits[:2] in ("0x", "0o", "0b"):
         return _integer_literal(int(digits, 0), span)
+    # bigint has 19 digits at most. Longer literals go by Decimal: int() refuses more than 4,300 digits.
     if digits.isdecimal() and len(digits) <= 19:
         return _integer_literal(int(digits), span)
     value = Decimal(digits)
+    # numeric's own limits: 131,072 digits before the point, 16,383 behind it.
     if value.adjusted() > 131_071 or value.adjusted() < -16_383:
         raise FoldError("value overflows numeric format", span)
     return NumberValue(span=span, number=value)
@@ -63,6 +65,7 @@ def number(text: str, span: Span) -> NumberValue:
 
 def _integer_literal(value: int, span: Span) -> NumberValue:
     """An integer literal is of the smallest type from integer on that has room for it; beyond bigint it is a numeric."""
+    # In hexadecimal, since str() of an integer with more than 4,300 digits is an error in Python.
     if len(hex(value)) > 4 * _MAX_DIGITS:
         raise FoldError("value overflows numeric format", span)
     if value not in BIGINT_RANGE:
@@ -100,8 +103,11 @@ def concatenate(left: Value, right: Value, span: Span) -> Value | None:
     """`left || right`, for text. NULL gives NULL; jsonb and arrays have a `||` of their own, left to the database."""
     if isinstance(left, NullValue) or isinstance(right, NullValue):
         return NullValue(span=span)
+    # 1 || 2: PostgreSQL has no such operator; one side has to be text, the other may be anything that has a
+    # text.
     if not (isinstance(left, TextValue) or isinstance(right, TextValue)):
         return None
+    # '{}'::jsonb || 'x' merges two objects, and reads the literal as jsonb.
     if any(isinstance(side, JsonValue | ArrayValue) for side in (left, right)):
         return None
     first, second = _pieces(left), _pieces(right)
@@ -134,6 +140,7 @@ def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | No
     if symbol in "/%" and b == 0:
         raise FoldError("division by zero", span)
     if isinstance(a, int) and isinstance(b, int):
+        # Python's // rounds down: -7 // 2 is -4, where PostgreSQL's -7 / 2 is -3.
         quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if symbol in "/%" else 0
         result = {"+": a + b, "-": a - b, "*": a * b, "/": quotient, "%": a - quotient * b}[symbol]
         bits = max(side.bits for side in (left, right) if isinstance(side, NumberValue))
@@ -141,6 +148,8 @@ def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | No
         if result not in allowed or a not in allowed or b not in allowed:
             raise FoldError(f"{name} out of range", span)
         return NumberValue(span=span, number=result, bits=bits)
+    # 1.0 / 3 has 20 digits behind the point in PostgreSQL, chosen from the weights of both operands
+    # (select_div_scale).
     if symbol in "/%":
         return None
     a, b = Decimal(a), Decimal(b)
@@ -158,6 +167,7 @@ def _operand(value: Value, other: Value) -> int | Decimal | NullValue | None:
         return value.number
     if isinstance(value, NullValue):
         return value
+    # With two literals PostgreSQL does not know which `+` is meant: '1' + '2' is refused, 1 + '2' is 3.
     if isinstance(value, TextValue) and value.unknown and isinstance(other, NumberValue):
         return to_integer(value.text.value, BIGINT_RANGE)
     return None
@@ -186,6 +196,7 @@ def to_integer(text: str, allowed: range) -> int | None:
     if found is None or len(text) > _MAX_DIGITS:
         return None
     digits = found.group(1).replace("_", "")
+    # int(.., 0) refuses leading zeros, which PostgreSQL takes: '007' is 7.
     value = int(digits, 0) if re.match("[+-]?0[xXoObB]", digits) else int(digits)
     return value if value in allowed else None
 
@@ -194,6 +205,7 @@ _TEXT_TYPES = frozenset({"text", "varchar"})
 _OF_LENGTH = frozenset(
     {"varchar(..)", "char(..)", "character(..)", "nchar(..)", "bpchar(..)", "char", "character", "nchar"}
 )
+# NAMEDATALEN - 1; a longer name is cut by PostgreSQL, in the middle of the text but never of a character.
 _LONGEST_NAME = 63  # bytes
 _INTEGER_TYPES = {"int": 32, "integer": 32, "int4": 32, "int8": 64, "bigint": 64, "int2": 16, "smallint": 16}  # bits
 _BOOLEANS = {
@@ -231,6 +243,7 @@ def _cut(value: Value, type_name: str, span: Span, length: int | None) -> Value 
     text = as_text(value)
     if text is None:
         return None
+    # bpchar without a length has no limit, char without one is char(1).
     if type_name == "bpchar":
         kept = len(text.value)
     elif type_name == "name":
@@ -240,6 +253,8 @@ def _cut(value: Value, type_name: str, span: Span, length: int | None) -> Value 
         if length is None or not 0 < length <= _LONGEST_TEXT:
             return None  # the database refuses it, in words of its own
         kept = min(length, len(text.value))
+    # PostgreSQL keeps char(n) with its blanks and drops them on the way to text. padded tells `call` that some
+    # functions would still see them.
     blank_padded = type_name not in ("name", "varchar(..)")
     if blank_padded:
         kept = len(text.value[:kept].rstrip(" "))
@@ -274,6 +289,7 @@ def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
         return NumberValue(span=span, number=result, bits=bits)
     if not isinstance(value, NumberValue):
         return None
+    # Before rounding: 1e100000 as an integer would be a hundred thousand digits.
     if abs(Decimal(value.number)) >= 2**64:
         raise FoldError(f"{type_name} out of range", span)
     rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))  # away from zero at .5, as numeric does
@@ -292,6 +308,7 @@ def _cast_numeric(value: Value, span: Span) -> Value | None:
     except InvalidOperation:
         raise FoldError("not a number of type numeric", value.span) from None
     return (
+        # 'NaN' and 'Infinity' are numerics, and nothing here calculates with them.
         NumberValue(span=span, number=result) if result.is_finite() and abs(result.adjusted()) < _MAX_DIGITS else None
     )
 
@@ -300,6 +317,7 @@ def _cast_boolean(value: Value, span: Span) -> Value | None:
     if isinstance(value, BooleanValue):
         return BooleanValue(span=span, value=value.value)
     if isinstance(value, TextValue):
+        # PostgreSQL takes every unambiguous beginning of true, false, yes, no, on and off; `o` is none.
         known = _BOOLEANS.get(value.text.value.strip().lower())
         if known is None:
             raise FoldError("not a boolean", value.span)
@@ -318,6 +336,7 @@ def call(name: str, arguments: Sequence[Value], span: Span) -> Value | None:
     """Call one of FUNCTIONS. None if an argument is not known, or is char(n): some functions see its blanks, some do not."""
     if any(isinstance(value, OpaqueValue | StepValue | PartialIf | BrokenValue) for value in arguments):
         return None
+    # concat('a '::char(3), 'b') is `a  b`, while 'a '::char(3) || 'b' is `ab`.
     if any(isinstance(value, TextValue) and value.padded for value in arguments):
         return None
     return FUNCTIONS[name](arguments, span)
@@ -344,6 +363,7 @@ def _to_json(value: Value) -> Json | None:
 
 
 def _build_object(arguments: Sequence[Value], span: Span) -> Value | None:
+    # jsonb_build_object('a') raises this in PostgreSQL, in these words.
     if len(arguments) % 2:
         raise FoldError("argument list must have even number of elements", span)
     members = []
@@ -366,6 +386,7 @@ def _build_array(arguments: Sequence[Value], span: Span) -> Value | None:
 def _concat(arguments: Sequence[Value], span: Span) -> Value | None:
     parts = []
     for value in arguments:
+        # concat skips NULL, where `||` becomes NULL.
         text = Text("", value.span) if isinstance(value, NullValue) else _as_argument(value)
         if text is None:
             return None
@@ -375,11 +396,14 @@ def _concat(arguments: Sequence[Value], span: Span) -> Value | None:
 
 def _as_argument(value: Value) -> Text | None:
     """Text of an argument of concat or format; there booleans print as `t` and `f`."""
+    # true::int is 1; true::bigint and true::smallint are errors, for which the database has the words.
     if isinstance(value, BooleanValue):
         return Text("t" if value.value else "f", value.span)
     return as_text(value)
 
 
+# The last alternative is a `%` that begins none of the others; so is `%*s`, whose width is an argument:
+# PostgreSQL takes it, here it is reported.
 _SPECIFIER = re.compile(r"%(?:%|(?:(?P<position>[0-9]+)\$)?(?P<minus>-)?(?P<width>[0-9]+)?(?P<type>[sIL]))|%")
 
 
@@ -425,6 +449,7 @@ def _slice(text: Text, start: int, end: int) -> Text:
     """text.value[start:end] with its anchors."""
     if not text.anchors:
         return Text(text.value[start:end], text.span)
+    # The anchor of the first character is made by `locate`, as the text may be cut between two anchors.
     inside = tuple((at - start, source) for at, source in text.anchors_within(start + 1, end))
     return Text(text.value[start:end], text.span_of(start, end), ((0, text.locate(start)), *inside))
 
@@ -442,12 +467,15 @@ def _formatted(kind: str, value: Value, where: Span) -> Text | None:
 
 def quote_text(text: str) -> str:
     """As quote_literal writes it."""
+    # quote_literal writes E'..' as soon as there is a backslash, so that it reads the same with
+    # standard_conforming_strings off.
     quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
     return "E" + quoted if "\\" in text else quoted
 
 
 def quote_identifier(name: str) -> str:
     """As quote_ident writes it: quotes only where they are needed."""
+    # quote_ident leaves unreserved keywords bare and quotes all others: `name` is bare, `select` is not.
     if re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in NEEDS_QUOTES:
         return name
     return '"' + name.replace('"', '""') + '"'
@@ -484,6 +512,7 @@ def _repeat(arguments: Sequence[Value], span: Span) -> Value | None:
         return NullValue(span=span)
     if not isinstance(text, TextValue) or not isinstance(times, NumberValue) or not isinstance(times.number, int):
         return None
+    # Asked before the text is made: repeat('x', 2000000000) is one line of a program.
     if len(text.text.value) * times.number > MAX_TEXT:
         raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
     return computed(text.text.value * max(0, times.number), span)
@@ -500,6 +529,7 @@ def _replace(arguments: Sequence[Value], span: Span) -> Value | None:
     text, old, new = texts
     if old and text.count(old) * len(new) > MAX_TEXT:
         raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+    # replace('abc', '', 'x') is `abc` in PostgreSQL; Python would put an x between all letters.
     return computed(text.replace(old, new) if old else text, span)
 
 

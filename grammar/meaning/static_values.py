@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
+# Not frozen, unlike the nodes: `parens` is set when the parentheses around a value are read, and the value has
+# one owner.
 class _Value:
     """span: the expression without parentheses around it. parens: the outermost parentheses, if any."""
 
@@ -42,6 +44,8 @@ class TextValue(_Value):
     @property
     def text(self) -> Text:
         """The whole text, with its anchors."""
+        # Joined once and kept joined: `text` is asked for several times, by the checks of an argument and then
+        # by its node.
         if len(self.pieces) > 1:
             self.pieces = [join_texts(self.pieces, self.span)]
         return self.pieces[0]
@@ -139,6 +143,9 @@ def join_texts(pieces: list[Text], span: Span) -> Text:
     for piece in pieces:
         if piece.value:
             # A computed piece has no anchors: all of it is said to stand where its expression begins.
+            # An anchor for each piece, even where two pieces follow each other in the file: between two anchors
+            # offsets run in step, and between `'a' || 'b'` there is an operator in the file and nothing in the
+            # value.
             anchors.extend((length + at, source) for at, source in piece.anchors or ((0, piece.span.start),))
         length += len(piece.value)
     return Text("".join(piece.value for piece in pieces), span, tuple(anchors))
@@ -153,6 +160,8 @@ def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:
                 found.append(value.node)
             case OpaqueValue():
                 found.extend(value.operands)
+            # A half-built if inside of unknown SQL, concat('a' ?> 'b', x): both of its steps are checked,
+            # though no node joins them.
             case PartialIf():
                 found.extend((value.condition, value.then_branch))
             case ArrayValue():
@@ -173,6 +182,8 @@ def describe(value: Value) -> str:
         case NumberValue():
             if not isinstance(value.number, int):
                 return (
+                    # 60.0: "with decimals" would be wrong to the eye, and "a whole number" is what was asked
+                    # for.
                     "a number of type numeric"
                     if value.number == value.number.to_integral_value()
                     else "a number with decimals"

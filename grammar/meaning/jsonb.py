@@ -54,6 +54,7 @@ class Json:
 
     def get(self, name: str) -> Json | None:
         """The member called `name`, the last one of equals."""
+        # The last, as in jsonb; the others stay in `members`, for the checks that look for repetitions.
         found = [member.value for member in self.members or () if member.name.value == name]
         return found[-1] if found else None
 
@@ -176,6 +177,7 @@ class _Reader:
             return Json(self._string(start, end), span)
         if kind == "word":
             return Json(_CONSTANTS[found[kind]], span)
+        # No float: jsonb keeps numeric, 0.1 stays 0.1 and 12345678901234567890 keeps its digits.
         number = Decimal(found[kind])
         if (
             abs(number.adjusted()) > 131_000 or len(found[kind]) > 131_000
@@ -197,6 +199,7 @@ class _Reader:
             if found["bad"] is not None:
                 raise BadJson("this escape means nothing in JSON", place, min(place + 2, end))
             code = found["code"]
+            # \ud83d\ude00 is one character of two escapes. The anchor is that of the first.
             if high is not None:  # the first half of a pair: nothing but the second may follow
                 if code is None or not 0xDC00 <= int(code, 16) <= 0xDFFF:
                     raise BadJson("half of a surrogate pair", high[1], place)
@@ -204,6 +207,7 @@ class _Reader:
                 place, high = high[1], None
             elif code is not None:
                 point = int(code, 16)
+                # \u0000 is JSON but no text of PostgreSQL; the second half of a pair alone is neither.
                 if point == 0 or 0xDC00 <= point <= 0xDFFF:
                     raise BadJson("PostgreSQL text cannot hold this character", place, found.end())
                 if 0xD800 <= point <= 0xDBFF:
@@ -238,6 +242,8 @@ def to_python(json: Json) -> Python:
         return value.value
     if isinstance(value, Decimal):
         rendered = render_number(value)
+        # 400: int() of a number with thousands of digits is slow and then refused; a float of it is infinite,
+        # see printer._dumps.
         return float(rendered) if "." in rendered or len(rendered) > 400 else int(rendered)
     assert value is None or isinstance(value, bool)
     return value
@@ -246,6 +252,7 @@ def to_python(json: Json) -> Python:
 def render_number(number: Decimal) -> str:
     """As PostgreSQL's numeric writes it: no exponent, digits kept, no negative zero."""
     text = format(number, "f")
+    # Decimal knows -0, numeric does not.
     return text[1:] if text.startswith("-") and not number else text
 
 
@@ -298,6 +305,8 @@ def render_jsonb(json: Json) -> Text:
         if value.members is not None:
             last = {member.name.value: member for member in value.members}
             put("{", value.span.start)
+            # jsonb sorts by length and then by bytes: {"b": 1, "aa": 2}, not {"aa": 2, "b": 1}. The text has to
+            # equal the database's byte for byte.
             for i, name in enumerate(sorted(last, key=lambda name: (len(name.encode()), name.encode()))):
                 put(", " if i else "")
                 string(last[name].name)

@@ -20,6 +20,7 @@ IN_TAG = r"[^\x00-/:-@\[-^`{-\x7f]"  # a digit too
 IN_WORD = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # and `$`
 
 # Each matches from behind the opening quote to behind the closing one.
+# Possessive quantifiers (*+) throughout: a string that never closes is tried once, not from every quote in it.
 PLAIN_END = re.compile(r"[^']*+(?:''[^']*+)*+'")
 ESCAPE_END = re.compile(r"(?:[^'\\]++|''|\\.)*+'", re.DOTALL)
 QUOTED_END = re.compile(r'[^"]*+(?:""[^"]*+)*+"')
@@ -78,6 +79,7 @@ def decode_plain(text: str, segments: Segments) -> tuple[str, Anchors]:
     for start, end in segments:
         parts = text[start:end].split("''")
         place = start
+        # '' is one character of the value and two of the text, so what follows it needs an anchor of its own.
         for part in parts[:-1]:
             out.add(part + "'", place)
             place += len(part) + 2

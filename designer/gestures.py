@@ -1,8 +1,8 @@
 """What a person does on the canvas -> edits of the text. The text afterwards always parses, or the gesture is refused.
 
 In comes a module, the block that is meant and what to do with it; out come the edits and where the new step then
-begins. Most gestures have their counterpart in grammar/editing/edits.py; those that take steps elsewhere are in moving.py, those
-about a step's own settings in settings.py, those about whole workflows in programs.py.
+begins. Most gestures have their counterpart in grammar/editing/edits.py; those that take steps elsewhere are in moving.py,
+those about a step's own settings in step_settings.py, those about whole workflows in workflow_edits.py.
 """
 
 from __future__ import annotations

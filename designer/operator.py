@@ -208,7 +208,7 @@ class Operator:
                 instance
                 for instance in client.instances(MOST_INSTANCES)
                 if status in (None, instance.status) and wanted in f"{instance.id} {instance.label or ''}".casefold()
-            # Filtered here and not by the database: `text` may be in the id as well as in the label.
+                # Filtered here and not by the database: `text` may be in the id as well as in the label.
             ][: max(1, min(limit, MOST_INSTANCES))]
             now = client.now()
             return [_row(client, instance, now, waits=number < WAITS_SHOWN) for number, instance in enumerate(found)]

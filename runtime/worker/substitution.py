@@ -64,7 +64,11 @@ def parse(text: str) -> Json:
     try:
         value: Json = json.loads(
             # Numbers stay texts: as a float 0.10 would be written back as 0.1, and 1e400 as Infinity.
-            text, parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=_object
+            text,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=Number,
+            object_pairs_hook=_object,
         )
     except RecursionError:
         raise ValueProblem("the result is nested too deeply") from None

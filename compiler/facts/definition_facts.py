@@ -252,7 +252,7 @@ class Facts:
                 return (Result(Form.ARRAY, step, None),) if self.ends(step) else ()
             case nodes.Loop():
                 broken = (Result(Form.UNKNOWN, step, None),) if self._breaks(step) else ()
-                # Without a condition only a break ends the loop, so the body's result is nobody's.
+                # Without a condition only a break ends the loop, and what the body results in is lost.
                 return (*self.results(step.children[0]), *broken) if node.condition is not None else broken
             case nodes.CallChild():
                 return (awaited(step, node),)

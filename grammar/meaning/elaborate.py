@@ -12,7 +12,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, Note, Severity, finding, rated
+from pgweave.grammar.catalogue import phrase
+from pgweave.grammar.diagnostics import Edit, Severity, finding, note, rated
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.meaning import fold
 from pgweave.grammar.meaning.call_arguments import bind
@@ -168,7 +169,7 @@ class Elaborator:
             # Durofut JSON may contain `~>` in the SQL of its steps, and is read as JSON by as_step below.
             if not first.text.value.lstrip().startswith("{") and _EXPRESSION.search(first.text.value):
                 first = self._expression(first.text)
-        node = as_step(first, self.report, "Invalid durable function: " if name == "start" else "")
+        node = as_step(first, self.report, "of-start" if name == "start" else "")
         # DECLARE v text; .. df.start('SELECT 1', label => v): in a function body that is no mistake, so the
         # name is kept as one that is given at run time. In a program nothing can fill it in (PW027,
         # _start_text).
@@ -176,8 +177,7 @@ class Elaborator:
         texts = {key: self._start_text(key, value) for key, value in bound.items() if key not in computed}
         mode = texts.get("transaction_mode")
         if mode is not None and mode.value.lower() not in ("caller", "new"):
-            title = f"invalid transaction_mode \"{mode.value}\" for df.start(): expected 'caller' or 'new'"
-            self.report.bad_value(title, mode.span, "Leave it out, or write 'caller' or 'new'.")
+            self.report.add("PW020", mode.span, "transaction-mode", mode=mode.value)
         if node is not None:
             self._define(
                 node,
@@ -207,7 +207,7 @@ class Elaborator:
             case OpaqueValue():
                 self.report.add("PW027", value.outer, name=name)
             case _:
-                what, expected = f"`{name}` of df.start", "a text in quotes"
+                what, expected = phrase("the-argument", name=name, call="start"), phrase("want-text")
                 self.report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
         return None
 
@@ -259,7 +259,7 @@ class Elaborator:
                 case BrokenValue():
                     return
                 case _:
-                    what, expected = f"`{key}` of df.setvar", "a text in quotes"
+                    what, expected = phrase("the-argument", name=key, call="setvar"), phrase("want-text")
                     self.report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
                     return
         name = texts["name"]
@@ -328,7 +328,7 @@ class Elaborator:
         try:
             value = compute(operands)
         except fold.FoldError as error:
-            self.report.add("PW026", error.span, detail=error.detail)
+            self.report.add("PW026", error.span, error.case, values=error.fields)
             return BrokenValue(span=expr.span)
         if (
             isinstance(value, TextValue)
@@ -337,7 +337,7 @@ class Elaborator:
             and isinstance(expr, syntax.CallExpr | syntax.Cast)
             and not self._affords(value)
         ):
-            self.report.add("PW026", expr.span, detail="too much text to put together")
+            self.report.add("PW026", expr.span, "long-program")
             return BrokenValue(span=expr.span)
         return self._opaque(expr) if value is None else value
 
@@ -360,11 +360,9 @@ class Elaborator:
 
     def _chained(self, expr: syntax.Chained) -> Value:
         first, second = expr.first.value.upper(), expr.second.value.upper()
-        note = Note(expr.first.span, f"`{first}` stands here")
-        found = f"another `{second}`" if first == second else f"`{second}`"
-        found += ", which PostgreSQL does not chain"
-        expected, help_ = "parentheses around one of two comparisons", "Write (a = b) = c, or join them with AND."
-        self.report.add("PW001", expr.second.span, expected=expected, found=found, help=help_, notes=(note,))
+        variant = "chained-twice" if first == second else "chained"
+        notes = (note("PW001", expr.first.span, variant, first=first),)
+        self.report.add("PW001", expr.second.span, variant, second=second, notes=notes)
         return BrokenValue(span=expr.span)
 
     def _literal(self, token: Token) -> Value:
@@ -377,7 +375,7 @@ class Elaborator:
             try:
                 return fold.number(token.value, span)
             except fold.FoldError as error:
-                self.report.add("PW026", error.span, detail=error.detail)
+                self.report.add("PW026", error.span, error.case, values=error.fields)
                 return BrokenValue(span=span)
         if token.value == "null":
             return NullValue(span=span)
@@ -392,8 +390,7 @@ class Elaborator:
         # '2026-01-01'`.
         if expr.type.startswith("df.") and expr.start < expr.inner.start and isinstance(expr.inner, syntax.Literal):
             found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL, of a type called df.start
-            help_ = "The arguments of a call are written in parentheses."
-            self.report.add("PW001", expr.inner.span, expected='"("', found=found, help=help_)
+            self.report.add("PW001", expr.inner.span, "no-parentheses", found=found)
             return BrokenValue(span=expr.span)
         # '1 hour'::interval. The value is not looked at (is it an interval at all?), the type is enough to
         # refuse it as an argument.
@@ -477,8 +474,7 @@ class Elaborator:
         symbol, step = expr.operator.value.upper(), expr.left
         if not isinstance(self._values[step], StepValue | PartialIf):
             step = expr.right
-        note = Note(step.span, "this is already a step")
-        self.report.add("PW106", expr.operator.span, operator=symbol, notes=(note,))
+        self.report.add("PW106", expr.operator.span, operator=symbol, notes=(note("PW106", step.span),))
         return BrokenValue(span=expr.span)
 
     def _compose(self, expr: syntax.Binary, symbol: str, left: Value, right: Value) -> Value:
@@ -517,7 +513,7 @@ class Elaborator:
             return self._taken(expr, left, not isinstance(right, BrokenValue))
         node = as_step(left, self.report)
         if isinstance(right, NullValue):  # |=> is strict: its result is NULL, whatever stands on the left
-            self.report.add("PW021", right.outer, what="The name of a result")
+            self.report.add("PW021", right.outer, what=phrase("the-name"))
         if node is None or isinstance(right, BrokenValue | NullValue):
             return BrokenValue(span=expr.span)
         match right:
@@ -525,19 +521,19 @@ class Elaborator:
                 named = bind_name(node, right.text, expr.span, expr.operator.span, expr.left.span, self.report)
                 return BrokenValue(span=expr.span) if named is None else StepValue(span=expr.span, node=named)
             case OpaqueValue() if self._is_bare_name(expr.right):
-                fix = Fix(
-                    "Put it in quotes", (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),), safe=True
-                )
-                what, expected = "The name of a result", "a text in quotes"
-                actual = "the name of a column"
-                self.report.add("PW019", right.span, what=what, expected=expected, actual=actual, fix=fix)
+                edits = (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),)
+                self._no_name(right.span, phrase("is-column"), edits)
             # The name is computed: `|=> concat('a', x)`. The whole is a step that only the database knows.
             case OpaqueValue():
                 return OpaqueValue(span=expr.span, operands=(node, *right.operands))
             case _:
-                what, expected = "The name of a result", "a text in quotes"
-                self.report.add("PW019", right.outer, what=what, expected=expected, actual=describe(right))
+                self._no_name(right.outer, describe(right))
         return BrokenValue(span=expr.span)
+
+    def _no_name(self, span: Span, actual: str, edits: tuple[Edit, ...] = ()) -> None:
+        """What stands behind `|=>` is no text. actual: what it is, in words."""
+        what, expected = phrase("the-name"), phrase("want-text")
+        self.report.add("PW019", span, what=what, expected=expected, actual=actual, edits=edits, safe=True)
 
     def _is_bare_name(self, expr: syntax.Expr) -> bool:
         """`'SELECT 1' |=> one`, in a program, where no column can be meant."""
@@ -579,10 +575,8 @@ class Elaborator:
             if else_branch is None:
                 return BrokenValue(span=expr.span)
             return OpaqueValue(span=expr.span, operands=(*left.operands, else_branch))
-        note = Note(expr.left.span, "this is not a `?>` expression")
-        title = "Invalid if-then-else: left side of !> must be a ?> expression"
-        help_ = "Write `condition ?> step !> other step`, with parentheses around each that holds an operator."
-        self.report.add("PW020", expr.operator.span, title=title, label="", help=help_, notes=(note,))
+        notes = (note("PW020", expr.left.span, "no-half-if"),)
+        self.report.add("PW020", expr.operator.span, "no-half-if", notes=notes)
         return BrokenValue(span=expr.span)
 
     def _written_half(self, value: TextValue, operator: Token) -> Value | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.nodes import Text
 
 if TYPE_CHECKING:
@@ -171,39 +172,35 @@ def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:
     return tuple(found)
 
 
-_TYPE_WORDS = {"boolean": "true or false", "record": "a row of several values", "column": "the name of a column"}
+_OF_TYPE = {"boolean": "is-boolean", "record": "is-record", "column": "is-column"}
 
 
 def describe(value: Value) -> str:
     """What a value is, in the words of a diagnostic: `a number`."""
     match value:
         case TextValue():
-            return "text"
+            return phrase("is-text")
         case NumberValue():
             if not isinstance(value.number, int):
-                return (
-                    # 60.0: "with decimals" would be wrong to the eye, and "a whole number" is what was asked
-                    # for.
-                    "a number of type numeric"
-                    if value.number == value.number.to_integral_value()
-                    else "a number with decimals"
-                )
-            return "a whole number of type bigint" if value.bits > 32 else "a whole number"
+                # 60.0: "with decimals" would be wrong to the eye, and "a whole number" is what was asked for.
+                whole = value.number == value.number.to_integral_value()
+                return phrase("is-numeric" if whole else "is-decimal")
+            return phrase("is-bigint" if value.bits > 32 else "is-integer")
         case BooleanValue():
-            return "true or false"
+            return phrase("is-boolean")
         case NullValue():
-            return "NULL"
+            return phrase("is-null")
         case JsonValue():
-            return "jsonb"
+            return phrase("is-jsonb")
         case ArrayValue():
-            return "an array"
+            return phrase("is-array")
         case StepValue():
-            return "a step"
+            return phrase("is-step")
         case PartialIf():
-            return "a half-built if"
-        case OpaqueValue() if value.type in _TYPE_WORDS:
-            return _TYPE_WORDS[value.type]
+            return phrase("is-half-if")
+        case OpaqueValue() if value.type in _OF_TYPE:
+            return phrase(_OF_TYPE[value.type])
         case OpaqueValue() if value.type:
-            return f"of type {value.type}"
+            return phrase("is-of-type", type=value.type)
         case _:
-            return "something only the database knows"
+            return phrase("is-unknown")

@@ -410,7 +410,7 @@ class _Lexer:
                 value, anchors = decode_plain(self.text, segments)
         except BadEscape as bad:
             place = Span(bad.start, min(bad.end, content_end))
-            return self._error(finding("PW006", place, detail=bad.detail), at, end)
+            return self._error(finding("PW006", place, bad.case, escape=bad.escape), at, end)
         if "\0" in value:
             return self._nul(at, end)
         self.out.tokens.append(Token(STRING, value, at, end, anchors))
@@ -454,7 +454,7 @@ class _Lexer:
             try:
                 name = decode_unicode(name, [(0, len(name))], escape)[0]
             except BadEscape as bad:
-                return self._error(finding("PW006", Span(at, end), detail=bad.detail), at, end)
+                return self._error(finding("PW006", Span(at, end), bad.case, escape=bad.escape), at, end)
         self.out.tokens.append(Token(QUOTED, name, at, end))
         return end
 

@@ -213,9 +213,9 @@ def _exact(step: Step, attempts: int) -> Run:
     except _AlreadyRun:
         # An earlier attempt was committed and its answer lost on the way: the rows have the result.
         return _recorded(step)
-    # With a snapshot from before the statement, exec_node could not update rows that others have changed
-    # meanwhile.
     if not settings.read_committed:
+        # With a snapshot from before the statement, exec_node could not update rows that others have changed
+        # meanwhile.
         step.store.shown(lease, todo.key)
     assert row is not None
     assert lease.role is not None

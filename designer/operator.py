@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pgweave.companion import set_up
+from pgweave.dbcheck import refuse_before_start
 from pgweave.designer.drawing import block_id, draw, path_of
 from pgweave.designer.page_results import rows
 from pgweave.designer.protocol import (
@@ -85,10 +86,13 @@ class Operator:
 
     # Starting
 
-    def start(self, parsed: Parsed, view: View, target: str, label: str | None, variables: dict[str, str]) -> str:
+    def start(
+        self, parsed: Parsed, view: View, target: str, label: str | None, variables: dict[str, str], *, ask: bool = True
+    ) -> str:
         """Start a workflow of a text, and watch it. ProgramError when a check finds an error.
 
-        target: the id of a block of it, or "" where the text holds one workflow.
+        target: the id of a block of it, or "" where the text holds one workflow. ask: have the database prepare every
+        step first, as `pgweave run` does.
         """
         module = parsed.module
         refuse_errors(parsed.diagnostics, module.source)  # with one workflow missing, the numbers would be another's
@@ -97,6 +101,8 @@ class Operator:
         refuse_errors(workflow.check(), module.source)
         dsn = session_database.current(self._dsn)
         self._set_up(dsn)
+        if ask:
+            refuse_before_start(workflow, dsn)
         with Client(dsn) as client:
             instance = start(client, workflow, label or workflow.label, variables)
         background.ensure_worker(dsn)

@@ -228,9 +228,8 @@ def start(session: Session, view: View, request: StartRequest) -> StartResult:
     """Start a workflow."""
     values = {str(name): str(value) for name, value in (request.get("variables") or {}).items()}
     label = request.get("label") or None
-    return StartResult(
-        instance=_operator(session).start(session.draw().parsed, view, str(request.get("target") or ""), label, values)
-    )
+    target, ask = str(request.get("target") or ""), bool(request.get("check", True))
+    return StartResult(instance=_operator(session).start(session.draw().parsed, view, target, label, values, ask=ask))
 
 
 def watch(session: Session, view: View, request: InstanceRequest) -> NoResult:

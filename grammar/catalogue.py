@@ -517,6 +517,14 @@ CATALOGUE: dict[str, Rule] = {
             label="not visible; what is shown is in another order than what is run",
             help="Remove it; a value that needs it can be written with chr(..).",
         ),
+        Rule(
+            code="PW033",
+            name="step-as-text",
+            severity=_W,
+            title="`{parameter}` of {call} is a text, and gets the JSON of this step",
+            label="does not run here",
+            help="Write the text itself in quotes; to run the step, put it before this one with ~>.",
+        ),
         # PW1xx: grouping
         Rule(
             code="PW101",

@@ -161,10 +161,12 @@ def _result(shell: Shell, rest: str) -> object:
     (word,) = _words("result", rest, 1, 1)
     instance_id = _id(shell, word)
     with _client() as client:
-        status, result = client.status(instance_id), client.result(instance_id)
-    if status == "completed":
-        return display.result(result)
-    show(display.sentence(f"{instance_id} is {status} and has no result. `%pgweave show {instance_id}` says more."))
+        found = client.instance(instance_id)
+    if found.status == "completed":
+        return display.result(found.result)
+    show(
+        display.sentence(f"{instance_id} is {found.status} and has no result. `%pgweave show {instance_id}` says more.")
+    )
     return None
 
 

@@ -204,7 +204,7 @@ class Run:
         """
         if self.wait(timeout) == "completed":
             with Client(self.dsn) as client:
-                return display.result(client.result(self.id))
+                return display.result(client.instance(self.id).result)
         snapshot = self.snapshot()
         instance, failure = snapshot.instance, snapshot.failure
         raise RunFailed(self.id, instance.status, instance.error, failure.explanation(colour=True) if failure else "")

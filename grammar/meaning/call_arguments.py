@@ -23,6 +23,8 @@ from pgweave.grammar.meaning.static_values import (
     NullValue,
     NumberValue,
     OpaqueValue,
+    PartialIf,
+    StepValue,
     TextValue,
     Value,
     describe,
@@ -46,6 +48,12 @@ _EXPECTED = {
     Type.JSONB: "want-json",
     Type.BOOLEAN: "want-boolean",
 }
+
+
+# Texts that a call looks into; what it would say of a step's JSON is that it is none of them.
+_READ_AS_TEXT = frozenset(
+    {("as", "name"), ("wait_for_schedule", "cron_expr"), ("http", "method"), ("http_multipart", "method")}
+)
 
 
 def bind(
@@ -203,6 +211,9 @@ def _convert(call: Call, param: Param, value: Value | None, report: Report) -> o
         # One whose type is known and wrong, df.sleep(now()), falls through to the type error below.
         case OpaqueValue(type=""):
             return Failure.OPAQUE
+        case StepValue() | PartialIf() if param.type is Type.TEXT and (call.name, param.name) not in _READ_AS_TEXT:
+            report.add("PW033", value.outer, parameter=param.name, call=f"df.{call.name}")
+            return Failure.OPAQUE  # PostgreSQL passes the JSON of the step, which the compiler writes
         case _:
             result = _typed(call, param, value, report)
             if result is not None:

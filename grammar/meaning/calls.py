@@ -36,7 +36,10 @@ def build(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Va
     if arguments is Failure.REPORTED:
         return BrokenValue(span=span)
     if arguments is Failure.OPAQUE:
-        return OpaqueValue(span=span, operands=steps_in(list(bound.values())))
+        # A step in the place of a text is data: it does not run, so nothing is known to be below this one.
+        given = [bound[param.name] for param in call.params if param.name in bound and param.type is Type.STEP]
+        hidden = [value for value in bound.values() if isinstance(value, OpaqueValue) and value not in given]
+        return OpaqueValue(span=span, operands=steps_in([*given, *hidden]))
     problem = _problem(arguments)
     if problem is not None:
         report.add("PW020", problem.place, problem.variant, values=problem.fields)

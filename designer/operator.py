@@ -134,6 +134,7 @@ class Operator:
 
     def _join(self, instance: str, view: View, new: _Watched) -> None:
         with self._lock:
+            # The first who watches decides what program is shown; others share its watcher.
             watched = self._watched.setdefault(instance, new)
             if view not in watched.views:
                 watched.views.append(view)
@@ -148,6 +149,8 @@ class Operator:
         def show(snapshot: Snapshot) -> None:
             with self._lock:
                 watched.snapshot = snapshot
+                # The snapshot's workflow is made from the rows when those are not the text's: the database had
+                # computed a part of it.
                 if watched.workflow not in (None, snapshot.workflow):
                     watched.workflow, watched.index, watched.elsewhere = None, 0, True
             self._tell(watched)
@@ -160,6 +163,7 @@ class Operator:
             if watched.snapshot is None:
                 return
             event = run_event(watched.snapshot, None if watched.elsewhere else watched.index)
+            # Compared under the lock, sent outside of it: a slow view must not keep the others waiting.
             changed, watched.last = event != watched.last, event
             views = tuple(watched.views)
         for view in views if changed else ():
@@ -200,6 +204,7 @@ class Operator:
     def instances(self, status: str | None, text: str | None, limit: int) -> list[InstanceRow]:
         """The newest instances; none when there is no database yet. An embedded server that is stopped is started for this."""
         if self._known() is None:
+            # Never started: nothing is in it, and starting one for an empty list would take seconds.
             if embedded.status().version is None:
                 return []
             session_database.current(self._dsn)
@@ -209,6 +214,7 @@ class Operator:
                 instance
                 for instance in client.instances(MOST_INSTANCES)
                 if status in (None, instance.status) and wanted in f"{instance.id} {instance.label or ''}".casefold()
+                # Filtered here and not by the database: `text` may be in the id as well as in the label.
             ][: max(1, min(limit, MOST_INSTANCES))]
             now = client.now()
             return [_row(client, instance, now, waits=number < WAITS_SHOWN) for number, instance in enumerate(found)]

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def run(shell: Shell, line: str) -> object:
     """Run one command. UsageError, in a sentence, when it is not written as it should be."""
     line = line.strip()
+    # To SQL a semicolon at the end belongs to the statement.
     if not line.startswith("sql"):
         line = line.rstrip("; ")  # a semicolon at the end means to IPython: do not show the result
     name, _, rest = line.partition(" ")

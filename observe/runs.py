@@ -147,6 +147,7 @@ class Run:
         with Client(self.dsn) as client:
             while True:
                 try:
+                    # In slices, so that a worker that has gone is noticed.
                     status = client.wait(self.id, max(0.0, min(slice_seconds, deadline - monotonic())))
                 except TimeoutError:
                     if monotonic() >= deadline:

@@ -44,6 +44,7 @@ def step(node: NodeState) -> str:
     """What a node does: a verb and its object."""
     config = _config(node.query)
     match node.node_type:
+        # Lowering made this step of df.call_child: its SQL has the whole child in hexadecimal.
         case "SQL" if (node.result_name or "").startswith("__df_call_child_"):
             return "start child"
         case "SQL":

@@ -174,6 +174,8 @@ class Client:
         import psycopg
         from psycopg import sql
 
+        # The expression is SQL by intention: it runs with the rights of this role, which could send it by
+        # itself.
         graph = sql.SQL(QUERIES["evaluate"].decode()).format(sql.SQL(expression))
         try:
             with self._lock:
@@ -262,6 +264,7 @@ class Client:
         Asks in short statements: one long one would hold a snapshot, and with it up VACUUM and CREATE INDEX
         CONCURRENTLY, of a step even.
         """
+        # 5 ms at first, for workflows that end at once, growing to 0.1 s.
         deadline, pause = monotonic() + timeout_seconds, 0.005
         while True:
             if (instance := self.instance(instance_id)).ended:
@@ -282,6 +285,7 @@ class Client:
             raise InstanceEnded(
                 f"Instance {instance_id} is {status}; a signal does not reach it any more.", "Start the workflow again."
             )
+        # Before the signal is sent: afterwards the wait may be over.
         waiting = [node.signal_name for node in self.nodes(instance_id) if node.run_status == "waiting"]
         self._steer("signal", instance_id, name, json.dumps({} if payload is None else payload))
         return sorted({found for found in waiting if found is not None})

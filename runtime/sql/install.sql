@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'a71286f44ae5ed1e36bb5b494a056758ba3fdbdf07bfd6dd2639f22ee9d2169a');
+values (1, '0001_schema', '5fc30c474e890e44c817f65d67defa10d6519c2638048a380ea3c39184bf0279');
 commit;

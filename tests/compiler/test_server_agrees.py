@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from support.pace import examples
 from support.programs import definitions
 from support.texts import programs
 
@@ -76,7 +77,9 @@ def theirs(text: str, connection: psycopg.Connection) -> tuple[str, str]:
 
 
 @settings(
-    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(1000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(programs)
 def test_the_database_builds_the_same_tree_or_refuses_the_same_text(connection: psycopg.Connection, text: str) -> None:

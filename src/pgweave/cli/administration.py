@@ -137,6 +137,7 @@ def work(dsn: str | None, settings: Settings, *, once: bool, metrics_port: int |
             working.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM):
+            # The second Ctrl-C does no more than the first: a step that is running has to be recorded.
             signal.signal(number, stop)
         working.run(once=once, on_ready=lambda: say(f"worker {working.name} is ready"))
     say("worker stopped")

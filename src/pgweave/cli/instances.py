@@ -74,6 +74,7 @@ def ps(dsn: str | None, limit: int, status: list[str], label: str | None, *, as_
     """List the newest `limit` instances. status: only those; empty: any. label: a part of it."""
     wanted = [choice("--status", one, STATUSES) for one in status]
     with _client(dsn) as client:
+        # One more than is shown, to know whether there are more.
         found = client.instances(limit + 1, statuses=wanted, label=label)
     instances, more = found[:limit], len(found) > limit
     if as_json:
@@ -118,6 +119,7 @@ def result(instance_id: str, dsn: str | None, *, as_json: bool) -> None:
         typer.echo(readable(instance.result))
     else:
         typer.echo(f"{instance_id} is {instance.status} and has no result.", err=True)
+    # Also for a workflow that failed: `pgweave result ID && next` must not go on.
     if instance.result is None:
         raise typer.Exit(FINDINGS)
 

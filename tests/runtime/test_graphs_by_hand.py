@@ -242,7 +242,8 @@ class OddTrees:
         chance = self.chance.random()
         if chance < 0.2:
             self.endless = True
-            return {"left_node": body} | ({"condition_node": self.tree(depth + 1)} if chance < 0.1 else {})
+            below: dict[str, object] = {"left_node": body}
+            return below | ({"condition_node": self.tree(depth + 1)} if chance < 0.1 else {})
         if chance < 0.3:  # a turn that fails goes on without asking the condition, and most bodies here fail
             self.endless = True
             goes_on = '{"continue_on_failure":true}'

@@ -17,6 +17,7 @@ from pgweave.compiler import graph
 from pgweave.compiler.facts import flow
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import nodes
+from pgweave.grammar.shortened import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -552,7 +553,7 @@ def _plain(value: object) -> str:
         value = value.name
     text = "none" if value is None else str(value)
     line = step_words.first_line(text) or text
-    return line if len(line) <= step_words.DETAIL_WIDTH else line[: step_words.DETAIL_WIDTH - 3] + "..."
+    return cut(line, step_words.DETAIL_WIDTH, "...")
 
 
 def _named(node: Node) -> str:

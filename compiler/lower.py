@@ -10,15 +10,14 @@ This module knows no text, no database and no graph. It refuses what it cannot w
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pgweave.compiler.rows import Graph, Row, node_id
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
-from pgweave.grammar.kinds import MAX_DEPTH, MAX_NODES
-from pgweave.grammar.leaves import row_text
+from pgweave.grammar.kinds import CHILD_STARTER, MAX_DEPTH, MAX_NODES
+from pgweave.grammar.leaves import json_object, quoted, row_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +96,7 @@ def call_name(child: str, label: str | None, database: str | None) -> str:
         # \xff occurs in no UTF-8 text, so ("a", "bc") and ("ab", "c") have different names.
         for byte in part.encode() + b"\xff":
             value = (value ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
-    return f"__df_call_child_{value:016x}"
+    return f"{CHILD_STARTER}{value:016x}"
 
 
 def _lowered(definition: Definition) -> Future:
@@ -182,9 +181,9 @@ def _call_child(node: CallChild) -> Future:
     internal = call_name(child, label, database)
     document = f"convert_from(decode('{child.encode().hex()}', 'hex'), 'UTF8')"
     start = f"SELECT df.start({document}, {_literal(label)}, {_literal(database)}) AS instance_id"
-    reactions = {name: _quoted(value) for name, value in _reactions(node).items()}
+    reactions = {name: quoted(value) for name, value in _reactions(node).items()}
     limit = _number(_option(node, "timeout_seconds", int))
-    wait = _object(instance_id=_quoted(f"${internal}.instance_id"), timeout_seconds=limit, **reactions)
+    wait = json_object({"instance_id": quoted(f"${internal}.instance_id"), "timeout_seconds": limit, **reactions})
     return Future(
         node_type=nodes.Then.kind.name,
         origin=node,
@@ -221,9 +220,9 @@ def _row(future: Future, ids: dict[Future, str]) -> Row:
         # The SQL functions write the condition's id last, behind what the loop has already:
         # {"continue_on_failure":true,"condition_node":"n4"}.
         own = "" if query is None else query[1:-1] + ","  # continue_on_failure of a loop
-        query = "{" + own + _object(condition_node=_quoted(ids[future.condition]))[1:]
+        query = "{" + own + json_object({"condition_node": quoted(ids[future.condition])})[1:]
     if future.extras:
-        query = _object(extra_nodes="[" + ",".join([_quoted(ids[extra]) for extra in future.extras]) + "]")
+        query = json_object({"extra_nodes": "[" + ",".join([quoted(ids[extra]) for extra in future.extras]) + "]"})
     return Row(
         id=ids[future],
         node_type=future.node_type,
@@ -238,7 +237,7 @@ def _json(root: Future) -> str:
     """Durofut JSON, written from the leaves up so that depth costs no stack."""
     done: dict[Future, str] = {}
     for future in reversed(_preorder(root)):
-        members = {"node_type": _quoted(future.node_type)}
+        members = {"node_type": quoted(future.node_type)}
         for key, child in (
             ("left_node", future.left),
             ("right_node", future.right),
@@ -250,16 +249,11 @@ def _json(root: Future) -> str:
         if future.extras:
             members["extra_nodes"] = "[" + ",".join([done.pop(extra) for extra in future.extras]) + "]"
         if future.query is not None:
-            members["query"] = _quoted(future.query)
+            members["query"] = quoted(future.query)
         if future.result_name is not None:
-            members["result_name"] = _quoted(future.result_name)
-        done[future] = _object(**members)
+            members["result_name"] = quoted(future.result_name)
+        done[future] = json_object(members)
     return done[root]
-
-
-def _object(**members: str) -> str:
-    """Write a JSON object from members that are JSON already."""
-    return "{" + ",".join([f'"{key}":{value}' for key, value in members.items()]) + "}"
 
 
 def _name(node: Node) -> str | None:
@@ -268,11 +262,6 @@ def _name(node: Node) -> str | None:
 
 def _value(text: nodes.Text | None) -> str | None:
     return text.value if text else None
-
-
-def _quoted(value: str | None) -> str:
-    """JSON string as PostgreSQL's to_json(text) writes it: only quotes, backslashes and controls escaped."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _number(value: int | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from pgweave.grammar.diagnostics import Edit
 from pgweave.grammar.reading.lexer import STRING, lex
-from pgweave.grammar.shortened import one_line
+from pgweave.grammar.shortened import cut, one_line
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Subject:
     def brief(self, span: Span) -> str:
         """The source text of a span in one short line, for labels."""
         line = one_line(self.written(span))
-        return line if len(line) <= WIDEST else line[: WIDEST - 2].rstrip() + ".."
+        return cut(line, WIDEST, "..", tight=True)
 
     def parenthesised(self, spans: Iterable[Span]) -> tuple[Edit, ...]:
         """Edits that put each of these stretches into parentheses."""

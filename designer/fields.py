@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pgweave.compiler.manual import OPTIONS
 from pgweave.designer.protocol import Field
 from pgweave.grammar import nodes
-from pgweave.grammar.kinds import CALLS, Type
+from pgweave.grammar.kinds import CALLS, METHODS, Type
 from pgweave.grammar.leaves import CLASSES, OF_CALL
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _TYPES: dict[str, FieldType] = {
     "url": "url",
     "method": "choice",
 }
-_METHODS = {"http": ("GET", "POST", "PUT", "DELETE", "PATCH"), "http_multipart": ("POST", "PUT", "PATCH")}
 _TITLES = {
     "seconds": "How long",
     "timeout_seconds": "Wait at most",
@@ -103,7 +102,7 @@ def _field(param: Param, call: str, value: str | int | None) -> Field:
         required=param.required,
     )
     if kind == "choice":
-        field["choices"] = list(_METHODS[call])
+        field["choices"] = list(METHODS[OF_CALL[call].name])
     return field
 
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from pgweave.grammar.catalogue import CATALOGUE, Rule, Severity, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pgweave.grammar.span import Span
 
 __all__ = [
-    "CATALOGUE", "Diagnostic", "Edit", "Fix", "Note", "Rule", "Severity", "Variant", "finding", "note", "rated",
+    "CATALOGUE", "Diagnostic", "Edit", "Fix", "Note", "Rule", "Severity", "Variant", "finding", "in_order", "note",
+    "rated",
 ]  # fmt: skip
 
 
@@ -106,6 +107,11 @@ def finding(
     )
     severity = rule.variants[variant].severity if variant else None
     return found if severity is None else rated(found, severity)
+
+
+def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Findings by their place in the text, and those of one place by their codes."""
+    return sorted(found, key=lambda one: (one.span, one.code))
 
 
 def note(code: str, span: Span, variant: str = "", /, **fields: object) -> Note:

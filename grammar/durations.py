@@ -24,6 +24,14 @@ def rough(seconds: int) -> str:
     return f"{seconds} s"
 
 
+def tick(seconds: float) -> str:
+    """A time on an axis, in the unit that needs the fewest digits: `500 ms`, `1.5 min`, `0`."""
+    for unit, size in (*_UNITS, ("s", 1)):
+        if seconds >= size and (unit != "d" or seconds >= 2 * size):
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds * 1000:g} ms" if seconds else "0"
+
+
 def measured(seconds: float) -> str:
     """A time that was measured: `0.034 s`, `2.1 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 1:

@@ -386,6 +386,15 @@ START = Call(
 SETVAR = Call("setvar", (Param("name", _TEXT), Param("value", _TEXT)))
 EXPLAIN = Call("explain", (Param("input", _STEP),))
 
+# How the name begins that a called child's first step has, the SQL that starts it.
+CHILD_STARTER = "__df_call_child_"
+
+# HTTP methods of each kind of request, as pg_durable lists them in its messages.
+METHODS = {"HTTP": ("GET", "POST", "PUT", "DELETE", "PATCH"), "HTTP_MULTIPART": ("POST", "PUT", "PATCH")}
+
+# Options of df.call_child, in the order in which the SQL function lists and checks them.
+CHILD_OPTIONS = ("timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel")
+
 # df functions that answer at once; none of them is a step of a workflow.
 NON_STEP_CALLS = frozenset(
     {

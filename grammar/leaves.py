@@ -63,14 +63,14 @@ def row_text(node: Node) -> str | None:
         df.wait_for_signal('go', 60)    {"signal_name":"go","timeout_seconds":60}
     """
     if isinstance(node, nodes.IfRows):
-        return _object({"condition_type": '"result_has_rows"', "result_name": quoted(node.result_name.value)})
+        return json_object({"condition_type": '"result_has_rows"', "result_name": quoted(node.result_name.value)})
     if isinstance(node, nodes.Loop):
         # Only where it differs from the default: the row of a plain loop has no text.
-        return _object({"continue_on_failure": "true"}) if node.continue_on_failure else None
+        return json_object({"continue_on_failure": "true"}) if node.continue_on_failure else None
     if node.kind.whole is not None:
         return str(plain(getattr(node, node.kind.whole.field)))
     members = node.kind.members
-    return _object({one.key: _json(plain(getattr(node, one.field)), one) for one in members}) if members else None
+    return json_object({one.key: _json(plain(getattr(node, one.field)), one) for one in members}) if members else None
 
 
 def plain(value: Text | str | int | None) -> str | int | None:
@@ -91,5 +91,6 @@ def _json(value: str | int | None, member: Member) -> str:
     return quoted(str(value)) if member.type is Type.TEXT else str(value)
 
 
-def _object(members: dict[str, str]) -> str:
+def json_object(members: dict[str, str]) -> str:
+    """Write a JSON object from members that are JSON already."""
     return "{" + ",".join([f'"{name}":{value}' for name, value in members.items()]) + "}"

@@ -16,14 +16,23 @@ def visible(text: str) -> str:
     return text if text.isascii() else TURNING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def cut(text: str, width: int, mark: str = "…") -> str:
+def cut(text: str, width: int, mark: str = "…", *, tight: bool = False) -> str:
     """At most `width` characters; of a longer text the beginning, with `mark` behind it.
 
-    cut("SELECT total", 8) is "SELECT …". mark: `..` or `...` where the text goes to files in ASCII.
+    cut("SELECT total", 8) is "SELECT …". mark: `..` or `...` where the text goes to files in ASCII. tight: without a blank
+    before the mark.
     """
-    return text if len(text) <= width else text[: width - len(mark)] + mark
+    if len(text) <= width:
+        return text
+    kept = text[: width - len(mark)]
+    return (kept.rstrip() if tight else kept) + mark
 
 
 def one_line(text: str) -> str:
     """All of a text in one line, every run of blanks and line ends one blank."""
     return " ".join(text.split())
+
+
+def plain(text: str) -> str:
+    """One line without control characters: a label must not be able to move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)

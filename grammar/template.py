@@ -25,6 +25,7 @@ from pgweave.grammar.reading.strings import (
     QUOTED_END,
     comment_end,
 )
+from pgweave.grammar.result_names import NAME
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ class Placeholder:
     dollar: bool = False
 
 
+# NAME ends in `*`; the `+` behind it makes that possessive.
 _PLACEHOLDER = re.compile(
-    r"""\$(?P<name>[A-Za-z_][A-Za-z0-9_]*+)
-        (?: (?P<star>\.\*) | (?:\.(?P<column>[A-Za-z_][A-Za-z0-9_]*+))?(?P<nullable>\?)? )
-      | \{(?P<brace>[A-Za-z_][A-Za-z0-9_]*+)\}""",
+    rf"""\$(?P<name>{NAME}+)
+        (?: (?P<star>\.\*) | (?:\.(?P<column>{NAME}+))?(?P<nullable>\?)? )
+      | \{{(?P<brace>{NAME}+)\}}""",
     re.VERBOSE,
 )
 # What may begin something other than plain code. A word swallows `$` inside of it, as in PostgreSQL: `a$b` is one name.
@@ -82,8 +84,8 @@ _EDGE = re.compile(
 _PLAIN = re.compile(
     rf"""(?: [^'"${{\-/A-Za-z_\x80-\U0010ffff]++ | -(?!-) | /(?!\*) | '[^'${{]*+'
     | {LETTER}{IN_TAG}*+(?!['"$&])
-    | \$[A-Za-z_][A-Za-z0-9_]*+(?:\.\*|(?:\.[A-Za-z_][A-Za-z0-9_]*+)?\??)(?![$\x80-\U0010ffff])
-    | \{{[A-Za-z_][A-Za-z0-9_]*+\}} )*+""",
+    | \${NAME}+(?:\.\*|(?:\.{NAME}+)?\??)(?![$\x80-\U0010ffff])
+    | \{{{NAME}+\}} )*+""",
     re.VERBOSE,
 )
 _BACKSLASH = re.compile(r"\\.", re.DOTALL)

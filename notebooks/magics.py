@@ -17,7 +17,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from pgweave.api import Run, Workflow
 from pgweave.grammar import parser
-from pgweave.grammar.diagnostics import Severity
+from pgweave.grammar.diagnostics import Severity, in_order
 from pgweave.grammar.span import Source
 from pgweave.notebooks import commands, complete, sqlcell
 from pgweave.notebooks.shell import Shell, split
@@ -172,7 +172,7 @@ class Checked:
     def ask(self, dsn: str) -> None:
         """Have a database prepare every step, and add what it says."""
         found, self.notes = commands.database_findings(self.workflows, dsn)
-        self.findings = sorted([*self.findings, *found], key=lambda one: (one.span, one.code))
+        self.findings = in_order([*self.findings, *found])
         self.asked = True
 
     @property

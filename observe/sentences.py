@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.pictures import step_words
 from pgweave.grammar import durations, nodes
 from pgweave.grammar.kinds import KINDS
+from pgweave.grammar.shortened import plain
 from pgweave.observe import failures
 from pgweave.observe.run_state import MARKS, Wait
-from pgweave.observe.text_tables import plain, seconds, short
+from pgweave.observe.text_tables import seconds, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from io import StringIO
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar import durations
-from pgweave.grammar.kinds import KINDS
-from pgweave.grammar.shortened import cut, one_line
+from pgweave.grammar.shortened import cut, one_line, plain
 from pgweave.observe import stored_json
-
-if TYPE_CHECKING:
-    from pgweave.runtime.client import NodeState
 
 WIDTH = 60  # characters of a step's text on one line
 MAX_ROWS = 20  # rows of a result that are shown; the true count is said
-
-
-def plain(text: str) -> str:
-    """One line without control characters: a label must not be able to move the cursor."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def short(text: str, width: int = WIDTH) -> str:
@@ -38,50 +27,6 @@ def ago(moment: datetime) -> str:
 def seconds(value: float) -> str:
     """A duration: 0.034 s, 2.1 s, 3 min 20 s."""
     return durations.measured(value)
-
-
-def step(node: NodeState) -> str:
-    """What a node does: a verb and its object."""
-    config = _config(node.query)
-    match node.node_type:
-        # Lowering made this step of df.call_child: its SQL has the whole child in hexadecimal.
-        case "SQL" if (node.result_name or "").startswith("__df_call_child_"):
-            return "start child"
-        case "SQL":
-            return short(node.query or "")
-        case kind if kind in KINDS and KINDS[kind].is_pause:
-            return f"{KINDS[kind].verb} {node.query} s"
-        case "WAIT_SCHEDULE":
-            return f"wait for schedule {config.get('cron_expr')}"
-        case "SIGNAL":
-            return short(f"wait for signal {config.get('signal_name')}") + _limit(config)
-        case "AWAIT_INSTANCE":
-            return f"wait for {node.awaited_id or 'instance'}" + _limit(config)
-        case "BREAK":
-            return "leave the loop"
-        case "JOIN":
-            return "all of"
-        case "RACE":
-            return "the first of"
-        case "LOOP":
-            return "loop"
-        case "IF":
-            return "if" if "condition_node" in config else f"if {config.get('result_name')} has rows"
-        case _:
-            return short(f"{node.node_type} {config.get('method', '')} {config.get('url', '')}")
-
-
-def _config(query: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(query or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _limit(config: dict[str, Any]) -> str:
-    timeout = config.get("timeout_seconds")
-    return f" (at most {timeout} s)" if timeout is not None else ""
 
 
 def readable(text: str) -> str:

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.pictures.palette import DARK, LIGHT, Palette
-from pgweave.grammar import nodes
+from pgweave.grammar import durations, nodes
 from pgweave.grammar.shortened import cut
 from pgweave.observe.sentences import outline, title
 from pgweave.observe.text_tables import seconds
@@ -103,7 +103,7 @@ class Timeline:
                 for at in range(first, max(first + 1, min(40, round(bar.ended * scale)))):
                     row[at] = "░" if bar.state == "waiting" else "█"
             words = "  " * track.indent + track.words
-            lines.append(f"{_cut(words):<{CHARACTERS}} │{''.join(row)}│ {track.bars[-1].note}")
+            lines.append(f"{cut(words, CHARACTERS):<{CHARACTERS}} │{''.join(row)}│ {track.bars[-1].note}")
         return "\n".join(lines)
 
     def svg(self) -> str:
@@ -126,12 +126,12 @@ class Timeline:
         while at <= self.length:
             x = LABEL + self._x(at)
             yield f'<line class="pgw-grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{height - 8}"/>'
-            yield f'<text class="pgw-faint" x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">{_tick(at)}</text>'
+            yield f'<text class="pgw-faint" x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">{durations.tick(at)}</text>'
             at += step
 
     def _row(self, number: int, track: Track) -> Iterator[str]:
         y = TOP + ROW * number
-        words = _cut(track.words, CHARACTERS - 2 * track.indent)
+        words = cut(track.words, CHARACTERS - 2 * track.indent)
         weight = ' font-weight="bold"' if number == 0 else ""
         yield f'<text class="pgw-ink" x="{8 + 12 * track.indent}" y="{y + 14}"{weight}>{escape(words, quote=False)}</text>'
         for bar in track.bars:
@@ -162,18 +162,6 @@ def _bars(step: StepState, by_node: dict[tuple[str, str], list[Bar]]) -> list[Ba
 
 def _runs(step: StepState) -> bool:
     return isinstance(step.node, nodes.CallChild) or not nodes.children(step.node)
-
-
-def _cut(words: str, width: int = CHARACTERS) -> str:
-    return cut(words, width)
-
-
-def _tick(at: float) -> str:
-    """A time on the axis, in the unit that needs the fewest digits."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        if at >= size and (unit != "d" or at >= 2 * size):
-            return f"{at / size:g} {unit}"
-    return f"{at * 1000:g} ms" if at else "0"
 
 
 def _style() -> str:

@@ -12,6 +12,7 @@ from pgweave.compiler.checks.starts import INSTANCE_ID
 from pgweave.compiler.facts.reads import Slot
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import Edit, finding
+from pgweave.grammar.kinds import CHILD_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import CallChild, Option
     from pgweave.grammar.span import Source
 
-SUPPORTED = ("timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel")
-"""In the order in which the SQL function lists and checks them."""
-
-REFERENCE = SUPPORTED[:3]
+REFERENCE = CHILD_OPTIONS[:3]
 """Those that pg_durable's proposal knows too; of on_failure only the default."""
 
 CHOICES = {"on_failure": ("raise", "return"), "on_timeout": ("raise", "return"), "on_cancel": ("leave", "cancel")}
@@ -53,12 +51,12 @@ def await_without_timeout(subject: Subject) -> Iterator[Diagnostic]:
 
 def unknown_option(subject: Subject) -> Iterator[Diagnostic]:
     """PW602. A key of call_child's options that nobody reads, here or on pg_durable."""
-    known = REFERENCE if subject.portable else SUPPORTED
+    known = REFERENCE if subject.portable else CHILD_OPTIONS
     for node in _calls(subject):
         for option in node.options or ():
             if option.name in known:
                 continue
-            only_here = option.name in SUPPORTED
+            only_here = option.name in CHILD_OPTIONS
             near = None if only_here else _meant(option.name)
             variant = "only-here" if only_here else "near" if near else ""
             said = {"option": option.name, "supported": ", ".join(known), "near": near}
@@ -69,7 +67,7 @@ def unknown_option(subject: Subject) -> Iterator[Diagnostic]:
 def bad_option_value(subject: Subject) -> Iterator[Diagnostic]:
     """PW603. An option of call_child with a value of the wrong type or range; of equal keys the last counts."""
     for node in _calls(subject):
-        for name in SUPPORTED:
+        for name in CHILD_OPTIONS:
             option = node.option(name)
             problem = _problem(option) if option else None
             if option and problem is None:
@@ -216,8 +214,8 @@ def _meant(name: str) -> str | None:
     """The option that `name` nearly is; `timeout` is a beginning of one."""
     folded = name.lower().replace("-", "_")
     # `time` is a beginning of timeout_seconds, and too far from it for get_close_matches.
-    starts = [option for option in SUPPORTED if folded and option.startswith(folded)]
-    near = starts or get_close_matches(folded, SUPPORTED, n=1)
+    starts = [option for option in CHILD_OPTIONS if folded and option.startswith(folded)]
+    near = starts or get_close_matches(folded, CHILD_OPTIONS, n=1)
     return near[0] if near else None
 
 

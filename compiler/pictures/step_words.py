@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar import durations, nodes
-from pgweave.grammar.shortened import cut, one_line, visible
+from pgweave.grammar.kinds import CHILD_STARTER, KINDS
+from pgweave.grammar.shortened import cut, one_line, plain, visible
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
@@ -92,6 +94,60 @@ def outline(node: Node) -> str:
             return (f"{word} '{detail}'" if detail else word) + _limit(node)
 
 
+ROW_WIDTH = 60  # characters of a row's text on one line
+
+
+def describe_row(kind: str, query: str | None, result_name: str | None, awaited: str | None = None) -> str:
+    """A row of an instance in one line, where its step of a program is not at hand: a verb and its object.
+
+    awaited: the id of the instance that it waits for.
+    """
+    config = _config(query)
+    match kind:
+        case "SQL" if (result_name or "").startswith(CHILD_STARTER):
+            # Lowering made this step of df.call_child: its SQL has the whole child in hexadecimal.
+            return "start child"
+        case "SQL":
+            return _line(query or "")
+        case _ if kind in KINDS and KINDS[kind].is_pause:
+            return f"{KINDS[kind].verb} {query} s"
+        case "WAIT_SCHEDULE":
+            return f"wait for schedule {config.get('cron_expr')}"
+        case "SIGNAL":
+            return _line(f"wait for signal {config.get('signal_name')}") + _at_most(config)
+        case "AWAIT_INSTANCE":
+            return f"wait for {awaited or 'instance'}" + _at_most(config)
+        case "BREAK":
+            return "leave the loop"
+        case "JOIN":
+            return "all of"
+        case "RACE":
+            return "the first of"
+        case "LOOP":
+            return "loop"
+        case "IF":
+            return "if" if "condition_node" in config else f"if {config.get('result_name')} has rows"
+        case _:
+            return _line(f"{kind} {config.get('method', '')} {config.get('url', '')}")
+
+
+def _config(query: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(query or "{}")
+    except ValueError:  # SQL, or seconds
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _line(text: str) -> str:
+    return cut(one_line(plain(text)), ROW_WIDTH)
+
+
+def _at_most(config: dict[str, Any]) -> str:
+    seconds = config.get("timeout_seconds")
+    return f" (at most {seconds} s)" if seconds is not None else ""
+
+
 def first_member(node: Node) -> str:
     """What a leaf is about: the first member of its configuration, as it is written; empty without any."""
     members = node.kind.members
@@ -140,7 +196,7 @@ def first_line(text: str) -> str:
 def _cut(verb: str, text: str) -> Words:
     text = visible(text)
     line = first_line(text)
-    short = line if len(line) <= DETAIL_WIDTH else line[: DETAIL_WIDTH - 3].rstrip() + "..."  # no blank before the dots
+    short = cut(line, DETAIL_WIDTH, "...", tight=True)
     # The first line was shown whole, and there are more.
     if short == line and len(text.split("\n")) > 1 and text.strip() != line:
         short += " ..."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.diagnostics import Edit, note
-from pgweave.grammar.kinds import CALLS, Call, Param, Type
+from pgweave.grammar.kinds import CALLS, CHILD_OPTIONS, Call, Param, Type
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_integer, to_jsonb
 from pgweave.grammar.meaning.fold import cast as cast_value
 from pgweave.grammar.meaning.static_values import (
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pgweave.grammar.reading.lexer import Token
     from pgweave.grammar.span import Span
 
-_CHILD_OPTIONS = frozenset({"timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel"})
 _EXPECTED = {
     Type.TEXT: "want-text",
     Type.INTEGER: "want-integer",
@@ -98,7 +97,7 @@ def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], 
     close = get_close_matches(name.value, parameters, 1, 0.5)
     near = close[0] if close else ""
     # df.call_child('..', timeout_seconds => 5): the option exists, but belongs into `options`.
-    is_option = call.name == "call_child" and name.value in _CHILD_OPTIONS
+    is_option = call.name == "call_child" and name.value in CHILD_OPTIONS
     variant = "option" if is_option else "near" if near else ""
     edits = (Edit(name.span, near),) if variant == "near" else ()
     signature = call.signature()

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar import leaves, nodes
-from pgweave.grammar.kinds import Type
+from pgweave.grammar.kinds import METHODS, Type
 from pgweave.grammar.meaning import cron_rules
 from pgweave.grammar.meaning.call_arguments import Arguments, Failure, convert
 from pgweave.grammar.meaning.jsonb import render_jsonb, to_python
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from pgweave.grammar.kinds import Call, Member
     from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.span import Span
-
-_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
-_MULTIPART_METHODS = ("POST", "PUT", "PATCH")
 
 
 def build(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Value:
@@ -121,7 +118,7 @@ def _url_problem(given: Arguments) -> _Problem | None:
 def _method_problem(given: Arguments) -> _Problem | None:
     method = _method(given)
     multipart = given.call.name == "http_multipart"
-    allowed = _MULTIPART_METHODS if multipart else _METHODS
+    allowed = METHODS["HTTP_MULTIPART" if multipart else "HTTP"]
     if method.upper() in allowed:
         return None
     said = {"method": method, "others": ", ".join(allowed[:-1]), "last": allowed[-1]}

@@ -36,6 +36,7 @@ from pgweave.grammar.meaning.steps import as_step, bind_name, dangling
 from pgweave.grammar.nodes import Definition, Text, Variable
 from pgweave.grammar.reading import syntax
 from pgweave.grammar.reading.lexer import DSL_OPERATORS, KNOWN_OPERATORS, QUOTED, WORD
+from pgweave.grammar.shortened import cut
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ _NONE_FOR_TEXT = frozenset(
 )
 # replace(replace(..)) and format('%1$s%1$s', ..) double a text at every level: without a limit on the sum,
 # thirty nested calls of a short program would need gigabytes.
+_SHOWN = 40  # characters of what was written in a finding
 _FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one program
 
 
@@ -352,8 +354,7 @@ class Elaborator:
         # df.start("SELECT 1") is the mistake of people who come from MySQL. Within SQL, "SELECT 1" could be a
         # column, so there it takes a verb at the start to say so.
         if len(expr.parts) == 1 and name.kind == QUOTED and (not self._embedded or _SQL_TEXT.match(name.value)):
-            shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."
-            self.report.add("PW028", expr.span, text=shown)
+            self.report.add("PW028", expr.span, text=cut(name.value, _SHOWN, ".."))
             return BrokenValue(span=expr.span)
         value = self._opaque(expr)
         return value if self._embedded or name.value in _WITHOUT_TABLE else self._typed(value, "column")
@@ -389,7 +390,7 @@ class Elaborator:
         # `df.start 'SELECT 1'`, the parentheses forgotten, is grammatical: type 'literal', as in `date
         # '2026-01-01'`.
         if expr.type.startswith("df.") and expr.start < expr.inner.start and isinstance(expr.inner, syntax.Literal):
-            found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL, of a type called df.start
+            found = f"`{self.report.written(expr.inner.span)[:_SHOWN]}`"  # to PostgreSQL, of a type called df.start
             self.report.add("PW001", expr.inner.span, "no-parentheses", found=found)
             return BrokenValue(span=expr.span)
         # '1 hour'::interval. The value is not looked at (is it an interval at all?), the type is enough to

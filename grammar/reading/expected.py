@@ -13,7 +13,7 @@ from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
 from pgweave.grammar.reading.lalr import VOCABULARY
 from pgweave.grammar.reading.lexer import STRING, WORD
 from pgweave.grammar.reading.terminals import NAMES
-from pgweave.grammar.shortened import one_line
+from pgweave.grammar.shortened import cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -30,6 +30,7 @@ _MARKS = {
     "$END": phrase("the-end"),
 }
 _CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
+_SHOWN = 40  # characters of a token in a sentence
 # Operators that take values, never steps: those on a level of their own. `||` and `->` may well stand between steps.
 _VALUE_OPERATORS = frozenset(
     name for name in VOCABULARY.infix | VOCABULARY.prefix if VOCABULARY.levels[name] != VOCABULARY.levels["OPERATOR"]
@@ -63,8 +64,7 @@ def explain(text: str, terminals: Sequence[Token], at: int, accepts: Collection[
 
 
 def _shown(text: str, token: Token) -> str:
-    text = one_line(text[token.start : token.end])
-    return f"`{text[:37]}..`" if len(text) > 40 else f"`{text}`"
+    return f"`{cut(one_line(text[token.start : token.end]), _SHOWN, '..')}`"
 
 
 def _operand(terminals: Sequence[Token], at: int) -> str:

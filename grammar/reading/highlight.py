@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar.kinds import CALLS, NON_STEP_CALLS
+from pgweave.grammar.result_names import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Rule(NamedTuple):
 
 
 _NAME = "[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*"
-_PLACEHOLDER = r"[$][A-Za-z_][A-Za-z0-9_]*(?:[.](?:[*]|[A-Za-z_][A-Za-z0-9_]*))?[?]?|[{][A-Za-z_][A-Za-z0-9_]*[}]"
+_PLACEHOLDER = f"[$]{NAME}(?:[.](?:[*]|{NAME}))?[?]?|[{{]{NAME}[}}]"
 _INSIDE = (
     Rule(_PLACEHOLDER, "placeholder"),
     Rule(_NAME, "word", fallback="string"),
@@ -49,9 +50,9 @@ STATES: dict[str, tuple[Rule, ...]] = {
         Rule("/[*]", "comment", "comment"),
         Rule("[eE]'", "string", "escape"),
         Rule("(?:[uU]&|[nNbBxX])?'", "string", "quote"),
-        Rule("[$](?:[A-Za-z_][A-Za-z0-9_]*)?[$]", "string", "dollar"),
+        Rule(f"[$](?:{NAME})?[$]", "string", "dollar"),
         Rule('"(?:[^"]|"")*"', "name"),
-        Rule("df[.][A-Za-z_][A-Za-z0-9_]*", "word", fallback="name"),
+        Rule(f"df[.]{NAME}", "word", fallback="name"),
         Rule("[0-9]+(?:[.][0-9]+)?", "number"),
         Rule(_NAME, "word", fallback="name"),
         Rule("[~!@#^&|`?+*/%<>=-]+|::|:=", "operator"),

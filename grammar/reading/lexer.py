@@ -27,6 +27,7 @@ from pgweave.grammar.reading.strings import (
     decode_plain,
     decode_unicode,
 )
+from pgweave.grammar.result_names import NAME, RESULT
 from pgweave.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -459,7 +460,7 @@ class _Lexer:
         return end
 
 
-_RESULT = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?")
+_RESULT = re.compile(rf"{RESULT}(?:\.{NAME})?")
 
 
 def split_glued(symbol: str) -> tuple[str, ...]:

@@ -299,8 +299,4 @@ def _durofut(node: Node, *, named: bool = True) -> str:
         members["query"] = _dumps(query)
     if named and node.binding is not None:
         members["result_name"] = _dumps(node.binding.name)
-    return _object(**members)
-
-
-def _object(**members: str) -> str:
-    return "{" + ",".join([f'"{name}":{value}' for name, value in members.items()]) + "}"
+    return leaves.json_object(members)

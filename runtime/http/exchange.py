@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import httpcore2
 import httpx2
 
+from pgweave.grammar.shortened import cut
 from pgweave.runtime.errors import StepInterrupted
 from pgweave.runtime.http.envelope import Answer, too_large
 from pgweave.runtime.http.request import MAX_HEADER_BYTES, RequestProblem, Secret
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pgweave.runtime.http.ssrf import Address, Policy
 
 MAX_ANSWER_HEADERS = 200
+MAX_SAID = 200  # characters of what a library says about a request that failed
 CONNECT_ROUNDS = 3  # how often all addresses are tried; nothing has been sent then, so it is safe
 MAX_LOOKUPS = 32  # at once: a look-up cannot be interrupted, only abandoned
 PORTS = {"http": 80, "https": 443}
@@ -153,7 +155,7 @@ def _said(error: Exception) -> str:
     """What an error says, kept short: h11 quotes what the server sent."""
     cause = error.__cause__
     text = (cause.strerror if isinstance(cause, OSError) else None) or str(error) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return cut(text, MAX_SAID, "...")
 
 
 class _Stream(httpx2.SyncByteStream):

@@ -14,6 +14,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pgweave.grammar.kinds import METHODS
+from pgweave.grammar.result_names import NAME
+from pgweave.grammar.shortened import cut
 from pgweave.runtime.http.http_values import MAX_TEXT, render_base64, render_body, render_text, render_url
 from pgweave.runtime.worker.sql_step import StepProblem
 from pgweave.runtime.worker.substitution import ValueProblem
@@ -21,7 +24,6 @@ from pgweave.runtime.worker.substitution import ValueProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-METHODS = {"HTTP": ("GET", "POST", "PUT", "DELETE", "PATCH"), "HTTP_MULTIPART": ("POST", "PUT", "PATCH")}
 MAX_TIMEOUT_SECONDS = 3600
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64_000  # names and values together; what servers accept ends far below
@@ -37,7 +39,7 @@ REFUSED_HEADERS = frozenset(
 )  # fmt: skip
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SECRET = re.compile(r"\{secret:([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+_SECRET = re.compile(rf"\{{secret:({NAME})\}}", re.ASCII)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,30})://", re.ASCII | re.IGNORECASE)
 
 
@@ -148,7 +150,7 @@ def _shown(template: str) -> str:
     """A URL for messages, which travel far: without its query and without a password."""
     shown = re.sub(r"//[^/?#]*@", "//", re.split(r"[?#]", template.strip())[0])
     shown = _CONTROL.sub(" ", shown)
-    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
+    return cut(shown, MAX_SHOWN, "...")
 
 
 def _text(config: Mapping[str, object], key: str) -> str:

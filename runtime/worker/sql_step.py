@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from pgweave.grammar.kinds import CHILD_STARTER
 from pgweave.grammar.template import statement_count
 from pgweave.runtime.errors import Deferred, InstanceCancelled, LeaseLost, StepInterrupted
 from pgweave.runtime.queries import QUERIES
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 7  # of a statement that met a conflict or lost its session
 SUSPECT_ATTEMPTS = 3  # sessions lost: the step may be what ends them, and is to be worked on alone
-CHILD_STARTER = "__df_call_child_"  # the name the expansion of df.call_child gives to its first step
 
 
 TEXT = 25

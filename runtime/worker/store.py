@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgweave.compiler.rows import Graph, Row
+from pgweave.grammar.result_names import RESULT
 from pgweave.runtime.errors import InstanceCancelled, LeaseLost
 from pgweave.runtime.queries import QUERIES
 from pgweave.runtime.worker.advance import Run
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pgweave.runtime.worker.advance import Decision, Key, Shown
 
 SUSPECT = 3  # leases without progress. Workers died with the instance in hand, so it may be what kills them
-_ROW_SET = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*\.\*")
+_ROW_SET = re.compile(rf"{RESULT}\.\*")
 FORMAT = 1  # the shape of rows this worker knows
 
 

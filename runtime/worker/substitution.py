@@ -190,7 +190,7 @@ def render_sql(
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
         and place.context is not Context.COMMENT
     ]  # fmt: skip
-    return replace(_splice(raw.text, found), template=raw)
+    return replace(spliced(raw.text, found), template=raw)
 
 
 def render_raw(template: str, names: Mapping[str, str], variables: Mapping[str, str]) -> str:
@@ -201,7 +201,7 @@ def render_raw(template: str, names: Mapping[str, str], variables: Mapping[str, 
         for place in scan_raw(raw.text)
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
     ]
-    return _splice(raw.text, found).text
+    return spliced(raw.text, found).text
 
 
 def _raw(place: Placeholder, names: Mapping[str, str]) -> str:
@@ -220,7 +220,7 @@ def _insert_variables(
     for span, value in found:
         ranges.append((span.start + shift, span.start + shift + len(value)))
         shift += len(value) - len(span)
-    return _splice(template, found), ranges
+    return spliced(template, found), ranges
 
 
 def _overlaps(span: Span, ranges: list[tuple[int, int]]) -> bool:
@@ -229,7 +229,8 @@ def _overlaps(span: Span, ranges: list[tuple[int, int]]) -> bool:
     return place > 0 and span.start < ranges[place - 1][1]
 
 
-def _splice(text: str, found: list[tuple[Span, str]]) -> Rendered:
+def spliced(text: str, found: list[tuple[Span, str]]) -> Rendered:
+    """Replace some stretches of a text, given in ascending order, and remember where each piece of it comes from."""
     parts: list[str] = []
     pieces: list[tuple[int, int]] = [(0, 0)]
     length = position = 0
@@ -471,7 +472,7 @@ def _row_set(name: str, text: str) -> str:
     # Without recorded types: the columns of the first row, as `to_json` has written them.
     columns = list(records[0])
     values = ",".join(f"({','.join(_cell(record.get(column)) for column in columns)})" for record in records)
-    return f"(VALUES {values}) AS {_identifier(name)}({', '.join(map(_identifier, columns))})"
+    return f"(VALUES {values}) AS {identifier(name)}({', '.join(map(identifier, columns))})"
 
 
 def _typed_row_set(name: str, text: str, rows: list[Json], columns: list[tuple[str, str]]) -> str:
@@ -484,13 +485,13 @@ def _typed_row_set(name: str, text: str, rows: list[Json], columns: list[tuple[s
     for column, kind in columns:
         kinds.setdefault(column, kind)  # of columns with one name the first counts, as in `parse`
     if not kinds:
-        return f"(SELECT FROM pg_catalog.generate_series(1, {len(rows)})) AS {_identifier(name)}"
-    types = ", ".join(f"{_identifier(column)} {kind}" for column, kind in kinds.items())
+        return f"(SELECT FROM pg_catalog.generate_series(1, {len(rows)})) AS {identifier(name)}"
+    types = ", ".join(f"{identifier(column)} {kind}" for column, kind in kinds.items())
     # Every digit and space of a json column is kept, but where two columns have one name: PostgreSQL would take the last.
     array = (
         f"pg_catalog.json_extract_path({_quoted(text)}, 'rows')" if len(kinds) == len(columns) else _quoted(dump(rows))
     )
-    return f"pg_catalog.json_to_recordset({array}) AS {_identifier(name)}({types})"
+    return f"pg_catalog.json_to_recordset({array}) AS {identifier(name)}({types})"
 
 
 def _empty_row_set(name: str, text: str) -> str:
@@ -498,7 +499,7 @@ def _empty_row_set(name: str, text: str) -> str:
     columns = value.get("columns") if isinstance(value, dict) else None
     names = [str(column) for column in columns] if isinstance(columns, list) and columns else ["?column?"]
     nulls = ", ".join("NULL::text" for _ in names)
-    return f"(SELECT {nulls} WHERE false) AS {_identifier(name)}({', '.join(map(_identifier, names))})"
+    return f"(SELECT {nulls} WHERE false) AS {identifier(name)}({', '.join(map(identifier, names))})"
 
 
 def _cell(value: Json) -> str:
@@ -507,7 +508,8 @@ def _cell(value: Json) -> str:
     return f"{literal}::text" if literal.startswith("'") else literal
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
+    """A name in double quotes."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -522,7 +524,7 @@ def insert_variables(template: str, variables: Mapping[str, str]) -> tuple[str, 
 
 def splice(text: str, found: Iterable[tuple[Span, str]]) -> str:
     """Replace some stretches of a text, given in ascending order."""
-    return _splice(text, list(found)).text
+    return spliced(text, list(found)).text
 
 
 def json_value(place: Placeholder, names: Mapping[str, str]) -> Json:

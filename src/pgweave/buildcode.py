@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import leaves, nodes
-from pgweave.grammar.kinds import Type
+from pgweave.grammar.kinds import CHILD_OPTIONS, Type
 from pgweave.grammar.nodes import children
 from pgweave.grammar.writing.printer import options_text
 from pgweave.runtime.errors import PgweaveError
@@ -279,10 +279,9 @@ def _options(node: nodes.CallChild) -> dict[str, _Piece]:
     if node.options is None:
         return {}
     names = [option.name for option in node.options]
-    usual = {"timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel"}
     plain = all(isinstance(option.value, str | int) for option in node.options)
     # A repeated or unknown option has no keyword argument.
-    if node.options and plain and len(set(names)) == len(names) and usual.issuperset(names):
+    if node.options and plain and len(set(names)) == len(names) and set(names) <= set(CHILD_OPTIONS):
         return {option.name: _Piece([_literal(option.value)]) for option in node.options}
     return {"options": _text(options_text(node.options))}
 

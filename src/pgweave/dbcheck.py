@@ -28,7 +28,7 @@ from pgweave.compiler.subject import Shared, Subject, verb
 from pgweave.dbsetup import around
 from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.diagnostics import finding, in_order
 from pgweave.grammar.parser import parse
 from pgweave.grammar.template import Context
 from pgweave.runtime.connect import connect
@@ -102,7 +102,7 @@ def check(module: Module, connection: psycopg.Connection[Any], setup: Source | N
             # Each begins with what the set-up left: workflows do not run one after the other.
             with connection.transaction(force_rollback=True):
                 run.definition(definition)
-    found = sorted(suppress.allowed(run.findings, module), key=lambda one: (one.span, one.code))
+    found = in_order(suppress.allowed(run.findings, module))
     return Outcome(tuple(found), tuple(run.notes), run.prepared)
 
 

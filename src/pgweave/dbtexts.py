@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pgweave.compiler.facts import reads
 from pgweave.compiler.facts.outcomes import Form
 from pgweave.grammar.template import Context
-from pgweave.runtime.worker.substitution import Rendered, has_alias
+from pgweave.runtime.worker.substitution import Rendered, has_alias, identifier, spliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +94,7 @@ class Texts:
                 rows = None if read is None else self._rows(read)
                 if read is None or rows is None:
                     return None
-                named = "" if has_alias(statement.text, place.span.end) else f" AS {_identifier(read.reference.name)}"
+                named = "" if has_alias(statement.text, place.span.end) else f" AS {identifier(read.reference.name)}"
                 found.append((place, rows + named))
             else:
                 # Parameters are numbered in the order of the text: $1, $2, ..
@@ -147,7 +147,7 @@ class Texts:
         if first is None or any(columns != first for columns in others):
             return None
         # One row of typed NULLs: only the types of the columns matter to Parse.
-        items = [f"NULL::{self.types.get(kind, 'text')} AS {_identifier(name)}" for name, kind in first]
+        items = [f"NULL::{self.types.get(kind, 'text')} AS {identifier(name)}" for name, kind in first]
         return f"(SELECT {', '.join(items)})"
 
     def _results(self, read: Read) -> Iterator[Described | None]:
@@ -170,19 +170,6 @@ def _takes_literals_only(statement: Statement) -> bool:
     return any(statement.masked[place.span.start] == "'" for place in values)
 
 
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _spliced(text: str, found: list[tuple[Placeholder, str]]) -> Rendered:
     """The text with each of these in the place of its placeholder."""
-    parts: list[str] = []
-    pieces = [(0, 0)]
-    length = at = 0
-    for place, new in sorted(found, key=lambda pair: pair[0].span):
-        parts += [text[at : place.span.start], new]
-        length += place.span.start - at
-        pieces += [(length, place.span.start), (length + len(new), place.span.end)]
-        length += len(new)
-        at = place.span.end
-    return Rendered("".join([*parts, text[at:]]), tuple(pieces))
+    return spliced(text, sorted((place.span, new) for place, new in found))

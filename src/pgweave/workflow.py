@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from pgweave.compiler import lower, passes
 from pgweave.grammar import parser
+from pgweave.grammar.diagnostics import in_order
 from pgweave.runtime.errors import PgweaveError
 from pgweave.texts import bold_only, refuse_errors
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pgweave.form_names import Emit, Format, Style
     from pgweave.grammar.diagnostics import Diagnostic
     from pgweave.grammar.nodes import Definition, Module
-    from pgweave.grammar.span import Source, Span
+    from pgweave.grammar.span import Source
     from pgweave.runtime.client import Client
 
 FindingsByTarget: TypeAlias = "dict[Target, list[Diagnostic]]"
@@ -170,7 +171,7 @@ def findings(source: Source, target: Target = "pgweave") -> list[Diagnostic]:
     """
     parsed = parser.parse(source)
     # A statement that cannot be read says nothing about the others: they are checked all the same.
-    return sorted([*parsed.diagnostics, *_of_module(parsed.module, target)], key=_place)
+    return in_order([*parsed.diagnostics, *_of_module(parsed.module, target)])
 
 
 def _of_module(module: Module, target: Target) -> list[Diagnostic]:
@@ -181,11 +182,7 @@ def _of_module(module: Module, target: Target) -> list[Diagnostic]:
         for finding in lower.refusals(definition)
         if finding.code != COMPUTED
     ]
-    return sorted([*passes.check(module, target=target), *refusals], key=_place)
-
-
-def _place(finding: Diagnostic) -> tuple[Span, str]:
-    return finding.span, finding.code
+    return in_order([*passes.check(module, target=target), *refusals])
 
 
 def start(

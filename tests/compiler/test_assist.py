@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support.programs import definitions
 
 from pgweave.compiler.assist import Assistant, CannotRename
-from pgweave.compiler.checks.children import CHOICES, SUPPORTED
+from pgweave.compiler.checks.children import CHOICES
 from pgweave.compiler.manual import MANUAL, OPERATORS, OPTIONS
 from pgweave.grammar.editing.edits import apply
-from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START
+from pgweave.grammar.kinds import CALLS, CHILD_OPTIONS, EXPLAIN, SETVAR, START
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
 from pgweave.grammar.writing.printer import print_definition
@@ -86,7 +86,7 @@ def test_where_there_is_nothing_to_say_nothing_is_said() -> None:
 def test_every_call_operator_and_option_has_a_page() -> None:
     assert MANUAL.keys() == {*CALLS, START.name, SETVAR.name, EXPLAIN.name}
     assert {call.operator for call in CALLS.values() if call.operator} <= OPERATORS.keys()
-    assert tuple(OPTIONS) == SUPPORTED
+    assert tuple(OPTIONS) == CHILD_OPTIONS
     assert {name: values for name, (_, values) in OPTIONS.items() if values} == CHOICES
 
 
@@ -176,8 +176,8 @@ def test_inside_a_call_its_arguments_are_offered() -> None:
 
 
 def test_options_of_a_child_and_their_values() -> None:
-    assert completed("""df.call_child('SELECT 1', 'c', '{"^"}')""") == list(SUPPORTED)
-    assert completed("""df.call_child('SELECT 1', options => '{"time^"}')""") == list(SUPPORTED)
+    assert completed("""df.call_child('SELECT 1', 'c', '{"^"}')""") == list(CHILD_OPTIONS)
+    assert completed("""df.call_child('SELECT 1', options => '{"time^"}')""") == list(CHILD_OPTIONS)
     assert completed("""df.call_child('SELECT 1', 'c', '{"on_cancel": "^"}')""") == ["leave", "cancel"]
     assert completed("""df.call_child('SELECT 1', '{"^"}')""") == [], "that is the label"
 

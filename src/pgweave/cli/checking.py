@@ -20,7 +20,7 @@ from pgweave.compiler.reports import checked as reports
 from pgweave.compiler.reports.checked import Checked, Style
 from pgweave.compiler.reports.report import write as write_report
 from pgweave.config import TARGETS, Config, codes_exist, load
-from pgweave.grammar.diagnostics import Severity
+from pgweave.grammar.diagnostics import Severity, in_order
 from pgweave.grammar.parser import parse
 from pgweave.version import __version__
 from pgweave.workflow import findings
@@ -67,9 +67,7 @@ def check(
     if not sqltext.available():
         say("postgast is not installed, so the SQL of steps is looked at as text only: pip install postgast")
     with _database(dsn, embedded=embedded) as ask:
-        checked = [
-            Checked(source, tuple(_in_order([*find(source), *_wanted(config, ask(source))]))) for source in files
-        ]
+        checked = [Checked(source, tuple(in_order([*find(source), *_wanted(config, ask(source))]))) for source in files]
         checked = _together(checked, config)
     failing = frozenset({Severity.ERROR, Severity.WARNING} if config.strict else {Severity.ERROR})
     style = Style(failing, colour=output is None and coloured(sys.stdout), version=__version__)
@@ -97,12 +95,8 @@ def _together(checked: list[Checked], config: Config) -> list[Checked]:
     modules = [parse(checked[number].source).module for number in starting]
     for place, found in project.check(modules):
         file = checked[starting[place]]
-        checked[starting[place]] = replace(file, findings=tuple(_in_order([*file.findings, found])))
+        checked[starting[place]] = replace(file, findings=tuple(in_order([*file.findings, found])))
     return checked
-
-
-def _in_order(found: list[Diagnostic]) -> list[Diagnostic]:
-    return sorted(found, key=lambda one: (one.span, one.code))
 
 
 def _fixed(source: Source, find: Callable[[Source], list[Diagnostic]], *, piped: bool, unsafe: bool) -> Source:

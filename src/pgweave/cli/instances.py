@@ -11,9 +11,10 @@ import typer
 
 from pgweave.cli.options import FINDINGS, choice, coloured
 from pgweave.cli.progress import Watch
+from pgweave.grammar.shortened import plain
 from pgweave.observe import stored_json
 from pgweave.observe.snapshot import take
-from pgweave.observe.text_tables import ago, plain, readable
+from pgweave.observe.text_tables import ago, readable
 from pgweave.runtime.client import Client
 from pgweave.runtime.errors import PgweaveError
 from pgweave.runtime.target import prepared

@@ -13,9 +13,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pgweave.compiler.pictures.step_words import describe_row
 from pgweave.compiler.rows import Graph
+from pgweave.grammar.shortened import plain
 from pgweave.observe.run_state import MARKS, state_of
-from pgweave.observe.text_tables import plain, seconds, step
+from pgweave.observe.text_tables import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,7 +121,8 @@ class _View:
         if node.started_at is not None and state in {"completed", "failed", "waiting"}:
             taken = ((node.finished_at or self.now) - node.started_at).total_seconds()
         turn = f"  (turn {'.'.join(map(str, node.iteration))})" if node.iteration else ""
-        return Line((instance.id, node.id), indent, state, step(node) + turn, taken)
+        words = describe_row(node.node_type, node.query, node.result_name, node.awaited_id)
+        return Line((instance.id, node.id), indent, state, words + turn, taken)
 
 
 def _in_order(graph: Graph, row: Row) -> tuple[Row, ...]:

@@ -83,12 +83,14 @@ class Subject:
         """Edits that put each of these stretches into parentheses."""
         opening = [Edit(Span(span.start, span.start), "(") for span in spans]
         closing = [Edit(Span(span.end, span.end), ")") for span in spans]
+        # At one place `)` before `(`: the first stretch ends before the next begins.
         return tuple(sorted((*opening, *closing), key=lambda edit: (edit.span.start, edit.text == "(")))
 
     def in_text(self, text: Text, start: int, end: int, new: str) -> Edit | None:
         """Replace value[start:end] of a text by `new`, written as its quotes want it; None where that is not certain."""
         literal = self.written(text.span)
         tokens = lex(literal).tokens
+        # concat('a', 'b') has no quotes of its own to write into.
         if len(tokens) != 1 or tokens[0].kind != STRING or tokens[0].value != text.value:
             return None
         opening = literal[: literal.index("$", 1) + 1] if literal.startswith("$") else literal[: literal.index("'") + 1]

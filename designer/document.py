@@ -55,6 +55,8 @@ class Document:
     def push(self, version: int, updates: Sequence[Update]) -> int:
         """Take changes that were made to `version`. Behind, or BadUpdate, when nothing was taken; else the new version."""
         with self.lock:
+            # All or nothing: the view pulls what it misses, moves its own changes behind that and sends them
+            # again (operational transformation, as @codemirror/collab does it).
             if version != self.version:
                 raise Behind("The text has changed meanwhile.", "Pull the missing changes first.")
             text = self.text
@@ -91,15 +93,20 @@ class Document:
 def applied(text: str, changes: Sections) -> str:
     """The text after a ChangeSet in its JSON form. BadUpdate when it is none, or one of another text."""
     try:
+        # CodeMirror counts UTF-16 units: an emoji is two of them. In bytes of UTF-16 every unit has two, so
+        # slices are exact.
         data = text.encode(_UTF16, "surrogatepass")
         out, at = [], 0
         for section in changes:
+            #     [3, [2, "ab"], [0, "x", "y"]]    keep 3, replace 2 by `ab`, insert `x` <line end> `y`
             length, inserted = (section, None) if isinstance(section, int) else (section[0], section[1:])
+            # JSON true is an int to Python.
             if not isinstance(length, int) or isinstance(length, bool) or length < 0:
                 raise BadUpdate("A change has a length that is none.")
             end = at + 2 * length
             out.append(data[at:end] if inserted is None else "\n".join(inserted).encode(_UTF16))
             at = end
+        # A change of another version nearly always has another length, so this catches a mix-up.
         if at != len(data):
             raise BadUpdate("A change is meant for a text of another length.")
         return b"".join(out).decode(_UTF16)

@@ -49,6 +49,7 @@ class Keeper:
             if theirs is None:
                 gone, self.base, self.theirs = self.base is not None, None, None
                 return self._event(GONE) if gone else None
+            # Within a conflict the file may come back to the base: then there is something to tell.
             if theirs == self.base and self.theirs is None:
                 return None  # touched, or other line ends
             return self._event(self._take(theirs))
@@ -59,6 +60,7 @@ class Keeper:
         if merged is None:
             self.theirs = theirs
             return CONFLICT
+        # Whether the person had changed anything: the notice then speaks of a merge, and not of the file alone.
         unsaved = mine not in (self.base or "", theirs)
         self.base, self.theirs = theirs, None
         changed = self.document.change(merged, FILE)
@@ -80,6 +82,8 @@ class Keeper:
         with self.document.lock:
             self.look()
             if self.theirs is not None:
+                # The base becomes theirs: what is written now is compared with what the file has, not with what
+                # both had once.
                 self.base, theirs, self.theirs = self.theirs, self.theirs, None
                 if choice == "theirs":
                     self.document.change(theirs, FILE)

@@ -109,6 +109,7 @@ class Session:
             event = self.keeper.look()
         except PgweaveError as error:
             trouble = f"{error} {error.advice}".strip()
+            # Told once, not at every look: it is called twice a second.
             event = None if trouble == self._trouble else DiskEvent(type="disk", saved=False, notice=trouble)
         self._trouble = trouble
         if event is not None:
@@ -129,6 +130,7 @@ class Session:
             if version != self.document.version:
                 raise Behind("The text has changed meanwhile.", "Try again.")
             text = self.document.text
+        # Read into a local name first: another thread may replace the pair between two reads.
         known = self._parsed
         if known is None or known[0] != version:
             known = self._parsed = version, parse(Source(self.name, text))
@@ -147,6 +149,8 @@ class Session:
     def draw_soon(self) -> None:
         """Draw the newest version on a thread of its own, and send it to every view."""
         with self._lock:
+            # One thread at most. It looks at the version again when it has finished, so whatever came meanwhile
+            # is drawn too.
             if self._draws:
                 return
             self._draws = True

@@ -67,6 +67,7 @@ class Page:
     def send(self, message: Message) -> None:
         """Send a message soon."""
         with suppress(RuntimeError):  # the server has ended meanwhile
+            # Events come from drawing and watching threads, and a queue of asyncio belongs to its loop.
             self._loop.call_soon_threadsafe(self._queue.put_nowait, json.dumps(message, ensure_ascii=False))
 
     async def run(self) -> None:
@@ -97,6 +98,7 @@ class Studio:
         return _Guarded(application, self._hosts)
 
     def _admits(self, connection: HTTPConnection) -> bool:
+        # In constant time, or the token could be guessed letter by letter from how long a refusal takes.
         return secrets.compare_digest(str(connection.path_params["token"]).encode(), self.token.encode())
 
     async def _file(self, request: Request) -> Response:
@@ -115,6 +117,7 @@ class Studio:
 
     async def _socket(self, web: WebSocket) -> None:
         origin = web.headers.get("origin", "")
+        # Browsers send web sockets across origins without asking: only this header tells whose page it is.
         if not self._admits(web) or origin != f"http://{web.headers['host']}":
             await web.close(code=1008)
             return
@@ -162,6 +165,8 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        # A page of evil.example whose name has been made to resolve to 127.0.0.1 still sends its own name as
+        # Host.
         if scope["type"] == "lifespan" or (len(named) == 1 and named[0] in self._hosts):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":

@@ -14,6 +14,9 @@ NAME = "[A-Za-z_][A-Za-z0-9_]*"
 RESULT, VARIABLE = rf"\$(?:{NAME})", rf"\{{(?:{NAME})\}}"
 """`$name` and `{name}`."""
 
+COUNTS = frozenset({"row_count", "rows_affected"})
+"""What can be read of every result of SQL, unless it has a column of that name."""
+
 _NAME = re.compile(NAME)
 
 

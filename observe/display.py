@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pgweave.grammar.reading.highlight import tokenise
 from pgweave.grammar.render import render
-from pgweave.grammar.shortened import cut
+from pgweave.grammar.shortened import cut, plain
 from pgweave.observe import stored_json, theme
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def finding_text(finding: Diagnostic, source: Source) -> str:
 
 def finding_html(finding: Diagnostic, source: Source) -> str:
     """One finding as HTML, for a `page`: the excerpt as `pgweave check` prints it, in colours."""
+    # First, so that the marks below are the only markup in it: a program may contain `<script>`.
     text = html.escape(render(finding, source), quote=False)
     title, _, rest = text.partition("\n")
     severity = finding.severity.value
@@ -218,6 +219,7 @@ def _cell(value: object) -> tuple[str, str]:
     """A value as text, and how its cell looks."""
     if value is None:
         return "NULL", ' class="pgw-null"'
+    # Before int, which a bool is to Python.
     if isinstance(value, bool):
         return str(value).lower(), ""
     if isinstance(value, int | float | Decimal):
@@ -242,5 +244,4 @@ def _plain_table(columns: list[str], rows: list[list[str]]) -> str:
 
 
 def _one_line(text: str, width: int = 60) -> str:
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return cut(line, width)
+    return cut(plain(text), width)

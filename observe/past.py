@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pgweave.compiler import lower
 from pgweave.compiler.rows import Graph
 from pgweave.grammar import nodes, parser
+from pgweave.grammar.kinds import CHILD_OPTIONS
 from pgweave.grammar.meaning.durofut import BadStep, ensure
 from pgweave.grammar.nodes import CallChild, Definition, Option, Text
 from pgweave.grammar.span import Source, Span
@@ -83,6 +84,7 @@ def _future(graph: Graph, row: Row) -> Json:
     if extras := config.get("extra_nodes"):
         assert isinstance(extras, list)
         found["extra_nodes"] = [_future(graph, graph.by_id[extra]) for extra in extras]
+    # The text of an IF, LOOP or JOIN names other rows by their ids, which the tree has as children.
     if row.query is not None and not {"condition_node", "extra_nodes"} & config.keys():
         found["query"] = row.query
     if row.result_name is not None:
@@ -103,6 +105,7 @@ def _with_calls(node: Node, future: Json) -> Node:
         return called
     parts = [future.get(key) for key in ("left_node", "right_node", "condition_node")]
     futures = [part for part in (*parts, *(future.get("extra_nodes") or ())) if part is not None]
+    # nodes.children has the order of `parts`: left, right, condition, further branches.
     below = [_with_calls(child, part) for child, part in zip(nodes.children(node), futures, strict=True)]
     return nodes.with_children(node, tuple(below))
 
@@ -127,13 +130,16 @@ def _call(node: Node, future: Json) -> CallChild | None:
         span=node.span,
     )
     compiled = json.loads(lower.tree(Definition(node=call, name="", span=_NOWHERE)))
+    # Compiled again and compared: rows that only look like those of a call (another label, a changed option)
+    # stay what they are.
     return call if compiled == future else None
 
 
 def _options(wait: Json, database: str | None) -> tuple[Option, ...] | None:
     given = {**wait, "database": database}
-    names = ("timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel")
-    found = tuple(Option(name, given[name], _NOWHERE, _NOWHERE) for name in names if given.get(name) is not None)
+    found = tuple(
+        Option(name, given[name], _NOWHERE, _NOWHERE) for name in CHILD_OPTIONS if given.get(name) is not None
+    )
     return found or None
 
 

@@ -87,6 +87,7 @@ class Observer:
         ids = tuple(instance.id for instance in family)
         self.ids = ids
         rows: dict[str, list[NodeState]] = {identifier: [] for identifier in ids}
+        # One statement for all instances of the family, in pre-order within each.
         for state in self._client.nodes(*ids):
             rows[state.instance_id].append(state)
         present = {(state.instance_id, state.node_id): state for state in self._client.states(*ids)}
@@ -137,6 +138,7 @@ class _View:
 
     def steps(self, root: Step) -> Iterator[StepState]:
         """Every step from the root on, parents first."""
+        # over: whether the instance around the step has ended; what it has not reached then is skipped.
         pending: list[tuple[Step, Path, Instance | None, bool]] = [(root, (), self.family[0], self.family[0].ended)]
         while pending:
             step, path, instance, over = pending.pop()

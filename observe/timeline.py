@@ -72,14 +72,19 @@ class Timeline:
         for run in runs:
             start = (run.started_at - began).total_seconds()
             stop = ((run.completed_at or state.taken_at) - began).total_seconds()
+            # To people a run that lost its race was skipped; the instance is what can be cancelled.
             shown = {"cancelled": "skipped"}.get(run.status, run.status)
+            # created_at and started_at come from different transactions, and a clock that is set back may
+            # exchange them.
             bar = Bar(max(0.0, start), max(start, stop, 0.0), shown, run.attempts, tuple(run.iteration))
             by_node.setdefault((run.instance_id, run.node_id), []).append(bar)
+            # A child may outlive its parent; the chart of an instance that has ended does not grow with it.
             end = max(end, bar.ended) if not state.ended else end
         name = state.instance.label or state.workflow.name
         whole = Bar(0.0, state.seconds, _STATES[state.status], 1, ())
         tracks = [Track(f"{name} {state.instance.id}", 0, (whole,))]
         for step, _ in outline(state):
+            # The steps around this one: each beginning of its path.
             calls = (state.by_path[step.path[:length]] for length in range(len(step.path)))
             depth = 1 + sum(isinstance(call.node, nodes.CallChild) for call in calls)
             if bars := _bars(step, by_node):
@@ -121,6 +126,7 @@ class Timeline:
         )
 
     def _axis(self, height: int) -> Iterator[str]:
+        # Eight lines at the most, at round times.
         step = next((tick for tick in (*TICKS, *DAYS) if self.length / tick <= 8), self.length / 8)
         at = 0.0
         while at <= self.length:

@@ -84,6 +84,8 @@ class Status:
 @cache
 def migrations() -> tuple[Migration, ...]:
     """All versions, oldest first."""
+    # The checksum is that of the joined text: a file may be renamed, or split at an empty line, but no line
+    # changed.
     first = "\n\n".join(text.rstrip() for text in topics().values()) + "\n"
     later = (
         Migration(int(name[:4]), name, text) for name, text in _files("migrations").items() if name[:4].isdecimal()
@@ -125,6 +127,7 @@ def require(connection: Connection) -> None:
         raise SchemaMissing(
             f"The database {_name(connection)} has no df schema.", "Run `pgweave db install` with the same --dsn."
         )
+    # A migration may say that older workers go on beside it; then a newer schema is no reason to stop.
     if installed > available and not _works_with(connection, available):
         raise SchemaTooNew(
             f"The df schema of {_name(connection)} is at version {installed}; this pgweave knows {available}.",
@@ -177,6 +180,7 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
 
     try:
         with connection.transaction():
+            # The search_path of the role could put its own objects before those of PostgreSQL.
             connection.execute(QUERIES["our_path"])
             if _is_ours(connection):
                 # Nothing in this transaction has read the table: two that hold a weaker lock would wait for each other.
@@ -198,6 +202,8 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
             )
             return True
     except (psycopg.errors.DuplicateSchema, psycopg.errors.UniqueViolation) as error:
+        # CREATE SCHEMA of two sessions at once: the second fails on the index of pg_namespace when the first
+        # commits.
         if error.diag.constraint_name not in {None, "pg_namespace_nspname_index"}:
             raise
         # Another installer has created the schema first.

@@ -46,12 +46,14 @@ def _undefined(subject: Subject, read: Read) -> Diagnostic | None:
     tested = isinstance(read.step.node, nodes.IfRows)
     near = get_close_matches(name, [visible for visible in read.visible if visible != ANY_NAME], n=1)
     said = {"name": name, "sigil": "" if tested else "$"}
+    # Bound in this workflow, but where this reader cannot see it: in another branch, behind it, or in a child.
     if elsewhere:
         notes = tuple(note("PW201", binding.span, name=name) for binding in elsewhere[:3])
         return finding("PW201", reference.span, "elsewhere", notes=notes, values=said)
     if near:
         edits = subject.replace(reference.name_span, name, near[0])
         return finding("PW201", reference.span, "near", near=near[0], edits=edits, values=said)
+    # plain: in quotes, a URL or a body, where a dollar sign is most often just that.
     return None if reference.plain else finding("PW201", reference.span, values=said)
 
 
@@ -65,6 +67,7 @@ def maybe_unbound(subject: Subject) -> Iterator[Diagnostic]:
         binders = subject.facts.binders(read)
         if None not in read.binders or not binders or any(isinstance(one.node, nodes.Opaque) for one in binders):
             continue
+        # In the first turn nobody has bound the name; from the second on the previous turn has.
         first_turn = read.first == frozenset({None})
         certain = first_turn and not read.reference.plain and not _guarded(subject.facts, read.step)
         variant = "first-turn" if first_turn else _missing(subject, read)
@@ -86,6 +89,7 @@ def _guarded(facts: Facts, step: Step) -> bool:
         match outer.node:
             case nodes.Loop():
                 return False
+            # In the condition of an if: that always runs, so it guards nothing.
             case nodes.If() if outer.children[2] is step:
                 step = outer
             case nodes.If() | nodes.IfRows() | nodes.Race():

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from pgweave.compiler.checks.children import child_database
 from pgweave.compiler.checks.results import place_of_column
 from pgweave.compiler.facts import sqltree
-from pgweave.compiler.facts.outcomes import COUNTS, Form
+from pgweave.compiler.facts.outcomes import Form
 from pgweave.compiler.facts.reads import Slot
 from pgweave.compiler.facts.sqltree import Rows
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding
+from pgweave.grammar.result_names import COUNTS
 from pgweave.grammar.template import Context
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pgweave.compiler.facts import sqltree
-from pgweave.compiler.facts.outcomes import COUNTS, Form
+from pgweave.compiler.facts.outcomes import Form
 from pgweave.compiler.facts.reads import Slot
 from pgweave.compiler.facts.sqltree import Empty, Rows
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding, note
-from pgweave.grammar.result_names import NAME, is_name
+from pgweave.grammar.result_names import COUNTS, NAME, is_name
 from pgweave.grammar.template import Context
 
 if TYPE_CHECKING:

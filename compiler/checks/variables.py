@@ -47,6 +47,7 @@ def _undeclared(subject: Subject, reference: Reference, declared: list[str]) -> 
     name = reference.name
     near = get_close_matches(name, declared, n=1)
     placeholder = reference.placeholder
+    # In SQL code `{x}` is a syntax error unless it is a variable; within quotes it may be JSON or a template.
     certain = placeholder is not None and placeholder.context is Context.CODE
     if not near and not certain and reference.slot not in (Slot.URL, Slot.INSTANCE, Slot.DATABASE):
         return None
@@ -65,8 +66,10 @@ def _misplaced(subject: Subject, reference: Reference, value: str | None) -> Dia
     if placeholder is None or text is None or placeholder.context is not Context.STRING:
         return None
     name, span = reference.name, placeholder.span
+    # '{a}'::text[]: an array with the element a, which is also how a variable is written.
     if text.value[span.start - 1 : span.start] == "'" and _ARRAY_TYPE.match(text.value, span.end):
         return finding("PW212", reference.span, "array", name=name)
+    # Raw text: 'it's' ends after `it`.
     if value is not None and "'" in value:
         return finding("PW212", reference.span, "quote", name=name)
     return None

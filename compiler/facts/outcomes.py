@@ -43,10 +43,6 @@ class Result:
         return None if self.columns is None else tuple(column.name for column in self.columns)
 
 
-COUNTS = frozenset({"row_count", "rows_affected"})
-"""What can be read of every result of SQL, unless it has a column of that name."""
-
-
 def _object(*columns: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind) for name, kind in (text.split() for text in columns))
 
@@ -65,6 +61,7 @@ def awaited(step: Step, node: CallChild) -> Result:
         for option, name, kind in (("on_failure", "error", "text"), ("on_timeout", "timed_out", "bool"))
         if (given := node.option(option)) and given.value == "return"
     }
+    # A wait that is over without its child says so in `error` too.
     if "timed_out" in kept:
         kept.setdefault("error", Column("error", "text"))
     return Result(Form.OBJECT, step, (*AWAITED, *kept.values()), frozenset(kept))

@@ -116,6 +116,7 @@ def _hidden(graph: Graph, depth: int) -> dict[str, str]:
     hidden: dict[str, str] = {}
     levels = _levels(graph)
     for block, about in graph.graph["blocks"].items():
+        # The outermost hidden block becomes the box; those inside are in it.
         if levels[block] > depth:
             hidden[block] = hidden.get(about["parent"], block)
     return hidden
@@ -143,6 +144,7 @@ def _position(graph: Graph, identifier: str) -> tuple[str, int]:
 def _is_plain(graph: Graph, identifier: str) -> bool:
     """Whether control enters a step from one place and leaves it to one place."""
     entered = [edge for _, _, edge in graph.in_edges(identifier, data=True) if edge["role"] != "data"]
+    # Data edges are no control flow: a step in a run may be read from anywhere.
     left = [edge["role"] for _, _, edge in graph.out_edges(identifier, data=True) if edge["role"] != "data"]
     return graph.nodes[identifier]["part"] == "step" and len(entered) == 1 and left == ["then"]
 

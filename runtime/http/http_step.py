@@ -71,6 +71,7 @@ def execute(
     try:
         config = _config(todo)
         failpoint("before_permit")
+        # Before the request is prepared: the attempt is counted even if the worker dies while it sends.
         permit = _permit(store, lease, todo, secret_names(config))
         if isinstance(permit, Run):
             return permit
@@ -112,6 +113,7 @@ def perform(
     key: see `idempotency_key`. secrets: those the request names. interruptible: told how to interrupt the request from another
     thread, for as long as the block lasts. RequestProblem when there is no answer, or one that says the server failed.
     """
+    # A secret that is missing fails the step before anything is sent.
     for name in request.secrets:
         if name not in secrets:
             hint = f"As the role that starts the workflow: SELECT df.set_secret('{name}', '...');"

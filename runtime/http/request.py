@@ -129,6 +129,7 @@ def _prepare(
         called = "Invalid HTTP method for multipart" if kind == "HTTP_MULTIPART" else "Invalid HTTP method"
         *others, last = METHODS[kind]
         raise RequestProblem(f"{called}: {method[:30]}. Must be {', '.join(others)}, or {last}")
+    # As JSON, so that parts and other nested values are searched too.
     if any(_SECRET.search(json.dumps(value)) for key, value in config.items() if key != "headers"):
         raise RequestProblem("A secret can only be in the value of a header")
     url = render_url(template, names, variables)
@@ -168,6 +169,7 @@ def _check_scheme(url: str) -> None:
 
 
 def _timeout(value: object) -> int:
+    # The row may have been written by hand, so the types of the call do not hold.
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise RequestProblem("Timeout must be positive")
     if value > MAX_TIMEOUT_SECONDS:
@@ -204,10 +206,13 @@ def _pieces(name: str, value: object, names: Mapping[str, str], variables: Mappi
     """The value of a header. Secrets are found in what was written, never in what a value brings along."""
     if not isinstance(value, str):
         raise RequestProblem(f"header {name}: the value must be text")
+    # split with one group gives text, name, text, name, ..: names are at the odd positions.
     for position, piece in enumerate(_SECRET.split(value)):
         if position % 2:
             yield Secret(piece)
         elif piece:
+            # A value that contains `{secret:X}` is plain text by now: only what was written in the program is
+            # split.
             text = render_text(piece, names, variables)
             if _CONTROL.search(text):
                 raise RequestProblem(f"header {name}: the value holds a line break or another control character")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+# Of what libpq says, the kinds that no waiting changes: pg_hba.conf, a password, a role or a database that is
+# not there.
 _FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does not exist|unsupported)|fe_sendauth")
 
 IDLE_SECONDS = 60.0
@@ -80,6 +82,7 @@ class Sessions:
         self._check_seconds = check_seconds
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
+        # Weak: pools close sessions by themselves, and this must not keep them.
         self._settings: WeakKeyDictionary[Connection, RoleSettings] = WeakKeyDictionary()
         self._in_use: dict[Tag, Callable[[], object]] = {}
         self._lines: dict[Tag, tuple[Connection, float]] = {}  # steps in flight, since when, monotonic
@@ -143,6 +146,7 @@ class Sessions:
     def interrupt(self, matches: Callable[[Tag], bool], expected: set[Tag] | None = None) -> None:
         """Stop the statements of steps in hand; those of `expected` that have not begun yet will not begin."""
         with self._lock:
+            # Steps that have been claimed and not begun: they find their tag here when they ask for a session.
             self._interrupted |= expected or set()
             for tag, stop in self._in_use.items():
                 if matches(tag):
@@ -241,12 +245,15 @@ class Sessions:
                 self._pools[key] = ConnectionPool(
                     self._conninfo(role, database),
                     kwargs={"autocommit": True, "prepare_threshold": None},
+                    # No session waits for a role that does nothing: a server with a hundred roles would run out
+                    # of them.
                     min_size=0,
                     max_size=self._limit,
                     timeout=self._acquire_seconds,
                     max_idle=IDLE_SECONDS,
                     max_lifetime=MAX_AGE_SECONDS,
                     reconnect_timeout=RECONNECT_SECONDS,
+                    # Threads of the pool that connect in the background; one is enough for a role.
                     num_workers=1,
                     configure=self._begin,
                     reset=self._wipe,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgweave.grammar.result_names import COUNTS
 from pgweave.grammar.template import Context, scan_raw, scan_sql
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from pgweave.grammar.template import Placeholder
 
 MAX_ROWS = 10_000  # rows a $name.* may expand to; pg_durable's limit, kept
-COUNTS = frozenset({"row_count", "rows_affected"})
-"""What can be read of every statement's result, beside its columns."""
-
 Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
 
 

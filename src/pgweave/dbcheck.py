@@ -30,10 +30,10 @@ from pgweave.dbtexts import Texts, as_integer, as_it_is, as_text
 from pgweave.grammar import nodes
 from pgweave.grammar.diagnostics import finding, in_order
 from pgweave.grammar.parser import parse
+from pgweave.grammar.result_names import COUNTS
 from pgweave.grammar.template import Context
 from pgweave.runtime.connect import connect
 from pgweave.runtime.target import prepared
-from pgweave.runtime.worker.substitution import COUNTS
 from pgweave.texts import refuse_errors
 
 if TYPE_CHECKING:

@@ -47,6 +47,7 @@ def script(module: Module, definition: Definition, style: Style = "rows") -> str
             "rows": ",\n".join(f"    ({_values(position, row)})" for position, row in enumerate(rows)),
         }
     # psql sends bytes as it found them, whatever the encoding of its terminal.
+    # Only where it is needed, so that scripts in plain ASCII stay as short as they are.
     needed = any(not text.isascii() for text in parts.values())
     parts["encoding"] = "SET LOCAL client_encoding TO 'UTF8';\n" if needed else ""
     return _template("instance.sql" if style == "rows" else "start.sql").substitute(parts)
@@ -83,4 +84,5 @@ def literal(value: str | None) -> str:
     if value is None:
         return "NULL"
     quoted = quote(value)
+    # Dollar quotes take a backslash as it is under any setting.
     return "E" + quoted.replace("\\", r"\\") if quoted.startswith("'") and "\\" in value else quoted

@@ -26,6 +26,7 @@ def difference(old: str, new: str) -> Edits:
     if start + end == len(old) == len(new):
         return ()
     # Whole lines, so that lines that have stayed are found between those that have changed.
+    # Common characters may end in the middle of a line.
     start = old.rfind("\n", 0, start) + 1
     behind = old.find("\n", len(old) - end)
     end = 0 if behind < 0 else len(old) - behind - 1
@@ -82,7 +83,9 @@ def merge(base: str, mine: str, theirs: str) -> str | None:
     lines = _lines(base)
     out: list[str] = []
     at, inserted = 0, -1  # lines that are done; where something was put in between two
+    # A set: what both have changed in the same way is one change.
     for start, end, new in sorted({*_hunks(lines, _lines(mine)), *_hunks(lines, _lines(theirs))}):
+        # Two insertions at one place have no order, though neither touches a line of the other.
         if start < at or start == end == inserted:
             return None
         out += [*lines[at:start], *new]

@@ -45,10 +45,13 @@ def _in_same_quotes(written: str, value: str) -> Iterator[str]:
     tokens = lex(written).tokens
     if len(tokens) != 1 or tokens[0].kind != STRING:
         return
+    # A person who already doubles quotes goes on doubling them; else set_argument finds better quotes.
     if written.startswith("'") and ("'" not in value or "''" in written[1:-1]):
         yield "'" + value.replace("'", "''") + "'"
     elif written.startswith("$"):
         tag = written[: written.index("$", 1) + 1]
+        # value + tag[:-1]: `$$` could also be made of a `$` at the end of the value and the first of the
+        # closing tag.
         if tag not in value + tag[:-1]:
             yield tag + value + tag
 

@@ -37,6 +37,7 @@ def sql_title(sql: str) -> str:
     """`INSERT expenses`, `SELECT`, `CREATE TABLE t`; `SQL` for what does not begin with a word."""
     tokens = list(_outside_brackets(lex(sql).tokens))
     first = _word(tokens[0]) if tokens else ""
+    # WITH x AS (..) INSERT ..: the main statement is the first verb outside of brackets.
     if first == "with":
         at = next((at for at, token in enumerate(tokens) if _word(token) in _MAIN), None)
         tokens = tokens if at is None else tokens[at:]

@@ -18,6 +18,7 @@ class Units:
     def __init__(self, text: str) -> None:
         self._length = len(text)
         self._wide = [] if text.isascii() else [at for at, one in enumerate(text) if ord(one) >= _FIRST_OF_TWO]
+        # Where each wide character begins in units: one more for every wide one before it.
         self._units = [at + number for number, at in enumerate(self._wide)]
 
     def to_wire(self, offset: int) -> int:

@@ -35,6 +35,7 @@ def add(module: Module, node: Node) -> Edits:
     if form_of(source.name) is Form.MARKDOWN:
         statement = f"```sql\n{statement}```\n"
     end = len(source.text)
+    # A file whose last line has no end must not have the new statement on that line.
     before = "" if not source.text or source.text.endswith("\n") else "\n"
     if module.definitions or form_of(source.name) is Form.MARKDOWN:
         before += "\n" if source.text else ""
@@ -60,6 +61,7 @@ def _removals(module: Module, index: int, text: str) -> Iterator[Span]:
     """What could go with a workflow, the most first."""
     span = module.definitions[index].span
     if form_of(module.source.name) is not Form.PROGRAM:  # prose, and SQL of others: as little as will do
+        # `SELECT df.start(..);` alone in its statement: then SELECT and the semicolon go too.
         ahead = _SELECT.search(text, 0, span.start)
         if ahead and _END.match(text, span.end):
             yield from _to_the_end(text, Span(ahead.start(), span.end))
@@ -69,6 +71,7 @@ def _removals(module: Module, index: int, text: str) -> Iterator[Span]:
     before = [token for token in tokens if token.end <= span.start]
     behind = [token for token in tokens if token.start >= span.end]
     statement = _statement(span, before, behind)
+    # SELECT df.start(..), df.start(..): the other one stays, so only a part of the statement can go.
     if all(other.span not in statement for at, other in enumerate(module.definitions) if at != index):
         yield from _to_the_end(text, statement)
     if before and before[-1].value == ",":
@@ -108,12 +111,16 @@ def set_label(module: Module, index: int, label: str | None) -> Edits:
     if definition.label is not None:
         choices = [[Edit(definition.label.span, literal)]]
         if label is None:
+            # Taking the argument away is better than NULL, but only if it is the last: else those behind it
+            # would move up. Both are tried.
             choices.insert(
                 0, [Edit(Span(_argument_before(text, definition.label.span.start), definition.label.span.end), "")]
             )
     else:
         end = Span(outer.end, outer.end)
         choices = [
+            # By position, by name (where database => .. stands between), and around an expression that stands
+            # alone.
             [Edit(end, f", {literal}")],
             [Edit(end, f", label => {literal}")],
             [Edit(Span(span.start, span.start), "SELECT df.start("), Edit(Span(span.end, span.end), f", {literal})")],

@@ -79,6 +79,7 @@ def mode() -> str:
     states = {
         name: [{**rule._asdict(), "pattern": _ascii(rule.pattern)} for rule in rules] for name, rules in STATES.items()
     }
+    # _ENGINE is filled by %: str.format would take the braces of JavaScript for its own.
     tables = {"states": states, "otherwise": OTHERWISE, "words": WORDS, "tags": TAGS}
     return _ENGINE % {name: json.dumps(table, indent=1) for name, table in tables.items()}
 

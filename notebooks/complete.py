@@ -134,5 +134,6 @@ def _inspecting(original: Callable[..., Any]) -> Callable[..., Any]:
         # Never ask IPython about a program: its words are not Python's names.
         return hover(code, cursor_pos) or {"status": "ok", "found": False, "data": {}, "metadata": {}}
 
+    # For `unregister`, and so that registering twice does not wrap twice.
     do_inspect.original = original  # type: ignore[attr-defined]
     return do_inspect

@@ -25,6 +25,7 @@ def expanded(shell: Shell, word: str) -> Any:  # noqa: ANN401 - whatever the var
 
     IPython would replace them in the whole line, and with them `{` and `$` of JSON and SQL.
     """
+    # Names before `{expressions}`: `%pgweave show run` means the variable.
     if word in shell.user_ns:
         return shell.user_ns[word]
     return shell.var_expand(word) if "{" in word or "$" in word else word

@@ -61,10 +61,13 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
         try:
             cursor = connection.execute(text.encode())
         except psycopg.Error as error:
+            # Without a place there is nothing to point at: shown as any other error of the database.
             if error.diag.statement_position is None:
                 raise
             _show_refusal(error, text)
             raise Stopped("PostgreSQL refused this SQL.") from None
+        # A cell may have several statements: the last with rows is its value, the last of all is reported if
+        # none has any.
         result, said = None, ""
         while True:
             if cursor.description is not None:
@@ -78,6 +81,7 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
 
 
 def _result(cursor: psycopg.Cursor[tuple[Any, ...]]) -> display.Result:
+    # SELECT a.id, b.id: id and `id (2)`. A dictionary holds each name once.
     columns = stored_json.distinct([column.name for column in cursor.description or ()])
     rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     return display.Result(rows=rows, row_count=len(rows), columns=columns)
@@ -90,6 +94,7 @@ def _show_refusal(error: psycopg.Error, text: str) -> None:
 
 def refusal(error: psycopg.Error, text: str) -> Diagnostic:
     """What the server says about a text of SQL, at its place in it."""
+    # At the end of the text the server points behind its last character.
     start = min(int(error.diag.statement_position or 1) - 1, len(text))
     word = re.compile(r'[\w.$"]+|\S').match(text, start)
     said = str(error.diag.message_primary)

@@ -45,6 +45,7 @@ def explained() -> Iterator[None]:
     except DrawError as error:
         raise Stopped(str(error)) from error
     except Exception as error:
+        # Not imported here: %load_ext must not take the time that loading it takes.
         psycopg = sys.modules.get("psycopg")  # not loaded: then it was not the database
         if psycopg is None or not isinstance(error, psycopg.Error):
             raise

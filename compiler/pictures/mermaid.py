@@ -98,6 +98,8 @@ def _name(identifier: str) -> str:
     return f"{identifier}_" if identifier in ("start", "end") else identifier
 
 
+# A list of what is harmless: Mermaid's own signs differ from version to version, and HTML is read in its
+# labels.
 _SPECIAL = re.compile(r"[^A-Za-z0-9 .,:()$=+_?!'/-]", re.ASCII)
 
 
@@ -108,6 +110,7 @@ def plain(text: str) -> str:
 
 def _code(found: re.Match[str]) -> str:
     character = found[0]
+    # Letters beyond ASCII need no code.
     if character.isalnum():
         return character
     return f"#{ord(character)};" if character.isprintable() else "\N{REPLACEMENT CHARACTER}"

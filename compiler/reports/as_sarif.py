@@ -60,8 +60,11 @@ def _rule(rule: Rule) -> dict[str, Any]:
 def _results(file: Checked, artifact: int, order: dict[str, int]) -> Iterator[dict[str, Any]]:
     seen: Counter[str] = Counter()
     for finding in file.findings:
+        # No line number, which changes with every line above. \0 keeps the parts from running
+        # together.
         about = f"{finding.code}\0{file.source.name}\0{_line(file.source, finding.span)}\0{finding.label}"
         seen[about] += 1
+        # seen: two equal lines with equal findings are the first and the second of their kind.
         fingerprint = hashlib.sha256(f"{about}\0{seen[about]}".encode(errors="surrogatepass")).hexdigest()
         yield {
             "ruleId": finding.code,

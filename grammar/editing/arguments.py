@@ -51,6 +51,7 @@ class Arguments:
         if found is not None:
             return [Edit(found.value, literal)]
         position = [param.name for param in self.call.params].index(name)
+        # Only the next parameter may be given by position.
         in_order = position == len(self.given) and not any(argument.named for argument in self.given)
         written = literal if in_order else f"{name} => {literal}"
         if not self.given:

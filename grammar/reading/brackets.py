@@ -42,6 +42,7 @@ def match_brackets(tokens: Sequence[Token]) -> Brackets:
                 return Brackets(partners, crossed=(opened[-1], at))
             opener = opened.pop()
             partners[at], partners[opener] = opener, at
+    # The innermost: the outer ones may be closed by what follows once it is.
     return Brackets(partners, unclosed=opened[-1] if opened else None)
 
 

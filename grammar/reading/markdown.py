@@ -40,6 +40,8 @@ class Block(NamedTuple):
 def blocks(text: str) -> Iterator[Block]:
     """Every fenced block of a Markdown text, whatever its language. A block that never closes runs to the end."""
     lines = _lines(text)
+    # One iterator for both loops: _content takes the lines of the block from it, and this loop goes on behind
+    # them.
     for start, end in lines:
         place, quotes = _inside_quotes(text, start, end, None)
         opening = _OPENING.match(text, place, end)
@@ -78,6 +80,7 @@ def _inside_quotes(text: str, start: int, end: int, depth: int | None) -> tuple[
 def _content(text: str, lines: Iterator[tuple[int, int]], opening: re.Match[str], quotes: int) -> list[tuple[int, int]]:
     """The lines up to the closing fence, without the marks and the indentation of the fence."""
     fence, width = opening["fence"], len(opening["indent"].expandtabs(4))
+    # At least as long as the opening fence and of the same character, so that a fence may show fences.
     closing = re.compile(rf"[ \t]*+{re.escape(fence[0])}{{{len(fence)},}}+[ \t]*+\r?\n?\Z")
     inside: list[tuple[int, int]] = []
     for start, end in lines:

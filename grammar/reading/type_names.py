@@ -32,6 +32,7 @@ def read_type(tokens: StatementTokens, at: int) -> TypeName | None:
         return None
     end, name = base
     modifiers = ""
+    # interval(3) and interval second(3) are read below, with the fields.
     if tokens.word(end) == "(" and name != "interval":
         end, modifiers = tokens.behind(end), "(..)"
     if name in ("timestamp", "time"):
@@ -67,6 +68,7 @@ def read_type_name(tokens: StatementTokens, at: int) -> TypeName | None:
     if first in _CHARACTER_TYPES:
         if tokens.word(at + 1) != "varying":
             return TypeName(at + 1, first)
+        # character varying, char varying and nchar varying are varchar; bit varying is no text.
         return TypeName(at + 2, first if first == "bit" else "varchar")
     parts, end = qualified_name(tokens, at)
     if parts[:1] == ["pg_catalog"]:

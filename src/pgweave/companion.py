@@ -24,6 +24,7 @@ def set_up(program: Path, dsn: str) -> Path | None:
         with connect(dsn) as connection, connection.transaction():
             connection.execute(source.text.encode())
     except psycopg.DatabaseError as error:
+        # Positions of PostgreSQL count from 1. The file is sent as one text, so they are places in the file.
         line = source.location(int(error.diag.statement_position or 1) - 1).line
         raise PgweaveError(
             f"{companion}:{line}: the set-up failed: {error.diag.message_primary}",

@@ -35,12 +35,14 @@ def around(module: Module) -> Iterator[Around]:
     starts = sorted(definition.span.start for definition in module.definitions)
     for stretch in _stretches(module.source):
         statement: list[Token] = []
+        # None: the end, where a last statement may lack its semicolon.
         for token in [*lex_text(stretch, psql=True).tokens, None]:
             if token is not None and not (token.kind == PUNCT and token.value == ";"):
                 statement.append(token)
                 continue
             if statement and all(found.kind != VARIABLE for found in statement):
                 span = Span(statement[0].start, statement[-1].end)
+                # No workflow begins within the statement: SELECT df.start(..) itself is not set-up.
                 if bisect_left(starts, span.start) == bisect_left(starts, span.end):
                     yield Around(span, excerpt(stretch, span))
             statement = []

@@ -22,6 +22,7 @@ GIT_SECONDS = 60
 def split(argument: str) -> tuple[str | None, str]:
     """Revision and path of an argument; None: no revision. A file whose name has a colon is a file."""
     revision, colon, path = argument.partition(":")
+    # C:flows/a.df on Windows is a path, and so is any file with a colon in its name.
     if argument == "-" or not colon or not path or Path(argument).exists():
         return None, argument
     return revision, path
@@ -40,6 +41,8 @@ def read(argument: str) -> Source:
 def shown(revision: str, path: str) -> bytes:
     """A file of a revision. path: from the working directory, or, as git would have it, from the top of the repository."""
     try:
+        # `./` makes git count from the working directory; without it paths count from the top of the
+        # repository.
         return git("show", f"{revision}:./{path}")
     except PgweaveError:
         return git("show", f"{revision}:{path}")
@@ -64,6 +67,7 @@ def git(*arguments: str) -> bytes:
         raise PgweaveError(f"git {arguments[0]} did not answer: {error}.", "Try the same with git itself.") from error
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        # git prints warnings first, and what is wrong behind `fatal:`.
         said = next((line for line in lines if line.startswith("fatal:")), lines[0]).removeprefix("fatal: ").rstrip(".")
         raise PgweaveError(f"git {arguments[0]}: {said}.", "Check the revision and the path: REV:path/to/file.df.")
     return done.stdout

@@ -72,6 +72,7 @@ class _Run:
 
     def end(self) -> None:
         """Say what happened, and exit."""
+        # In a pipe a summary would only be in the way of what the editor shows.
         if self.stdin is None or self.changed + self.same + self.unread > 1:
             verb = "laid out" if self.writing else "would be laid out"
             counts = ((self.changed, verb), (self.same, "already laid out"), (self.unread, "not readable, left alone"))
@@ -89,4 +90,5 @@ def _diff(source: Source, text: str) -> str:
         source.name,
         f"{source.name} laid out",
     )
+    # As diff and git write it.
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -34,12 +34,14 @@ def is_stale(data: bytes, target: Path) -> bool:
         return True
     except OSError as error:
         raise PgweaveError(f"Cannot read {target}: {error.strerror}.", "Check the path and its rights.") from error
+    # git may have checked the file out with other line ends.
     return found.replace(b"\r\n", b"\n") != data.replace(b"\r\n", b"\n")
 
 
 def placed(pattern: Path, file: str, name: str) -> Path:
     """The place that an output pattern means: `{dir}` of the program, its `{stem}`, the workflow's `{name}`."""
     program = Path("workflow" if file == "-" else file)
+    # A label may contain `/` or `..`, which must not choose another folder.
     safe = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
     words = {"{dir}": str(program.parent), "{stem}": program.stem, "{name}": safe.strip(".-") or "workflow"}
     text = str(pattern)
@@ -56,6 +58,7 @@ def replace_file(path: Path, data: bytes) -> None:
     target = path.resolve()  # a link stays a link
     temporary: str | None = None
     try:
+        # In the same folder: a rename replaces a file at once only within one file system.
         with NamedTemporaryFile(dir=target.parent, prefix=".pgweave-", delete=False) as file:
             temporary = file.name
             file.write(data)

@@ -67,6 +67,7 @@ class Watch:
         """Look, and describe what there is. Sets `ended` once every root has ended."""
         families = [self._client.family(root) for root in self._roots]
         instances = {instance.id: instance for family in families for instance in family}
+        # The roots only: a child may outlive its parent, and is not waited for.
         self.ended = all(instances[root].ended for root in self._roots if root in instances)
         nodes: dict[str, list[NodeState]] = {identifier: [] for identifier in instances}
         for node in self._client.nodes(*instances):
@@ -111,11 +112,13 @@ class _View:
             begun = own.state == "pending" and any(line.state != "pending" for line in inner)
             yield replace(own, state="running") if begun else own
         yield from inner
+        # By the node that started it: a child stands below its step, in whatever order the rows came.
         for child in self.instances.values():
             if child.parent_instance_id == instance.id and child.parent_node_id == node.id:
                 yield from self.instance(child, indent + 1)
 
     def _step(self, instance: Instance, node: NodeState, indent: int) -> Line:
+        # From the present state and the latest run; see run_state.state_of for which counts when.
         state = state_of(instance, node, self.present, self.running)
         taken = None
         if node.started_at is not None and state in {"completed", "failed", "waiting"}:

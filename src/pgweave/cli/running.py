@@ -70,6 +70,7 @@ def run(
             instance_id = _started(client, workflow, label, variables)
             typer.echo(json.dumps({"instance_id": instance_id}) if as_json else instance_id)
             return
+        # A worker of this process, also if others run: nobody has to start one for a first try.
         with _worker(place) as worker:  # begins first: a role that may not be one has started nothing then
             instance_id = _started(client, workflow, label, variables)
             follow(Watch(client, [instance_id], lambda: set(worker.running)))
@@ -115,6 +116,7 @@ def _stoppable() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    # The default for SIGTERM ends the process at once, without any `finally`.
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
@@ -143,6 +145,7 @@ def _explained(client: Client, workflow: WorkflowSource, instance: Instance) -> 
     snapshot = take(client, instance.id, workflow)
     failure = snapshot.failure
     if (
+        # The snapshot has made a workflow of its own from the rows: its places are not those of the file.
         failure is None or snapshot.workflow is not workflow
     ):  # the database evaluated expressions: the rows have no place in the file
         return f"Instance {failure.instance_id if failure else instance.id} failed: {message or 'it failed'}"

@@ -43,6 +43,7 @@ def studio(
     try:
         from pgweave.designer.studio_server import serve  # lazy: starlette and uvicorn are optional
     except ImportError as error:
+        # An ImportError of our own modules is a bug, and is not to be explained with a missing package.
         if (error.name or "").split(".")[0] not in LIBRARIES:
             raise
         raise PgweaveError(
@@ -96,6 +97,7 @@ def _new_file(path: Path, data: bytes) -> Path:
     """Write a file under this name, or the next one that is free: an earlier page may have left something too."""
     for number in count(2):
         try:
+            # x: fails if the file exists, so nothing is overwritten.
             with path.open("xb") as file:
                 file.write(data)
         except FileExistsError:

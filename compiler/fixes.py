@@ -34,6 +34,7 @@ def fix(source: Source, find: Callable[[Source], Iterable[Diagnostic]], *, unsaf
     """Apply fixes until there are none. find: everything there is to say about a text."""
     applied: list[str] = []
     found = tuple(find(source))
+    # Found again after each round: every place behind an edit has moved.
     for _ in range(MAX_ROUNDS):
         text, titles = apply(source.text, found, unsafe=unsafe)
         if not titles:
@@ -71,6 +72,7 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
 
 def _collide(one: Edit, other: Edit) -> bool:
     """Whether two edits of different fixes touch: they overlap, or insert at the same place."""
+    # Two insertions at one place: which comes first would depend on the order of the checks.
     if one.span.start == other.span.start:
         return True
     return one.span.start < other.span.end and other.span.start < one.span.end

@@ -45,6 +45,7 @@ def _edges(modules: Sequence[Module]) -> Edges[tuple[int, Span]]:
         homes.update({one.name for one in module.definitions if one.label is not None})
         for name, starts in started(map(Facts, module.definitions)).items():
             found.setdefault(name, []).extend((label, (number, span)) for label, span in starts)
+    # homes: in how many files a label is given. Two workflows of one label would make a cycle that is none.
     return {name: starts for name, starts in found.items() if homes[name] == 1}
 
 

@@ -116,6 +116,7 @@ def pull(session: Session, view: View, request: VersionRequest) -> PullResult:
 
 def edit(session: Session, view: View, request: EditRequest) -> EditResult:
     """Turn a gesture into changes; the view applies them."""
+    # Behind if the view's text is not the newest: the ids of its blocks would be another tree's.
     parsed = session.current(request["version"])
     if not parsed.ok:  # with one workflow missing, the numbers of the blocks may be another's
         raise EditError("The text cannot be read as it is; fix it first.")
@@ -132,6 +133,7 @@ def fix(session: Session, view: View, request: FixRequest) -> ChangesResult:
     """The edits of one finding's fix."""
     text = session.current(request["version"]).module.source.text
     drawn = session.drawn
+    # The number of a finding is its place in one drawing.
     if drawn is None or drawn.version != request["version"]:
         raise Behind("The text has changed meanwhile.", "Try again.")
     fix = drawn.findings[request["finding"]].fix

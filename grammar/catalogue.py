@@ -61,6 +61,7 @@ class Rule:
 
     def words(self, part: str, variant: str) -> str:
         """The template of `title`, `label`, `help`, `note` or `fix` in one case. KeyError: no variant has that name."""
+        # None means "as the rule"; an empty text means that this case has none.
         special = getattr(self.variants[variant], part) if variant else None
         return str(getattr(self, part) if special is None else special)
 

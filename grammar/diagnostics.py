@@ -105,6 +105,7 @@ def finding(
         notes,
         fix,
     )
+    # One rule may be certain in one case and a guess in another.
     severity = rule.variants[variant].severity if variant else None
     return found if severity is None else rated(found, severity)
 

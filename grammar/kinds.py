@@ -140,6 +140,7 @@ _TIMEOUT = Member("timeout_seconds", "timeout_seconds", "timeout_seconds", Type.
 _URL, _METHOD = Member("url", "url", "url"), Member("method", "method", "method", word=True)
 _BODY, _PARTS = Member("body", "body", "body"), Member("parts", "parts", "parts", Type.JSONB)
 _HEADERS = Member("headers", "headers", "headers", Type.JSONB)
+# A file that is there without another step: aGVsbG8= is `hello`.
 _PART = '[{"name": "file", "data_b64": "aGVsbG8=", "filename": "hello.txt", "content_type": "text/plain"}]'
 
 # The order is the order in which error messages list the valid types.

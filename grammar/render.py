@@ -31,6 +31,8 @@ def render(diagnostic: Diagnostic, source: Source, *, colour: bool = False) -> s
     """One finding as text; several lines, no line feed at the end."""
     severity = diagnostic.severity.value
     places = [(diagnostic.span, diagnostic.label), *((note.span, note.text) for note in diagnostic.notes)]
+    # One gutter for all excerpts of a finding, as wide as the largest line number. end - 1: an end may be the
+    # next line's first.
     last_lines = [source.location(max(span.start, span.end - 1)).line for span, _ in places]
     gutter = len(str(max(last_lines)))
     bar = " " * (gutter + 2) + "|"
@@ -45,6 +47,7 @@ def render(diagnostic: Diagnostic, source: Source, *, colour: bool = False) -> s
     lines.append(bar)
     if diagnostic.help:
         lines.append(" " * (gutter + 2) + "= " + _painted("help", "help", colour=colour) + f": {diagnostic.help}")
+    # An empty line of the source would leave blanks behind its bar.
     return "\n".join(line.rstrip() for line in lines)
 
 

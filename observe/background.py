@@ -126,6 +126,8 @@ def stop_all() -> None:
 
 def _at_exit(function: Callable[[], None]) -> None:
     """Call it before Python waits for the threads of its pools, which would wait for the worker to stop giving them work."""
+    # atexit runs too late, after Python has joined the threads of all executors; there is no public way to be
+    # called earlier.
     register = getattr(threading, "_register_atexit", None)
     with suppress(RuntimeError):  # the end has begun already
         (register or atexit.register)(function)

@@ -54,6 +54,7 @@ class LiveView:
         self.visible = True
         bundle = of_run(snapshot)
         if self._widget is not None:
+            # Both in one output: a front end takes the widget if it can, else the SVG.
             bundle |= self._widget.bundle()
         # The words first: a picture may be longer than the window.
         self._sentence: Any = show(self._words, raw=True, display_id=True)  # type: ignore[no-untyped-call]
@@ -71,6 +72,7 @@ class LiveView:
         """Show what has changed; from any thread."""
         with self._lock:
             self._snapshot = snapshot
+            # At the end the SVG is replaced even under a widget: what a saved notebook shows is the SVG.
             if self._widget is None or snapshot.ended:
                 self._picture.update(of_run(snapshot), raw=True)
             if self._widget is not None:

@@ -106,6 +106,8 @@ class Watcher(threading.Thread):
         with _lock:  # no run is added to a watcher that is about to end
             if self.subjects:
                 return False
+            # Under the lock that `watch` takes: else a run could be added to a thread that has just decided to
+            # end.
             del _watchers[self.dsn]
             return True
 
@@ -115,12 +117,15 @@ class Watcher(threading.Thread):
         while self.subjects:
             self._ensure_worker()
             began = monotonic()
+            # sum and not any: every subject is asked, whatever the first one says. tuple: _ask may drop one.
             changed = sum(self._ask(client, subject) for subject in tuple(self.subjects)) > 0
+            # A slow server is asked less: at most a tenth of the time is spent asking.
             least = max(SHORTEST_SECONDS, (monotonic() - began) * SHARE)
             longest = LONGEST_SECONDS if any(subject.visible for subject in self.subjects) else HIDDEN_SECONDS
             pause = least if changed else min(pause * SLOWER, longest)
             if not self.subjects:
                 return
+            # A sleep that ends is no notification: nobody would look at its time.
             due = min((subject.due_at for subject in self.subjects), default=inf) - monotonic()
             if self.pause([said, self._wake_receiver], max(least, min(pause, due if due > 0 else pause)), least):
                 client.heard()
@@ -129,6 +134,7 @@ class Watcher(threading.Thread):
     def pause(self, sockets: list[int | socket.socket], seconds: float, least: float = 0.0) -> bool:
         """Sleep `seconds`, or at least `least` and then until a socket is readable. Returns whether one was."""
         began = monotonic()
+        # The database's session and the socket of `wake`: whichever speaks first.
         woken, _, _ = select.select(sockets, [], [], seconds)
         if woken and (left := least - (monotonic() - began)) > 0:
             threading.Event().wait(left)

@@ -44,6 +44,8 @@ def non_query_condition(subject: Subject) -> Iterator[Diagnostic]:
         yield finding("PW306", text.span_of(0, len(text.value)), better=shown, edits=edits, safe=True)
 
 
+# The first word behind comments and brackets; not one with a bracket behind it, which is a function: now(),
+# exists(..).
 _STATEMENT = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:\(\s*)*([a-z]+)\b(?!\s*\()", re.IGNORECASE | re.DOTALL)
 _VERBS = frozenset(
     {
@@ -63,12 +65,15 @@ def is_expression(text: str) -> bool:
     if (first is not None and first[1].lower() in _VERBS) or not text.strip():
         return False
     placeholders = [found for found in scan_sql(text) if found.context is Context.CODE]
+    # Without PostgreSQL's parser only `$x..` is certain: no statement begins with a parameter. `{x}` may be a
+    # whole statement.
     begins = any(not text[: found.span.start].strip() and not found.brace for found in placeholders)
     if not sqltext.available():
         return begins
     masked = sqltext.mask(text, placeholders)
     if sqltext.nesting(masked) > sqltext.MAX_NESTING:
         return False
+    # \n: a comment at the end of the text must not take the bracket with it.
     return not sqltext.parses(masked) and sqltext.parses(f"SELECT ({masked}\n)")
 
 

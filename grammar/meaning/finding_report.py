@@ -25,6 +25,8 @@ class Report:
 
     def written(self, span: Span) -> str:
         """What stands there, as the lexer read it."""
+        # In a body between quotes every quote is doubled in the file; what people meant is the text of the
+        # body.
         return span.of(self.source.text) if self.within is None else excerpt(self.within, span)
 
     def add(

@@ -42,6 +42,7 @@ def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
     match value:
         case StepValue():
             node = value.node
+            # The parentheses belong to the value until it is a step: ('a') is a text in parentheses.
             return node if value.parens is None else replace(node, parens=value.parens)
         case TextValue():
             try:
@@ -85,6 +86,7 @@ def bind_name(node: Node, name: Text, span: Span, operator: Span | None, target:
     if not is_name(name.value):
         report.add("PW020", name.span, "bad-name" if name.value else "empty-name", name=name.value)
         return None
+    # (a ~> b) |=> 'x': `grouped` says that the name is that of the whole chain, by intention.
     grouped = node.parens is not None
     binding = Binding(name.value, name.span, operator, target, grouped)
     return replace(node, binding=binding, span=span, parens=None)

@@ -137,6 +137,7 @@ class Worker:
             Thread(target=work, daemon=True, name=work.__name__)
             for work in (self._listen, self._renew, self._watch, self._end_silent_connections)
         ]
+        # One for each thread of `steps` below, as all of them may work for one role.
         limit = self.settings.concurrency * 2
         # The statement of a worker that is gone must not lock its instance for long; the lease is over soon after.
         check = min(self.settings.lease_seconds / 2, CHECK_SECONDS) if checked else 0.0
@@ -239,6 +240,7 @@ class Worker:
                 pending.add(instances.submit(self._instance, lease))
             if once and not pending and not leases:
                 return
+            # As many as there was room for: there may be more, so claim again at once.
             if len(leases) < free or not free:
                 self._bell.wait(pause)
 

@@ -32,6 +32,7 @@ def opener() -> Iterator[Callable[[str], None]]:
 
         def open_address(url: str) -> None:
             file = Path(folder) / "studio.html"
+            # Before anything is written to it, or the secret could be read for a moment.
             file.touch(mode=0o600)
             file.write_text(_PAGE.format(url=escape(url)), encoding="utf-8")
             webbrowser.open(file.as_uri())

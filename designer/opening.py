@@ -28,6 +28,7 @@ def open_file(
     program cannot be read.
     """
     if path is None:
+        # The working directory: a program without a name is saved there.
         here = Path()
         return Session(Document(""), name=UNTITLED, home="studio", operator=Operator(dsn), config=load(), folder=here)
     if path.suffix == ".ipynb":
@@ -35,6 +36,7 @@ def open_file(
     if not path.absolute().parent.is_dir():
         raise PgweaveError(f"There is no folder {path.parent}.", "Make it, or choose another.")
     file = File(path)
+    # None for a file that does not exist yet: the document is empty, and saving creates it.
     base = file.read()
     document = Document(base or "")
     return Session(

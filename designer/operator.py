@@ -113,6 +113,7 @@ class Operator:
     def _index(target: str, count: int) -> int:
         if not count:
             raise PgweaveError("There is no workflow to start.", "Add a step first.")
+        # A block's id begins with the number of its workflow.
         number = target.partition(":")[0]
         if number == "" and count == 1:
             return 0
@@ -138,6 +139,7 @@ class Operator:
             watched = self._watched.setdefault(instance, new)
             if view not in watched.views:
                 watched.views.append(view)
+            # A view that joins late is told the present state at once, and not at the next change.
             last = watched.last
             if watched.subject is None:
                 watched.subject = watch.Subject(instance, watched.workflow, self._shows(instance, watched), works=True)

@@ -46,6 +46,7 @@ class Entry(TypedDict):
 
 # The drawing
 
+# `from` is a keyword of Python, so this cannot be written as a class.
 Sql = TypedDict("Sql", {"from": int, "to": int, "value": str})
 """A statement that can be edited: the range of its literal, and its SQL."""
 

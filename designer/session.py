@@ -175,6 +175,7 @@ class Session:
         with self._drawing:
             with self.document.lock:
                 version, text = self.document.version, self.document.text
+            # Within the lock: two threads that ask for one version draw it once.
             if self.drawn is not None and self.drawn.version == version:
                 return self.drawn
             source = Source(self.name, text)

@@ -57,6 +57,7 @@ def run(shell: Shell, line: str) -> object:
         near = get_close_matches(name, COMMANDS, n=1)
         advice = f"Did you mean `%pgweave {near[0]}`?" if near else "`%pgweave help` lists the commands."
         raise UsageError(f"There is no command {name!r}. {advice}")
+    # COMMANDS is checked first, so nothing else in this module can be reached by a line of a cell.
     command: Callable[[Shell, str], object] = globals()[f"_{name or 'help'}"]
     return command(shell, rest.strip())
 

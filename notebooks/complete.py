@@ -119,6 +119,7 @@ def register(shell: Any) -> None:  # noqa: ANN401
 def unregister(shell: Any) -> None:  # noqa: ANN401
     """Undo `register`."""
     matchers = shell.Completer.custom_matchers
+    # In place: the list is IPython's.
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != "pgweave"]
     kernel = getattr(shell, "kernel", None)
     if kernel is not None and hasattr(kernel.do_inspect, "original"):

@@ -163,6 +163,7 @@ class RunState:
     def idle(self) -> bool:
         """Whether no step is running, and the instance and each of its unfinished children waits for something."""
         going = [instance for instance in self.family if not instance.ended]
+        # Every unfinished instance of the family waits for something; one that has not begun yet does not.
         waiting = all(any(row.run_status == "waiting" for row in self.rows[instance.id]) for instance in going)
         return waiting and not any(step.state == "running" and not nodes.children(step.node) for step in self.steps)
 

@@ -51,6 +51,8 @@ class Workflow(WorkflowSource):
         from pgweave.runtime.worker.service import working  # lazy: start-up, parsing needs no worker
 
         refuse_errors(self.check(), self.module.source)
+        # In this order: the worker ends before the session, and both before the server that was started for
+        # them.
         with prepared(dsn) as found, Client(resolve(found)) as client, working(found):
             if check:
                 refuse_before_start(self, found)
@@ -81,6 +83,7 @@ class Workflow(WorkflowSource):
         try:
             from pgweave.designer.widget import design  # lazy: anywidget is optional
         except ModuleNotFoundError as error:
+            # Any other module that is missing is a bug of this package, and not an extra that was left out.
             if (error.name or "").split(".")[0] not in ("IPython", "anywidget", "ipywidgets", "traitlets"):
                 raise
             raise PgweaveError(

@@ -54,6 +54,7 @@ def workflow_code(workflow: WorkflowSource, *, reserved: frozenset[str]) -> str:
     writer = _Writer()
     step = writer.write(definition.node)
     variables = {one.name: one.value for one in workflow.module.variables if one.value is not None}
+    # None: left out by _call, so that only what differs from the defaults is written.
     named = {
         "label": _maybe(definition.label),
         "database": _maybe(definition.database),
@@ -74,6 +75,7 @@ def step_code(node: Node) -> str:
 def _variable(name: str, reserved: frozenset[str]) -> str:
     word = re.sub(r"\W+", "_", name).strip("_")
     taken = keyword.iskeyword(word) or word in reserved or re.fullmatch(r"step_\d+", word)
+    # isascii: other letters are legal in Python, and surprise whoever has to type them.
     return word if word.isidentifier() and word.isascii() and not taken else "flow"
 
 
@@ -89,10 +91,13 @@ class _Writer:
         while pending:
             node = pending.pop()
             order.append(node)
+            # An Opaque has operands for checks and pictures; in Python it is one expression("..").
             if not isinstance(node, nodes.Opaque):  # its text says what is below it
                 pending.extend(children(node))
         for node in reversed(order):
             piece = _named(self.piece(node), node)
+            #     step_1 = if_("SELECT a", ..twelve levels.., "SELECT b")
+            #     flow = workflow(step_1 >> "SELECT c")
             if piece.depth > _DEEPEST:
                 name = f"step_{len(self.steps) + 1}"
                 self.steps.append((name, piece))

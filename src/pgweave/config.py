@@ -51,6 +51,8 @@ class Config:
 
         if is_unreadable(code):
             return True
+        # ("",): without `select` every code is chosen, by a beginning of length 0, so that any `ignore`
+        # outweighs it.
         chosen = max((len(start) for start in self.select or ("",) if code.startswith(start)), default=-1)
         # select = ["PW2"], ignore = ["PW201"]: the longer one says it more exactly. Equal lengths drop.
         dropped = max((len(start) for start in self.ignore if code.startswith(start)), default=-1)

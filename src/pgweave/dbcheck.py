@@ -315,6 +315,7 @@ class _Run:
     def means_something(self, error: psycopg.DatabaseError, statement: Statement, offset: int | None) -> bool:
         """Whether a refusal comes from the step itself, and not from the parameters that replace its values."""
         state = error.sqlstate or ""
+        # 42P18: a parameter whose type nothing tells. A literal has a way out there, as it becomes text.
         if state == "42P18" or (state in _MISSING and not self.complete):
             return False
         if state == "42601" and any(place.span.start == offset for place in statement.placeholders):
@@ -332,6 +333,7 @@ class _Run:
                 continue
             for result in texts.facts.bound(read):
                 names = [name for name, _ in texts.columns.get(result.step, ())]
+                # Where the text shows the columns, compiler/checks/results.py has said it without a database.
                 if result.columns is None and names and place.column not in names:
                     near = get_close_matches(place.column, names, n=1)
                     said = {"names": ", ".join(names), "near": near[0] if near else ""}
@@ -348,6 +350,8 @@ class _Run:
 
     def refused(self, step: Step, statement: Statement, error: psycopg.DatabaseError, offset: int | None) -> None:
         """Say in the server's words what is wrong. offset: where, in the step's text."""
+        # Somebody else's lock or load says nothing about the step, but later steps may miss what this one
+        # makes.
         if error.sqlstate in _BUSY:
             self.complete = False
             self.note(f"a table is in use, so not every step was looked at: {error.diag.message_primary}")

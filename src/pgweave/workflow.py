@@ -199,6 +199,7 @@ def start(
             f"{workflow.name} takes its {names} from the SQL around it.", "Run that SQL in the database instead."
         )
     declared = {variable.name: variable.value for variable in workflow.module.variables if variable.value is not None}
+    # Those of the call come last and win.
     given = {**declared, **(variables or {})}
     definition = workflow.definition
     if workflow.computed:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @contextmanager
 def _place(dsn: str | None) -> Iterator[str]:
     """The database to work on, as it is: nothing is installed here."""
+    # Neither installed nor checked, unlike `prepared`: these commands are what installs it.
     if (given := named(dsn)) is not None:
         yield given
         return
@@ -74,6 +75,7 @@ def status(dsn: str | None, *, as_json: bool) -> None:
         typer.echo(f"Version {found.installed}, up to date.")
     if named(dsn) is None and not as_json:
         say(f"Connect to it: psql {shlex.quote(place)}")
+    # For scripts: `pgweave db status || pgweave db upgrade`.
     if found.state != "current":
         raise typer.Exit(FINDINGS)
 

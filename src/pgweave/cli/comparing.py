@@ -106,6 +106,7 @@ def _as_json(found: list[Compared], declared: tuple[Change, ...], old: Source, n
 
 
 def _draw(found: list[Compared], output: Path, form: str, *, dark: bool) -> None:
+    # One workflow without differences can be drawn too, if it is the only one.
     differing = [one for one in found if one.what] or found
     if len(differing) != 1:
         names = ", ".join(one.name for one in differing)

@@ -49,6 +49,7 @@ def sources(
     for path in paths:
         if path == "-":
             name = stdin_name or "<stdin>"
+            # Read here and decoded in `add`, whose caller may want to go on after an error.
             add(name, partial(decode, name, sys.stdin.buffer.read()))
         elif Path(path).is_dir():
             files = list(below(Path(path), config))
@@ -68,6 +69,7 @@ def below(folder: Path, config: Config) -> Iterator[Path]:
     wanted = [_pattern(pattern) for pattern in config.include]
     for directory, folders, files in os.walk(folder, onerror=_unreadable):
         here = Path(directory)
+        # In place: os.walk enters what is left in the list.
         folders[:] = sorted(name for name in folders if _entered(here / name, config))
         for name in sorted(files):
             path = here / name
@@ -91,6 +93,7 @@ def excluded(path: Path, config: Config, *, folder: bool = False) -> bool:
     steps = ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
     if steps and folder:
         steps[-1] += "/"
+    # All but the last are folders, so that the pattern `legacy/` names the folder and no file called legacy.
     names = [step if step.endswith("/") or step is steps[-1] else step + "/" for step in steps]
     return any(_pattern(pattern).search(name) for pattern in config.exclude for name in names)
 

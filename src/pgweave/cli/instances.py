@@ -128,6 +128,7 @@ def result(instance_id: str, dsn: str | None, *, as_json: bool) -> None:
 def signal(instance_id: str, name: str, payload: str, dsn: str | None, *, as_json: bool) -> None:
     """Send a signal. payload: JSON text."""
     try:
+        # Refused here, before a session is opened.
         value = json.loads(payload)
     except ValueError as error:
         raise typer.BadParameter(f"not JSON: {error}", param_hint="JSON") from error

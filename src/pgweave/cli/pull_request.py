@@ -53,6 +53,7 @@ def _before(base: str | None, name: str) -> Source | None:
     """The text of a file in the base; None: there is no base, or no such file in it."""
     if base is None:
         return None
+    # --end-of-options: a revision that begins with a dash is no option.
     git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")  # a wrong revision is no new file
     try:
         return decode(name, shown(base, name))
@@ -138,6 +139,7 @@ def _workflow(file: str, one: Compared, *, compared: bool) -> Iterator[str]:
     yield ""
 
 
+# $ too: GitHub reads formulas between dollar signs.
 _SPECIAL = "\\`*_{}[]<>()#+!|~&$"
 
 

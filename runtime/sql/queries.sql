@@ -74,7 +74,7 @@ notify pgweave;
 -- With synchronous_commit = off, here and below, the commit does not wait for the disk: leases, waits and parking follow
 -- from rows that are on disk already, and the commits that matter (a step, a request, an end) wait, and flush the earlier
 -- ones with them. A crash of the server loses the last of these commits, never one in the middle. (Idle start: 8 ms -> 1.3.)
-select instance_id, token, role_name, database, attempts from set_config('synchronous_commit', 'off', true), df_internal.worker_claim(%s, %s, %s);
+select instance_id, token, role_name, database, attempts from set_config('synchronous_commit', 'off', true), df_internal.worker_claim(%s, %s, %s, %s::text[], %s);
 
 -- beat --
 -- Say that this worker is alive.

@@ -35,6 +35,7 @@ _FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does n
 
 IDLE_SECONDS = 60.0
 SHORTAGE_SECONDS = 3600.0  # how long a step is deferred because of a full disk, or a database elsewhere that is away
+INTERNAL_SECONDS = 60.0  # how long because of an internal error
 FORGET_SECONDS = 300.0  # a step that has not been deferred for so long has run since
 MAX_AGE_SECONDS = 600.0
 
@@ -95,10 +96,14 @@ class Sessions:
         """
         with (
             lent(self._pool(role, database)) as connection,
-            self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)),
             self._waiting_for(tag, connection),
         ):
-            yield connection
+            try:
+                with self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)):
+                    yield connection
+            finally:
+                # On the thread of the step. A pool has one thread for all its sessions: each would wait for the others.
+                self._wipe(connection)
 
     @contextmanager
     def _waiting_for(self, tag: Tag, connection: Connection) -> Iterator[None]:
@@ -153,11 +158,12 @@ class Sessions:
         """Whether `interrupt` has stopped this step: then a cancelled statement is not its failure."""
         return tag in self._interrupted
 
-    def may_defer(self, tag: Tag) -> bool:
+    def may_defer(self, tag: Tag, *, internal: bool = False) -> bool:
         """Whether a step may be deferred once more because something that it needs is full or away.
 
         Not when it was deferred for the first time SHORTAGE_SECONDS ago: perhaps it is the step that always asks for
-        too much. Counted in this process; another worker that takes the instance over counts from zero.
+        too much. internal: INTERNAL_SECONDS, for an internal error of the server. Counted in this process; another worker
+        that takes the instance over counts from zero.
         """
         now = monotonic()
         with self._lock:
@@ -166,7 +172,7 @@ class Sessions:
             }
             first, _ = self._short_since.get(tag, (now, now))
             self._short_since[tag] = (first, now)
-        return now - first < SHORTAGE_SECONDS
+        return now - first < (INTERNAL_SECONDS if internal else SHORTAGE_SECONDS)
 
     def forget(self, instance_id: str) -> None:
         """The lease on an instance has ended; so have its interruptions."""
@@ -229,8 +235,22 @@ class Sessions:
             connection.execute(QUERIES["limit_step"], [str(limit_ms)])
 
     def _wipe(self, connection: Connection) -> None:
-        connection.execute(QUERIES["discard"])
-        self._set_limit(connection)
+        """Leave nothing of a step, in one round trip. A session that cannot be wiped is closed."""
+        import psycopg
+        from psycopg.pq import TransactionStatus
+
+        limit_ms = self._settings[connection].limit_ms
+        try:
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                connection.rollback()
+            if limit_ms is None:
+                connection.execute(QUERIES["discard"])
+            else:
+                # A cursor that binds in the client, since only then several statements go in one message.
+                both = QUERIES["discard"] + b";\n" + QUERIES["limit_step"]
+                psycopg.ClientCursor(connection).execute(both, [str(limit_ms)])
+        except psycopg.Error:
+            connection.close()
 
     def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
         from psycopg_pool import ConnectionPool
@@ -249,7 +269,6 @@ class Sessions:
                     reconnect_timeout=RECONNECT_SECONDS,
                     num_workers=1,
                     configure=self._begin,
-                    reset=self._wipe,
                     open=True,
                 )
             return self._pools[key]

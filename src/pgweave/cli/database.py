@@ -88,6 +88,14 @@ def stop() -> None:
 def worker(
     dsn: Dsn = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Instances at once.")] = 8,
+    reserve: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default="half",
+            help="Slots beyond these, for roles that have few of them while others have many.",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is due.")] = False,
     lease_seconds: Annotated[
         float, typer.Option(min=1, help="Seconds until another worker takes over the instances of a dead one.")
@@ -119,6 +127,13 @@ def worker(
     from pgweave.cli import administration  # lazy: start-up
 
     settings = administration.settings(
-        concurrency, lease_seconds, poll_seconds, step_seconds, loop_seconds, max_result_bytes, http_allow or []
+        concurrency,
+        reserve,
+        lease_seconds,
+        poll_seconds,
+        step_seconds,
+        loop_seconds,
+        max_result_bytes,
+        http_allow or [],
     )
     administration.work(dsn, settings, once=once, metrics_port=metrics_port, otel=otel)

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'a71286f44ae5ed1e36bb5b494a056758ba3fdbdf07bfd6dd2639f22ee9d2169a');
+values (1, '0001_schema', '6108003c0d7b9d933c3f07424f72b1f712566ef7788a073b71f405f267ddb7a7');
 commit;

@@ -113,6 +113,11 @@ select df.grant_usage(%s, %s);
 -- Let a role work off the workflows of others.
 select df.grant_worker(%s);
 
+-- install_rights --
+-- Whether this role may create schemas in this database, and operators in this schema.
+select has_database_privilege(current_database(), 'create'),
+       coalesce((select has_schema_privilege(n.oid, 'create') from pg_namespace as n where n.nspname = %s), false);
+
 -- workers --
 -- Which workers there are, those heard of last first.
 select name, started_at, seen_at, concurrency, version, leases from df.workers order by seen_at desc;

@@ -14,12 +14,14 @@ from psycopg.conninfo import make_conninfo
 from support.proxy import Cut, Proxy
 from support.work import Database, with_worker
 
-from pgweave.runtime import enrolment
+from pgweave.runtime import enrolment, migrate
 from pgweave.runtime.errors import PgweaveError
 from pgweave.runtime.worker.service import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pgweave.runtime.server.embedded import Server
 
 ANN, BOB = "ann", 'b"o b; --'  # the second as hostile as a name can be
 
@@ -268,6 +270,38 @@ def test_a_step_of_a_role_with_strict_isolation_outlives_renewals_of_its_lease(p
     assert (ended.status, busy.events.count("claimed", instance)) == ("completed", 1), ended.error
     assert json.loads(ended.result or "")["rows"][0]["level"] == isolation
     assert [run.attempts for run in place.client.runs(instance)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("may", "hint"),
+    [
+        ("nothing", "Install as the owner of the database, or as a role with CREATE on it"),
+        ("create on database", "Keep the operators in a schema in which this role may create them: --operator-schema"),
+        ("all", "something else refuses it: an event trigger, or a node of a distributed PostgreSQL"),
+    ],
+)
+def test_a_role_that_may_not_install_is_told_what_fits_its_privileges(server: Server, may: str, hint: str) -> None:
+    bare = make_conninfo(server.dsn, dbname="bare_database")
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute("create database bare_database")
+        admin.execute("create role installer login")
+        try:
+            with psycopg.connect(bare, autocommit=True) as connection:
+                if may == "create on database":
+                    connection.execute("grant create on database bare_database to installer")
+                if may == "all":
+                    connection.execute("alter database bare_database owner to installer")
+                    connection.execute(
+                        "create function refuse() returns event_trigger language plpgsql as"
+                        " $f$ begin raise 'role does not exist there' using errcode = '42501'; end $f$"
+                    )
+                    connection.execute("create event trigger t on ddl_command_start execute function refuse()")
+            with pytest.raises(PgweaveError, match="may not install the df schema in “bare_database”") as refused:
+                migrate.install(make_conninfo(bare, user="installer"))
+        finally:
+            admin.execute("drop database bare_database with (force)")
+            admin.execute("drop role installer")
+    assert hint in refused.value.advice
 
 
 def test_enrolment_says_what_is_missing(place: Database) -> None:

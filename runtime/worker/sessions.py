@@ -8,6 +8,7 @@ psycopg prepares nothing on them: a step could replace a prepared statement by i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -60,7 +61,8 @@ class RoleSettings:
 class Sessions:
     """Pools of step sessions, one per role and database.
 
-    own_role, own_database: those of the worker itself. limit: sessions per pool. step_seconds: how long the server lets
+    own_role, own_database: those of the worker itself. limit: sessions per pool, and from when on a role that needs another
+    pool loses those that it does not use. step_seconds: how long the server lets
     one statement run; 0 for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
     """
 
@@ -81,6 +83,7 @@ class Sessions:
         self._check_seconds = check_seconds
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
+        self._users: Counter[tuple[str, str | None]] = Counter()  # of pools
         self._settings: WeakKeyDictionary[Connection, RoleSettings] = WeakKeyDictionary()
         self._in_use: dict[Tag, Callable[[], object]] = {}
         self._lines: dict[Tag, tuple[Connection, float]] = {}  # steps in flight, since when, monotonic
@@ -95,7 +98,8 @@ class Sessions:
         psycopg_pool.PoolTimeout when none becomes free in time; StepInterrupted when the step is not wanted any more.
         """
         with (
-            lent(self._pool(role, database)) as connection,
+            self._pool(role, database) as pool,
+            lent(pool) as connection,
             self._waiting_for(tag, connection),
         ):
             try:
@@ -252,12 +256,16 @@ class Sessions:
         except psycopg.Error:
             connection.close()
 
-    def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
+    @contextmanager
+    def _pool(self, role: str, database: str | None) -> Iterator[ConnectionPool[Connection]]:
+        """The sessions of a role in a database, which stay open at least while the block lasts."""
         from psycopg_pool import ConnectionPool
 
+        key = (role, database)
+        unused = []
         with self._lock:
-            key = (role, database)
             if key not in self._pools:
+                unused = self._surplus(role)
                 self._pools[key] = ConnectionPool(
                     self._conninfo(role, database),
                     kwargs={"autocommit": True, "prepare_threshold": None},
@@ -271,7 +279,22 @@ class Sessions:
                     configure=self._begin,
                     open=True,
                 )
-            return self._pools[key]
+            self._users[key] += 1
+            pool = self._pools[key]
+        for other in unused:
+            other.close()
+        try:
+            yield pool
+        finally:
+            with self._lock:
+                self._users[key] -= 1
+
+    def _surplus(self, role: str) -> list[ConnectionPool[Connection]]:
+        """Give up the unused pools of a role that has as many sessions as it may, in all databases together."""
+        its = {key: pool for key, pool in self._pools.items() if key[0] == role}
+        if sum(pool.get_stats()["pool_size"] for pool in its.values()) < self._limit:
+            return []
+        return [self._pools.pop(key) for key in its if not self._users[key]]
 
     def close(self) -> None:
         """Close every session."""

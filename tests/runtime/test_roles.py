@@ -17,6 +17,7 @@ from support.work import Database, with_worker
 from pgweave.runtime import enrolment, migrate
 from pgweave.runtime.errors import PgweaveError
 from pgweave.runtime.worker.service import Settings
+from pgweave.runtime.worker.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,6 +251,49 @@ def test_the_end_of_a_session_of_one_step_waits_for_no_other(place: Database) ->
         finally:
             go_on.set()
         assert busy.ended(first).status == "completed"
+
+
+@pytest.mark.parametrize("step_seconds", [0.0, 7.0])
+def test_a_session_is_wiped_and_used_again(server: Server, step_seconds: float) -> None:
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        role, database = admin.info.user, admin.info.dbname
+    leftovers = "select current_setting('work_mem'), to_regclass('left_behind'), current_setting('statement_timeout')"
+    with Sessions(server.dsn, (role, database), 2, step_seconds=step_seconds) as sessions:
+        with sessions.borrow(role, None, ("a", ("1", ()))) as first:
+            clean = first.execute(leftovers).fetchone()
+            first.execute("set work_mem = '77MB'; set statement_timeout = '99s'; create temp table left_behind (n int)")
+            first.execute("begin")
+            pid = first.info.backend_pid
+        with sessions.borrow(role, None, ("a", ("2", ()))) as second:
+            assert second.execute(leftovers).fetchone() == clean
+            assert second.info.backend_pid == pid
+    assert clean is not None
+    assert clean[2] == ("7s" if step_seconds else "0")
+
+
+def test_the_sessions_of_a_role_in_many_databases_do_not_add_up(server: Server) -> None:
+    databases = [f"many_{number}" for number in range(6)]
+    settled = (
+        "do $do$ begin for i in 1..1000 loop"
+        " if (select count(*) <= 4 from pg_stat_activity where datname like 'many%') then return; end if;"
+        " perform pg_stat_clear_snapshot(); commit; perform pg_sleep(0.01); end loop;"
+        " raise exception 'they stay'; end $do$"
+    )
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        role = admin.info.user
+        for name in databases:
+            admin.execute(f"create database {name}".encode())
+        try:
+            with Sessions(server.dsn, (role, "postgres"), 2) as sessions:
+                for round_number in range(2):
+                    for name in databases:
+                        tags = [(name, (f"{round_number}-{which}", ())) for which in range(2)]
+                        with sessions.borrow(role, name, tags[0]) as one, sessions.borrow(role, name, tags[1]) as two:
+                            assert one is not two
+                admin.execute(settled.encode())
+        finally:
+            for name in databases:
+                admin.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])

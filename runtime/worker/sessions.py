@@ -61,9 +61,9 @@ class RoleSettings:
 class Sessions:
     """Pools of step sessions, one per role and database.
 
-    own_role, own_database: those of the worker itself. limit: sessions per pool, and from when on a role that needs another
-    pool loses those that it does not use. step_seconds: how long the server lets
-    one statement run; 0 for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
+    own_role, own_database: those of the worker itself. limit: sessions per pool; a role that has so many, in all databases,
+    loses those that it does not use when it needs another pool. step_seconds: how long the server lets one statement run; 0
+    for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
     """
 
     def __init__(

@@ -11,10 +11,11 @@ from pgweave.runtime.http.ssrf import Policy
 class Settings:
     """How one worker behaves. Durations in seconds.
 
-    concurrency: instances at once. reserve: slots beyond these, kept for roles with few instances in hand: a role gets
-    its n-th slot while n of them are free; None: half as many as concurrency. lease_seconds: how long the instances of a worker whose link has gone silent
-    stay untouched (one whose session the server has lost is noticed at once); a live worker renews three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts: leases
-    without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
+    concurrency: instances of one role at once. reserve: slots beyond these, for roles with few instances in hand: a role
+    gets its n-th slot while n of them are free; None: half as many as concurrency. lease_seconds: how long the instances
+    of a worker whose link has gone silent stay untouched (one whose session the server has lost is noticed at once); a live
+    worker renews three times within it. poll_seconds: how soon work is found whose notification was lost. max_attempts:
+    leases without progress after which an instance is given up. max_result_bytes: of one step. step_seconds: how long one
     statement may take; 0 for ever. loop_seconds: the least time from turn to turn of an endless loop, unless the
     turn has taken a signal. http: what HTTP steps may reach.
     """

@@ -1,8 +1,7 @@
 """The threads on which branches run side by side, shared out between roles and between instances.
 
-An instance always has one of them, so no role and no join of ten thousand branches keeps another from going on. More
-than one it has while there are as many left for others as its role has already: a role alone gets half of them, two get
-a third each.
+An instance always has one of them, so no role and no join of ten thousand branches keeps another from going on. It gets
+another only while at least as many are free as its role has: a role that is alone gets half of them.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Branches(Generic[T]):
         self._lock = Lock()
 
     def submit(self, step: Callable[[], T]) -> Future[T]:
-        """Have a step run when its turn comes. It is told to `start` what has been submitted."""
+        """Have a step run when its turn comes, after the next `start`."""
         future: Future[T] = Future()
         with self._lock:
             self._queued.append((future, step))

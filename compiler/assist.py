@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Module
     from pgweave.grammar.reading.lexer import Token
 
+# A name that nobody uses: put in for what is being typed, it makes the text complete and shows which step the
+# place is in.
 _PROBE = "pgweave_probe"
 _COLUMN = re.compile(r"\$([A-Za-z_]\w*)\.(\w*)\Z", re.ASCII)
 _DOLLAR = re.compile(r"\$(\w*)\Z", re.ASCII)
@@ -118,6 +120,7 @@ class Assistant:
         if found is not None or not partly or self.is_read(offset):
             return found
         token = self.token_at(offset)
+        # Lazily: the first cut that can be read is taken.
         modules = (self._parsed(text) for text in _cut_off(self.source.text, token.end if token else offset))
         return next((use for module in modules if (use := _use_in(map(Facts, module.definitions), offset))), None)
 
@@ -184,6 +187,7 @@ class Assistant:
         if token.kind == OP and token.value in OPERATORS:
             return Hover(token.span, manual_page(token.value, OPERATORS[token.value]))
         index = self.tokens.index(token)
+        # index: the cursor is on `sleep` of df.sleep; index + 2: it is on `df`.
         call = self._call_name(index) or self._call_name(index + 2)
         if token.kind == WORD and call in MANUAL:
             return Hover(token.span, manual_page(f"df.{call}", MANUAL[call]))
@@ -236,6 +240,7 @@ class Assistant:
         if call == "call_child" and argument == "options":
             return list(_complete_options(inside, offset))
         if call == "if_rows" and argument == "result_name":
+            # df.if_rows('tot|: the name is bare there, without a dollar.
             return list(self._names(offset, len(inside.lstrip("'"))))
         if found := _COLUMN.search(inside):
             return list(self._column_suggestions(offset, found[1], len(found[2])))
@@ -254,6 +259,7 @@ class Assistant:
 
     def _complete_code(self, before: str, offset: int) -> list[Suggestion]:
         found = _CALL.search(before)
+        # Behind any other dot, `t.|`, columns would be wanted, which nobody knows here.
         if found is None or (not found[0] and before[-1:] == "."):
             return []
         span = Span(offset - len(found[0]), offset)
@@ -300,6 +306,7 @@ class Assistant:
         text = self.source.text[: typed.start] + _PROBE + self.source.text[typed.end :]
         for whole in (text, *_cut_off(text, typed.start + len(_PROBE))):
             for definition in self._parsed(whole).definitions:
+                # The other workflows of the text do not have the place in them.
                 if _PROBE in definition.span.of(whole):
                     facts = Facts(definition)
                     for use in uses(facts.root):

@@ -71,8 +71,11 @@ class Merged:
 def compare(old: Module, new: Module) -> tuple[Compared, ...]:
     """Compare every workflow, by its label; in the order of the new text, removed ones last."""
     before, after = _by_label(old), _by_label(new)
+    # One workflow in each text is the same workflow, even if its label has changed.
     if len(before) == len(after) == 1:
         return (_compared(*before.values(), *after.values()),)
+    # A label may occur twice in a file, so the key is (label, number): a second `nightly` is compared with the
+    # second.
     labels = [*after, *(label for label in before if label not in after)]
     return tuple(_compared(before.get(label), after.get(label)) for label in labels)
 
@@ -118,6 +121,7 @@ def merged(compared: Compared) -> Merged:
 
 def _elements(drawn: MultiGraph, step: Step) -> Iterator[str]:
     """Everything that is drawn for a step itself: its nodes and its frame."""
+    # Those that graph.py gives to a step's further nodes, and to the block of a called child.
     suffixes = ("", "_merge", "_test", "_start", "_wait", "c")
     return (step.id + end for end in suffixes if step.id + end in drawn or step.id + end in drawn.graph["blocks"])
 
@@ -170,6 +174,7 @@ class _Keys:
 
     def of(self, root: Node) -> int:
         """The number of a step."""
+        # Children before parents, without recursion: a step stays on the stack until all below it are numbered.
         pending = [root]
         while pending:
             step = pending[-1]
@@ -178,6 +183,8 @@ class _Keys:
             if id(step) in self._known or not missing:
                 pending.pop()
                 if id(step) not in self._known:
+                    # The children's numbers stand for their whole subtrees, so that each key is short and a
+                    # graph of n steps costs n.
                     key = (type(step), *_own(step), *(self._known[id(child)][1] for child in below))
                     self._known[id(step)] = step, self._numbers.setdefault(key, len(self._numbers))
             else:
@@ -209,14 +216,18 @@ class _Comparison:
 
     def step(self, old: Node, new: Node) -> Node:
         """Compare two steps that stand at the same place."""
+        # The only place where equality is asked: everything below is skipped, whatever its size.
         if self.keys.of(old) == self.keys.of(new):
             return new
         before, after = _sequence(old), _sequence(new)
+        # Also where only one side is a sequence: `a` against `a ~> b` is an added step, not another kind of
+        # step.
         if len(before) > 1 or len(after) > 1:
             return self.sequence(before, after)
         if type(old) is type(new):
             return self.parts(old, new)
         inside = self.wrapped(old, new)
+        # In the picture the removed step stands before the one that replaced it.
         return inside or _chain([self.mark(old, "removed"), self.mark(new, "added")])
 
     def named(self, old: _Link, new: _Link) -> None:
@@ -239,6 +250,8 @@ class _Comparison:
                 both.append(self.mark(was, "removed", after=before))
             elif now is not None:
                 both.append(self.mark(now, "added", after=before))
+            # A removed step is said to have stood after what is before it in the new text, the only text at
+            # hand.
             before = now or before
         return _chain(both)
 
@@ -322,6 +335,7 @@ class _Comparison:
         if inner is not None:
             self.changes.append(Change("moved", f"{_named(old)} into {_named(new)}", old.span, inner.span))
             self.beside(inner, new, "added")
+            # From the outside in: the block is added, and the step in it is painted over as moved.
             self.paint(new, "added")
             self.paint(inner, "moved")
             self.parts(old, inner)
@@ -340,6 +354,7 @@ class _Comparison:
         step = block
         while step is not inner:
             below = nodes.children(step)
+            # The way from the block down to the step; all other children came or went with the block.
             onward = next(child for child in below if _holds(child, inner))
             for child in below:
                 if child is not onward:
@@ -367,6 +382,7 @@ class _Link:
 
 def _find(wanted: Node, inside: Node) -> Node | None:
     """The step below `inside` that is `wanted`, perhaps with another word; the first of those that are most like it."""
+    # The most similar and not the first: `wait for approval` may occur in several branches.
     found, most = None, 0.0
     pending = list(reversed(nodes.children(inside)))
     while pending:
@@ -396,6 +412,8 @@ def _sequence(node: Node) -> list[_Link]:
         step, names = pending.pop()
         if isinstance(step, nodes.Then):
             own = (step.binding.name,) if step.binding else ()
+            # The stack is read from its end, so first comes before second. A name of the chain is a name of its
+            # last step.
             pending += ((step.second, (*names, *own)), (step.first, ()))
         else:
             found.append(_Link(step, names))
@@ -412,6 +430,7 @@ def _chain(steps: Sequence[Node]) -> Node:
 def _paired(old: Sequence[Node], new: Sequence[Node]) -> Iterator[tuple[Node | None, Node | None]]:
     """Pair the steps of a stretch in which none is equal: the alignment of the highest likeness in all (Needleman-Wunsch)."""
     if not old or not new or len(old) * len(new) > MOST_PAIRS:
+        # Too many pairs to compare: the n-th with the n-th. If one side is empty there is nothing to pair.
         shared = min(len(old), len(new)) if len(old) * len(new) > MOST_PAIRS else 0
         yield from zip(old[:shared], new[:shared], strict=True)
         yield from ((step, None) for step in old[shared:])
@@ -422,6 +441,7 @@ def _paired(old: Sequence[Node], new: Sequence[Node]) -> Iterator[tuple[Node | N
     row = column = 0
     while row < len(old) and column < len(new):
         here = likeness[row][column]
+        # The way back through the table: equal floats, as they come from the same sums.
         if here and best[row][column] == best[row + 1][column + 1] + here:
             yield old[row], new[column]
             row, column = row + 1, column + 1
@@ -452,6 +472,7 @@ def _likeness(old: Node, new: Node) -> float:
     if type(old) is not type(new):
         # A wrapped step is still that step.
         return 0.6 if _find(old, new) is not None or _find(new, old) is not None else 0.0
+    # A step that kept its name is the same step, even if its SQL is all new.
     if old.binding is not None and old.binding == new.binding:
         return 0.9
     if not nodes.children(old):
@@ -459,6 +480,7 @@ def _likeness(old: Node, new: Node) -> float:
         return ratio if ratio >= SIMILAR else 0.0
     shared = Counter(map(_text, _leaves(old))) & Counter(map(_text, _leaves(new)))
     most = max(len(_leaves(old)), len(_leaves(new)))
+    # 0.3: two blocks of one kind in the same place are still more alike than two steps of different kinds.
     return max(0.3, shared.total() / most)
 
 
@@ -502,6 +524,7 @@ def _edited(old: str, new: str) -> str:
     while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
         end += 1
     was, now = (" ".join(words_[start : len(words_) - end]) for words_ in (before, after))
+    # was == now: only white space differs.
     if max(len(was), len(now)) > step_words.DETAIL_WIDTH or was == now:
         return ""
     return f", `{was}` -> `{now}`" if was and now else f", with `{now}`" if now else f", without `{was}`"

@@ -139,6 +139,7 @@ def control_flow(definition: Definition, root: Step | None = None) -> MultiGraph
     graph = drawing.graph
     reached = {"start"} | nx.descendants(graph, "start")
     for identifier, attributes in graph.nodes(data=True):
+        # A step behind an endless loop is part of the program and is drawn, apart from what runs.
         attributes["reachable"] = identifier in reached
     return graph
 
@@ -223,18 +224,22 @@ class _ControlFlow:
         following, left = self.step(second)
         self.connect(exits, following)
         if step.node.binding:
+            # A tuple: 'a' |=> 'x' within ('b' ~> ('a' |=> 'x')) |=> 'y' has both names.
             self.graph.nodes[value_node(step)]["names"] += (step.node.binding.name,)
         return entry, left
 
     def choice(self, step: Step) -> tuple[str, list[Exit]]:
         """Condition, then a decision, then one arm."""
         yes, no, *condition = step.children
+        # df.if_rows has no condition to run: it is entered at its decision.
         entry, exits = self.step(condition[0]) if condition else (step.id, [])
         self.add_step(step)
         self.connect([(source, "condition") for source, _ in exits], step.id)
         left: list[Exit] = []
         for role, arm in (("yes", yes), ("no", no)):
             outer = self.enter_block(f"{step.id}_{role}", "IF", role, step)
+            # A frame around each arm, so that Graphviz keeps an arm together and does not mix its steps with
+            # the other's.
             arm_entry, arm_exits = self.step(arm)
             self.block = outer
             self.connect([(step.id, role)], arm_entry)
@@ -246,6 +251,7 @@ class _ControlFlow:
         kind, binding = step.node.kind.name, step.node.binding
         title = step_words.describe(step.node).label + (f", as {binding.name}" if binding else "")
         outer = self.enter_block(step.id, kind, title, step)
+        # names=(): the result is bound where the branches meet, at the merge.
         self.add_step(step, part="fork", names=())
         merge = f"{step.id}_merge"
         left: list[Exit] = []
@@ -262,6 +268,7 @@ class _ControlFlow:
         """Head, body, and back: at once, or through a test."""
         outer = self.enter_block(step.id, "LOOP", step_words.describe(step.node).label, step)
         body, *condition = step.children
+        # A stack: a break leaves the innermost loop, and a called child begins with an empty one (call).
         self.breaks.append([])
         self.add_step(step, part="head")
         entry, exits = self.step(body)
@@ -272,6 +279,8 @@ class _ControlFlow:
             self.connect(exits, tested)
             test = self.add_step(step, step_words.Words("again?"), suffix="_test", part="test", names=())
             self.connect([(source, "condition") for source, _ in after], test)
+            # With a condition the loop goes back from its test; without one from the end of its body, and only
+            # breaks leave it.
             exits, left = [(test, "again")], [(test, "no")]
         self.connect([(source, "again") for source, _ in exits], step.id)
         self.block = outer
@@ -286,6 +295,7 @@ class _ControlFlow:
         outer = self.enter_block(
             f"{step.id}c", "CHILD", step_words.Words("child", step_words.child_title(node)).label, step
         )
+        # Put back below: the child is another instance, whose breaks cannot leave loops of the parent.
         instance, breaks = self.instance_id, self.breaks
         self.instance_id, self.breaks = f"{step.id}c", []
         self.instance(child, f"{step.id}c_", node.child.span)
@@ -307,6 +317,7 @@ class _ControlFlow:
             entry, exits = self.step(operand)
             self.connect([(identifier, f"branch {number}")], entry)
             left += exits
+        # No known operand: control goes straight on.
         return identifier, left or [(identifier, "then")]
 
 
@@ -331,6 +342,7 @@ def value_node(step: Step) -> str:
 def data_flow(graph: MultiGraph, traced: Flow) -> None:
     """Add an edge from each step that binds a name to each that reads it."""
     for read in traced.reads:
+        # A call reads names in its label and database, which the start of the child fills in.
         reader = call_ids(read.step)[0] if isinstance(read.step.node, nodes.CallChild) else read.step.id
         name = read.reference.name
         for binder in sorted((step for step in read.binders if step), key=lambda step: step.id):

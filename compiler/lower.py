@@ -91,14 +91,17 @@ def call_name(child: str, label: str | None, database: str | None) -> str:
 
     child: Durofut JSON. Equal calls share one name, as in the reference: each wait directly follows its own start.
     """
+    # FNV-1a with 64 bits, as in the SQL function: Python's hash() differs from run to run.
     value = 14695981039346656037
     for part in (child, label or "", database or ""):
+        # \xff occurs in no UTF-8 text, so ("a", "bc") and ("ab", "c") have different names.
         for byte in part.encode() + b"\xff":
             value = (value ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
     return f"__df_call_child_{value:016x}"
 
 
 def _lowered(definition: Definition) -> Future:
+    # Before the walk by recursion below, so that a tree that is too deep is refused and not a RecursionError.
     _refuse_opaque(definition.node)
     _refuse_oversize(definition.node)
     return _future(definition.node)
@@ -163,12 +166,14 @@ def _by_place(node: Node) -> tuple[Node | None, Node | None, Node | None, tuple[
             return node.then_branch, node.else_branch, node.condition, ()
         case _:
             below = nodes.children(node)
+            # A leaf has no children; THEN, RACE, JOIN and an IF by rows have two at least.
             left, right = (below[0], below[1]) if below else (None, None)
             return left, right, None, below[2:]
 
 
 def _call_child(node: CallChild) -> Future:
     """THEN( SQL that starts the child, AWAIT_INSTANCE ). The child travels as hex: nothing in hex can be substituted."""
+    # A text and not a row's id: the child is another instance, whose rows df.start will make.
     child = _json(_future(node.child))
     if len(child.encode()) > MAX_CHILD_BYTES:
         raise LoweringError((finding("PW611", node.span),))
@@ -213,6 +218,8 @@ def _preorder(root: Future) -> list[Future]:
 def _row(future: Future, ids: dict[Future, str]) -> Row:
     query = future.query
     if future.condition is not None:
+        # The SQL functions write the condition's id last, behind what the loop has already:
+        # {"continue_on_failure":true,"condition_node":"n4"}.
         own = "" if query is None else query[1:-1] + ","  # continue_on_failure of a loop
         query = "{" + own + _object(condition_node=_quoted(ids[future.condition]))[1:]
     if future.extras:
@@ -238,6 +245,7 @@ def _json(root: Future) -> str:
             ("condition_node", future.condition),
         ):
             if child is not None:
+                # pop: each text is needed once, by its parent, and is copied into the parent's.
                 members[key] = done.pop(child)
         if future.extras:
             members["extra_nodes"] = "[" + ",".join([done.pop(extra) for extra in future.extras]) + "]"

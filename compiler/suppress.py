@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ALLOW = re.compile(
     r"(?:--|/\*)[ \t]*pgweave:[ \t]*allow\b(?P<codes>(?:[ \t,]+PW[0-9]+)*)(?P<rest>[^\r\n]*)", re.IGNORECASE
 )
+# `allow PW102 because ..`, `allow PW102: ..` and `allow PW102 - ..` are read alike.
 _REASON = re.compile(r"[ \t]*(?:because\b|:|-+)?[ \t]*(?P<reason>.*?)[ \t]*(?:\*/.*)?", re.IGNORECASE)
 _NOT_ALLOWED = ("PW0",)  # what keeps a text from being read, and the rules about allowing itself
 
@@ -89,6 +90,8 @@ class _Allows:
         at = bisect_right(self._definitions, span.start, key=lambda definition: definition.start) - 1
         if at >= 0 and span in self._definitions[at]:
             start = self._line(self._definitions[at].start)
+            # Not again if the workflow begins on the finding's own line: the comment has been counted for that
+            # line.
             found += _between(candidates, start, start) if start < first else []
         return found
 
@@ -109,6 +112,7 @@ def _read(source: Source) -> Iterable[_Allow]:
         reason = _REASON.fullmatch(match["rest"])
         place = source.location(match.start())
         alone = not source.line(place.line)[: place.column - 1].strip()
+        # The next line with code. A comment below the last one speaks of its own line, and so of nothing.
         line = following[bisect_right(following, place.line)] if alone and following[-1] > place.line else place.line
         comment = match.group().rstrip()
         yield _Allow(Span(match.start(), match.start() + len(comment)), codes, reason["reason"] if reason else "", line)
@@ -127,6 +131,7 @@ def _complaints(allow: _Allow, used: set[str], judged: Callable[[str], bool], so
     if not allow.reason:
         yield finding("PW030", allow.span, allowed=allow.codes[0])
         return
+    # A code that was not looked for (of another target, say) may be right: nobody can tell.
     unused = [code for code in allow.codes if code not in used and (judged(code) or code not in CATALOGUE)]
     if not unused:
         return

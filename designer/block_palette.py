@@ -67,6 +67,7 @@ def _leaves(group: str) -> dict[str, _Offer]:
     found = {}
     for kind in KINDS.values():
         if (offer := kind.offer) is not None and _GROUPS[kind.waits_for] == group:
+            # The example of the table and the step that is inserted cannot differ.
             (made,) = parse(Source("", offer.example)).module.definitions
             found[offer.id or kind.name.lower()] = _Offer(
                 offer.title, _GROUPS[kind.waits_for], offer.says, offer.keywords, made.node

@@ -38,6 +38,7 @@ class Layout:
         bom = text.startswith(_BOM)
         text = text.removeprefix(_BOM)
         plain = text.replace("\r\n", "\n")
+        # A \r\n counts in both.
         windows, all_ = text.count("\r\n"), text.count("\n")
         if windows in (0, all_):
             return plain, cls(bom, "\r\n" if windows else "\n")
@@ -112,6 +113,7 @@ class File:
 
     def _replace(self, data: bytes) -> None:
         old = self.path.stat() if self.path.exists() else None
+        # A hard link has other names, which a new file under this name would leave behind.
         if old is not None and (old.st_nlink > 1 or not os.access(self.path.parent, os.W_OK)):
             self.path.write_bytes(data)  # another name would keep the old file, or no new file can be made here
             return
@@ -128,6 +130,7 @@ class File:
                 with suppress(OSError):
                     os.chown(new, old.st_uid, old.st_gid)
                 shutil.copymode(self.path, new)
+            # Within one folder, so within one file system: the name changes at once or not at all.
             new.replace(self.path)
         except BaseException:
             new.unlink(missing_ok=True)
@@ -145,6 +148,7 @@ class File:
 
 def _umask() -> int:
     """The process' mask for new files; there is no way to ask but to set it."""
+    # The strictest mask meanwhile: a file that another thread makes now is too private and not too open.
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -76,6 +76,7 @@ def draw(parsed: Parsed, findings: Iterable[Diagnostic], *, first: int = 0) -> D
     units = Units(module.source.text)
     programs = [_Drawer(module, index, units, first + index).program() for index in range(len(module.definitions))]
     blocks = [block for program in programs if program["root"] for block in walk(program["root"])]
+    # The number is the finding's index in Drawn.findings, by which the view asks for its fix.
     found = [_finding(number, finding, blocks, units) for number, finding in enumerate(findings)]
     return Drawing(ok=parsed.ok, programs=programs, findings=found)
 
@@ -125,6 +126,7 @@ class _Drawer:
         order = self._planned(traced.root)
         for read in traced.reads:
             self._note(read)
+        # From the leaves up: a block contains the blocks of its parts.
         for place, step, parts in reversed(order):
             self.blocks[place.path] = self._block(place, step, parts)
         return self.blocks[()]
@@ -171,6 +173,7 @@ class _Drawer:
         while pending:
             below, inner = pending.pop()
             if is_merged(below):
+                # An inner Then is drawn within the outer one: what reads its result points to the outer block.
                 self.ids[inner] = block_id(self.number, place.path)
                 pending += reversed(list(zip(below.children, inner.children, strict=True)))
             else:
@@ -220,6 +223,7 @@ class _Drawer:
             return None
         span = node.query.span
         tokens = lex(span.of(self.text)).tokens
+        # 'SELECT ' || x has no single literal that an editor could show and write back.
         if len(tokens) != 1 or tokens[0].kind != STRING:
             return None
         start, end = self._range(span)
@@ -263,6 +267,7 @@ def _badge(node: Node) -> str | None:
 def _finding(number: int, finding: Diagnostic, blocks: Iterable[Block], units: Units) -> Finding:
     start, end = units.to_wire(finding.span.start), units.to_wire(finding.span.end)
     around = [block for block in blocks if block["span"][0] <= start and end <= block["span"][1]]
+    # Blocks are nested, so the shortest of those around a finding is the innermost.
     smallest = min(around, key=lambda block: block["span"][1] - block["span"][0], default=None)
     return {
         "index": number,

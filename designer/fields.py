@@ -83,6 +83,7 @@ def fields(node: Node) -> list[Field]:
     form = [
         _field(param, call, _value(node, attributes.get(param.name, param.name)))
         for param in CALLS[call].params
+        # Steps are blocks of their own, and options are fields one by one.
         if param.type is not Type.STEP and param.name != "options"
     ]
     return [*form, *_options(node)] if isinstance(node, nodes.CallChild) else form

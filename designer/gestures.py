@@ -1,8 +1,8 @@
 """What a person does on the canvas -> edits of the text. The text afterwards always parses, or the gesture is refused.
 
 In comes a module, the block that is meant and what to do with it; out come the edits and where the new step then
-begins. Most gestures have their counterpart in grammar.edits; those that take steps elsewhere are in moving.py, those
-about a step's own settings in settings.py, those about whole workflows in programs.py.
+begins. Most gestures have their counterpart in grammar/editing/edits.py; those that take steps elsewhere are in moving.py,
+those about a step's own settings in step_settings.py, those about whole workflows in workflow_edits.py.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def perform(module: Module, gesture: str, target: str, arguments: Arguments) -> 
     changed = found(place, arguments)
     if changed.block is None:
         return changed
+    # Ids are paths of the new tree, which the view has not seen yet.
     after = parsed_as(module, edits.apply(module.source.text, changed.edits))
     return replace(changed, block=_shown(after, changed.block))
 
@@ -68,6 +69,7 @@ def place_of_block(module: Module, block: str) -> Place:
     """The step that a block shows. EditError when there is none: the drawing is of another text."""
     try:
         index, path = path_of(block)
+        # Python would take -1 for the last child.
         if index < 0 or min(path, default=0) < 0:
             raise IndexError(block)
         return edits.step_place(module, index, path)
@@ -118,6 +120,7 @@ def _add_branch(place: Place, arguments: Arguments) -> Changed:
             raise EditError("Only what runs side by side has branches.")
     start, end = Span(place.unnamed.start, place.unnamed.start), Span(place.unnamed.end, place.unnamed.end)
     more = f" {symbol} {print_operand(new, dollars=is_program(place.module))}"
+    # a & b & c first; with parentheses where that would group otherwise.
     choices = [[Edit(end, more)], [Edit(start, "("), Edit(end, f"{more})")]]
     return _new(place, new, _first(place, expected, choices) or edits.replace_step(place, expected))
 
@@ -301,6 +304,7 @@ def _new(place: Place, new: Node, changes: Edits) -> Changed:
     after = parsed_as(place.module, edits.apply(place.text, changes))
     written = list(_written(changes))
     found = [other for other in places(after) if same(other.node, new)]
+    # An equal step may stand elsewhere already: the new one is in what was just written.
     inside = [other for other in found if any(span.start <= other.bare.start < span.end for span in written)]
     first = next(iter(inside or found), None)
     if first is None:

@@ -49,6 +49,7 @@ def move(place: Place, to: Place, *, before: bool) -> Edits:
         raise EditError("A step cannot be moved into itself.")
     about = _lines_above(place)
     module = parsed_as(place.module, edits.apply(place.text, [Edit(about, "")] if about else []))
+    # Replaced and not deleted: all paths stay what they were, so `to` still leads to the same step.
     cut = edits.replace_step(again(module, place), block_palette.sql(CUT))
     module = parsed_as(module, edits.apply(module.source.text, cut))
     insert = edits.insert_before if before else edits.insert_after
@@ -62,6 +63,7 @@ def move(place: Place, to: Place, *, before: bool) -> Edits:
 def _lines_above(place: Place) -> Span | None:
     """The lines directly above a step, or above the `~>` before it, that are comments about nothing else."""
     text, first = place.text, place.outer.start
+    # rfind is -1 in the first line, so `line` is 0.
     line = text.rfind("\n", 0, first) + 1
     if text[line:first].strip(" \t>~") or line <= place.definition.span.start:
         return None
@@ -88,10 +90,12 @@ def _put_back(module: Module, moved: Place, *, unnamed: bool = False, comments: 
     about = _comments_before(module, moved, placeholder) if comments else []
     if len(module.source.text) + len(written) > MAX_TEXT:
         raise EditError(f"The program would be longer than {MAX_TEXT:,} characters.")
+    # `a ~> b` moved beside `&` needs parentheses, as an argument it does not: tried in that order, and proved.
     for text in (written, f"({written})"):
         new = edits.apply(module.source.text, [*about, Edit(placeholder.outer, text)])
         parsed = parse(Source(module.source.name, new))
         there = parsed.module.definitions
+        # >=: a text with another mistake may stay as it is, but must not become worse.
         as_well = parsed.ok >= parse(module.source).ok and len(there) == len(module.definitions)
         if as_well and same(there[placeholder.index].node, expected):
             return new
@@ -101,6 +105,7 @@ def _put_back(module: Module, moved: Place, *, unnamed: bool = False, comments: 
 def _comments_before(module: Module, moved: Place, placeholder: Place) -> list[Edit]:
     """Comments that went with the step and stand nowhere else now: on lines of their own before it, if it begins one."""
     outside = [span.of(moved.text) for span in parse(moved.module.source).comments if span not in moved.outer]
+    # Counted by their text: two equal comments are two.
     there = Counter(span.of(module.source.text) for span in parse(module.source).comments)
     lost = []
     for comment in outside:

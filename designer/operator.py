@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pgweave.companion import set_up
+from pgweave.dbcheck import refuse_before_start
 from pgweave.designer.drawing import block_id, draw, path_of
 from pgweave.designer.page_results import rows
 from pgweave.designer.protocol import (
@@ -85,10 +86,13 @@ class Operator:
 
     # Starting
 
-    def start(self, parsed: Parsed, view: View, target: str, label: str | None, variables: dict[str, str]) -> str:
+    def start(
+        self, parsed: Parsed, view: View, target: str, label: str | None, variables: dict[str, str], *, ask: bool = True
+    ) -> str:
         """Start a workflow of a text, and watch it. ProgramError when a check finds an error.
 
-        target: the id of a block of it, or "" where the text holds one workflow.
+        target: the id of a block of it, or "" where the text holds one workflow. ask: have the database prepare every
+        step first, as `pgweave run` does.
         """
         module = parsed.module
         refuse_errors(parsed.diagnostics, module.source)  # with one workflow missing, the numbers would be another's
@@ -97,6 +101,8 @@ class Operator:
         refuse_errors(workflow.check(), module.source)
         dsn = session_database.current(self._dsn)
         self._set_up(dsn)
+        if ask:
+            refuse_before_start(workflow, dsn)
         with Client(dsn) as client:
             instance = start(client, workflow, label or workflow.label, variables)
         background.ensure_worker(dsn)
@@ -128,6 +134,7 @@ class Operator:
 
     def _join(self, instance: str, view: View, new: _Watched) -> None:
         with self._lock:
+            # The first who watches decides what program is shown; others share its watcher.
             watched = self._watched.setdefault(instance, new)
             if view not in watched.views:
                 watched.views.append(view)
@@ -142,6 +149,8 @@ class Operator:
         def show(snapshot: Snapshot) -> None:
             with self._lock:
                 watched.snapshot = snapshot
+                # The snapshot's workflow is made from the rows when those are not the text's: the database had
+                # computed a part of it.
                 if watched.workflow not in (None, snapshot.workflow):
                     watched.workflow, watched.index, watched.elsewhere = None, 0, True
             self._tell(watched)
@@ -154,6 +163,7 @@ class Operator:
             if watched.snapshot is None:
                 return
             event = run_event(watched.snapshot, None if watched.elsewhere else watched.index)
+            # Compared under the lock, sent outside of it: a slow view must not keep the others waiting.
             changed, watched.last = event != watched.last, event
             views = tuple(watched.views)
         for view in views if changed else ():
@@ -194,6 +204,7 @@ class Operator:
     def instances(self, status: str | None, text: str | None, limit: int) -> list[InstanceRow]:
         """The newest instances; none when there is no database yet. An embedded server that is stopped is started for this."""
         if self._known() is None:
+            # Never started: nothing is in it, and starting one for an empty list would take seconds.
             if embedded.status().version is None:
                 return []
             session_database.current(self._dsn)
@@ -203,6 +214,7 @@ class Operator:
                 instance
                 for instance in client.instances(MOST_INSTANCES)
                 if status in (None, instance.status) and wanted in f"{instance.id} {instance.label or ''}".casefold()
+                # Filtered here and not by the database: `text` may be in the id as well as in the label.
             ][: max(1, min(limit, MOST_INSTANCES))]
             now = client.now()
             return [_row(client, instance, now, waits=number < WAITS_SHOWN) for number, instance in enumerate(found)]

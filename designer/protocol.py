@@ -318,11 +318,15 @@ class CompareResult(TypedDict):
 
 
 class StartRequest(TypedDict):
-    """Start a workflow. target: its index, or "" for the only one. label: None: the one in the text."""
+    """Start a workflow. target: its index, or "" for the only one. label: None: the one in the text.
+
+    check: have the database prepare every step first, and start nothing if it refuses one.
+    """
 
     target: str
     label: str | None
     variables: dict[str, str]
+    check: bool
 
 
 class StartResult(TypedDict):

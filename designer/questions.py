@@ -78,6 +78,7 @@ def complete(session: Session, view: View, request: CompleteRequest) -> Complete
     """What may stand at a place: of the text, or of a statement that is not in it yet."""
     module = session.current(request["version"]).module
     block, sql = request.get("block"), request.get("sql")
+    # The dialog of a step has its SQL in an editor of its own, which the text does not have yet.
     if block is not None and sql is not None:
         return _complete_sql(module, str(block), str(sql), request["offset"])
     units = Units(module.source.text)
@@ -93,12 +94,14 @@ def _complete_sql(module: Module, block: str, sql: str, offset: int) -> Complete
     try:
         place = place_of_block(module, block)
         source = Source(module.source.name, apply(place.text, set_sql(place, sql)))
+        # set_sql keeps the step's place in the tree, so the same path leads to it in the new text.
         node = step_place(parse(source).module, place.index, place.path).node
     except EditError:
         return {"from": offset, "options": []}
     assert isinstance(node, nodes.Sql)
     there = node.query.locate(at)
     found = Assistant(source).complete(there)
+    # Back from the program's offsets to those of the statement: what is typed has the same length in both.
     return {"from": units.to_wire(at - (there - _start(found, there))), "options": _options(found)}
 
 
@@ -139,6 +142,7 @@ def schedule(expression: str, zone: str | None, now: datetime) -> CronResult:
         shown = ZoneInfo(zone) if zone else own
     except (ValueError, ZoneInfoNotFoundError) as error:
         raise PgweaveError(f"No schedule: {error}.", "Name a zone such as Europe/Berlin.") from error
+    # `split` has taken CRON_TZ off.
     wrong = problem(fields)
     if wrong is not None:
         raise PgweaveError(
@@ -197,6 +201,7 @@ def committed(path: Path) -> str:
         data = git("-C", str(path.parent), "show", f"HEAD:./{path.name}")
     except PgweaveError as error:
         raise PgweaveError(f"git has no earlier version of {path.name}.", "Commit the file first.") from error
+    # With line feeds only, as the document has them; else every line of a Windows file would differ.
     return Layout.of(decode(path.name, data).text)[0]
 
 
@@ -223,9 +228,8 @@ def start(session: Session, view: View, request: StartRequest) -> StartResult:
     """Start a workflow."""
     values = {str(name): str(value) for name, value in (request.get("variables") or {}).items()}
     label = request.get("label") or None
-    return StartResult(
-        instance=_operator(session).start(session.draw().parsed, view, str(request.get("target") or ""), label, values)
-    )
+    target, ask = str(request.get("target") or ""), bool(request.get("check", True))
+    return StartResult(instance=_operator(session).start(session.draw().parsed, view, target, label, values, ask=ask))
 
 
 def watch(session: Session, view: View, request: InstanceRequest) -> NoResult:

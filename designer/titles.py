@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pgweave.grammar.reading.lexer import PUNCT, QUOTED, WORD, lex
-from pgweave.grammar.shortened import cut, one_line
+from pgweave.grammar.shortened import cut, one_line, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,4 +93,4 @@ def _word(token: Token) -> str:
 
 
 def _cut(text: str) -> str:
-    return cut(one_line(text), MAX_TITLE)
+    return cut(one_line(visible(text)), MAX_TITLE)

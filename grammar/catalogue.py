@@ -1,7 +1,8 @@
 """CATALOGUE: one row per code, and the only home of the words that findings are made of.
 
-A check gives a code, a span, the name of a variant and values; title, label, help and what stands beside notes and
-fixes come from here. Codes are permanent and never reused; severity is a column, not part of the code.
+Whoever finds something gives a code, a span, the name of a variant and values; title, label, help and what stands beside
+notes and fixes come from here. A value that is words itself, such as what a syntax error expected, is one of PHRASES.
+Codes are permanent and never reused; severity is a column, not part of the code.
 
     PW0xx text   PW1xx grouping   PW2xx names   PW3xx control flow   PW4xx waiting and HTTP   PW5xx effects   PW6xx children
 """
@@ -66,6 +67,19 @@ class Rule:
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
+# Words that several variants share.
+_CHAINED = "Expected parentheses around one of two comparisons"
+_CHAINED_HELP = "Write (a = b) = c, or join them with AND."
+_CORRECT_JSON = "Correct the JSON, or write the step with a df call."
+_TIMEOUT = "Timeout must be positive"
+_NO_PARTS = "parts is required and cannot be NULL"
+_PARTS_HELP = """Write an array of objects: '[{{"name": "file", "data_b64": "$blob"}}]'."""
+_EMPTY_NAME = "df.as: result name cannot be empty"
+_BAD_NAME = "df.as: result name '{name}' is not a valid identifier — must match [a-zA-Z_][a-zA-Z0-9_]*"
+_NAME_HELP = "Use letters, digits and underscores; begin with no digit."
+_IF = "An if is written `condition ?> step !> other step`, or df.if(condition, step, other)."
+_PLPGSQL = "PL/pgSQL belongs into an .sql file, within DO or a function: there only the df.start calls are read."
+
 CATALOGUE: dict[str, Rule] = {
     rule.code: rule
     for rule in (
@@ -77,6 +91,23 @@ CATALOGUE: dict[str, Rule] = {
             title="Expected {expected}",
             label="found {found}",
             help="{help}",
+            variants={
+                "no-parentheses": Variant(
+                    title='Expected "("', help="The arguments of a call are written in parentheses."
+                ),
+                "chained": Variant(
+                    title=_CHAINED,
+                    label="found `{second}`, which PostgreSQL does not chain",
+                    help=_CHAINED_HELP,
+                    note="`{first}` stands here",
+                ),
+                "chained-twice": Variant(
+                    title=_CHAINED,
+                    label="found another `{second}`, which PostgreSQL does not chain",
+                    help=_CHAINED_HELP,
+                    note="`{first}` stands here",
+                ),
+            },
         ),
         Rule(
             code="PW002",
@@ -138,8 +169,16 @@ CATALOGUE: dict[str, Rule] = {
             name="bad-escape",
             severity=_E,
             title="PostgreSQL refuses this escape",
-            label="{detail}",
             help="Correct the escape, or use '..' or $$ .. $$, where a backslash means itself.",
+            variants={
+                "half-pair": Variant(label="half of a surrogate pair"),
+                "not-utf8": Variant(label="these bytes are not UTF-8"),
+                "nul-character": Variant(label="PostgreSQL text cannot hold a NUL character"),
+                "digits": Variant(label=r"write \u with four or \U with eight hexadecimal digits"),
+                "digits-of-unicode": Variant(label="write {escape} with four or {escape}+ with six hexadecimal digits"),
+                "no-character": Variant(label="not a Unicode character"),
+                "escape-character": Variant(label="this cannot be the escape character"),
+            },
         ),
         Rule(
             code="PW007",
@@ -276,14 +315,74 @@ CATALOGUE: dict[str, Rule] = {
             title="{what} must be {expected}",
             label="this is {actual}",
             help="Write {expected} here.",
+            fix="Put it in quotes",
         ),
         Rule(
             code="PW020",
             name="refused-value",
             severity=_E,
-            title="{title}",
-            label="{label}",
-            help="{help}",
+            title="A value that is refused",  # each variant has its own, in pg_durable's words where it has any
+            variants={
+                "signal-name": Variant(
+                    title="Signal name cannot be empty", help="Name the signal that df.signal will send."
+                ),
+                "instance-id": Variant(
+                    title="Instance ID cannot be empty", help="Write an id, or `$name.instance_id`."
+                ),
+                "pause": Variant(
+                    title="{verb} duration must be non-negative", help="Write a number of seconds, 0 or more."
+                ),
+                "json-pause": Variant(title="Invalid {verb} duration: {text}", help=_CORRECT_JSON),
+                "cron": Variant(title="Invalid cron expression '{expression}': {detail}", help="{advice}"),
+                "options": Variant(
+                    title="df.call_child options must be a JSON object",
+                    help="""Write an object: '{{"timeout_seconds": 300}}'.""",
+                ),
+                "url-scheme": Variant(
+                    title="Blocked: unsupported URL scheme '{scheme}'. Only http and https are allowed.",
+                    help="Begin the URL with https://; the URL is the first argument, the method the second.",
+                ),
+                "method": Variant(
+                    title="Invalid HTTP method: {method}. Must be {others}, or {last}",
+                    help="Write one of these methods.",
+                ),
+                "multipart-method": Variant(
+                    title="Invalid HTTP method for multipart: {method}. Must be {others}, or {last}",
+                    help="Write one of these methods.",
+                ),
+                "timeout": Variant(title=_TIMEOUT, help="Write a number of seconds, at least 1."),
+                "json-timeout": Variant(title=_TIMEOUT, help=_CORRECT_JSON),
+                "no-parts": Variant(title=_NO_PARTS, help=_PARTS_HELP),
+                "json-no-parts": Variant(title=_NO_PARTS, help=_CORRECT_JSON),
+                "parts-no-array": Variant(title="parts must be a JSON array of part objects", help=_PARTS_HELP),
+                "parts-empty": Variant(title="parts must contain at least one part", help=_PARTS_HELP),
+                "empty-name": Variant(title=_EMPTY_NAME, help=_NAME_HELP),
+                "bad-name": Variant(title=_BAD_NAME, help=_NAME_HELP),
+                "json-empty-name": Variant(title=_EMPTY_NAME, help=_CORRECT_JSON),
+                "json-bad-name": Variant(title=_BAD_NAME, help=_CORRECT_JSON),
+                "answer-as-step": Variant(
+                    title="'{text}' is the answer of a df function, not a statement; it cannot be used as a workflow step",
+                    help="Call that function before df.start, or in the SQL of a step.",
+                ),
+                "id-as-step": Variant(
+                    title="'{text}' is the id of an instance, not a statement; it cannot be used as a workflow step",
+                    help="Wait for that instance with df.await_instance('{id}').",
+                ),
+                "transaction-mode": Variant(
+                    title="invalid transaction_mode \"{mode}\" for df.start(): expected 'caller' or 'new'",
+                    help="Leave it out, or write 'caller' or 'new'.",
+                ),
+                "no-half-if": Variant(
+                    title="Invalid if-then-else: left side of !> must be a ?> expression",
+                    help="Write `condition ?> step !> other step`, with parentheses around each that holds an operator.",
+                    note="this is not a `?>` expression",
+                ),
+                "comparison": Variant(
+                    title="{what} must be {expected}",
+                    label="this is a comparison",
+                    help="An argument is named with =>: {name} => ..",
+                ),
+            },
         ),
         Rule(
             code="PW021",
@@ -305,9 +404,31 @@ CATALOGUE: dict[str, Rule] = {
             code="PW023",
             name="bad-durofut",
             severity=_E,
-            title="{title}",
+            title="This is no step",  # each variant has its own, in pg_durable's words
             label="read as a step, because it begins like the JSON of one",
             help="Write the step with a df call; a text of SQL never begins with a brace.",
+            variants={
+                "children": Variant(title="{prefix}Durofut children must be JSON objects"),
+                "condition-no-object": Variant(title="{prefix}condition_node must be a Durofut JSON object"),
+                "extras-no-array": Variant(title="{prefix}extra_nodes must be an array"),
+                "extras-no-objects": Variant(title="{prefix}extra_nodes entries must be Durofut JSON objects"),
+                "no-string": Variant(title="{prefix}{field} must be a string"),
+                "repeated-field": Variant(title="{prefix}duplicate field `{field}`"),
+                "no-node-type": Variant(title="{prefix}missing field `node_type`"),
+                "node-type-no-string": Variant(title="{prefix}node_type must be a string"),
+                "unknown-node-type": Variant(title="{prefix}Unknown node_type '{name}'. Valid types: {types}"),
+                "field-not-valid": Variant(title="{prefix}{field} is not valid for {kind} nodes"),
+                "embedded": Variant(
+                    title="{prefix}{field} in {kind} must be a first-class Durofut field, not embedded in query"
+                ),
+                "needs-field": Variant(title="{prefix}a {kind} node needs `{field}`"),
+                "query-no-json": Variant(title="{prefix}query in {kind} must be valid JSON config: {detail}"),
+                "query-no-object": Variant(title="{prefix}query in {kind} must be a JSON config object"),
+                "configuration-needs": Variant(title="{prefix}the configuration needs `{field}`"),
+                "no-integer": Variant(title="{prefix}`{field}` must be an integer"),
+                "no-boolean": Variant(title="{prefix}`{field}` must be a boolean"),
+                "no-durofut": Variant(title="{prefix}Invalid Durofut JSON: {detail}"),
+            },
         ),
         Rule(
             code="PW024",
@@ -326,8 +447,23 @@ CATALOGUE: dict[str, Rule] = {
             name="evaluation-fails",
             severity=_E,
             title="PostgreSQL cannot evaluate this",
-            label="{detail}",
             help="Correct it; it would fail before the workflow starts.",
+            variants={
+                "numeric-overflow": Variant(label="value overflows numeric format"),
+                "out-of-range": Variant(label="{type} out of range"),
+                "by-zero": Variant(label="division by zero"),
+                "not-a-number": Variant(label="not a number of type {type}"),
+                "not-a-boolean": Variant(label="not a boolean"),
+                "no-json": Variant(label="not JSON: {detail}"),
+                "odd-arguments": Variant(label="argument list must have even number of elements"),
+                "null-name": Variant(label="a name cannot be NULL"),
+                "specifier": Variant(label="unrecognized format() type specifier; write %s, %I, %L or %%"),
+                "too-few-arguments": Variant(label="too few arguments for format()"),
+                "null-identifier": Variant(label="null values cannot be formatted as an SQL identifier"),
+                "no-code-point": Variant(label="not the number of a character"),
+                "long-result": Variant(label="the result is longer than {limit} characters"),
+                "long-program": Variant(label="too much text to put together"),
+            },
         ),
         Rule(
             code="PW027",
@@ -380,6 +516,14 @@ CATALOGUE: dict[str, Rule] = {
             title="{character} turns the text behind it around",
             label="not visible; what is shown is in another order than what is run",
             help="Remove it; a value that needs it can be written with chr(..).",
+        ),
+        Rule(
+            code="PW033",
+            name="step-as-text",
+            severity=_W,
+            title="`{parameter}` of {call} is a text, and gets the JSON of this step",
+            label="does not run here",
+            help="Write the text itself in quotes; to run the step, put it before this one with ~>.",
         ),
         # PW1xx: grouping
         Rule(
@@ -458,6 +602,7 @@ CATALOGUE: dict[str, Rule] = {
             title="`{operator}` would work on the text of a finished step, not on its SQL",
             label="groups from the left, like every operator here",
             help="Put the two texts into parentheses, or use format().",
+            note="this is already a step",
         ),
         Rule(
             code="PW107",
@@ -1527,3 +1672,105 @@ CATALOGUE: dict[str, Rule] = {
         ),
     )
 }
+
+PHRASES: Mapping[str, str] = {
+    # Values of templates that are words themselves, for `phrase`. What a syntax error (PW001) has expected or found
+    "the-end": "the end of the statement",
+    "a-value": "a value",
+    "a-quoted-name": "a name in quotes",
+    "an-operand": 'a step, "(" or a df function',
+    "a-type": "the name of a type",
+    "an-operator": "an operator",
+    "a-name": "a name",
+    "as-and-a-type": "AS and a type",
+    "something-else": "something else",
+    "either": "{others} or {last}",
+    # What to do about it: where an operand is missing,
+    "before-the-end": "Write what is missing before the statement ends.",
+    "a-function": "Write the name of a function.",
+    "bare-sql": "SQL is written in quotes: 'SELECT ..' or $$ SELECT .. $$.",
+    "missing-here": "Write what is missing here.",
+    "missing-after": "Write what is missing after {before}, or remove the {before}.",
+    "no-prefix": "{found} stands between two steps; only @> stands before one.",
+    "write-a-step": "Write a step here: SQL in quotes, or a df call.",
+    # where an operator is missing,
+    "complete-it": "Complete the statement.",
+    "quote-in-text": "A quote that belongs to the text is written twice, 'it''s', or the text stands between $$ and $$.",
+    "name-argument": "An argument is named with =>: {name} => ..",
+    "remove-colon": "Remove the colon.",
+    "write-a-type": "Write a type, for example jsonb or text.",
+    "write-a-cast": "Write it like CAST('{{}}' AS jsonb).",
+    "two-statements": "Put a semicolon between two statements, or an operator between two steps.",
+    "call-parentheses": "The arguments of a call are written in parentheses.",
+    "two-steps": "Put an operator between the two: `~>` runs one after the other, `&` both side by side. Arguments need a comma.",
+    "misplaced": "Write it between two steps, or remove it.",
+    # and where somebody writes as in another language.
+    "habit-as": "A result is named with |=>: 'SELECT 1' |=> 'one'. Only what is selected takes AS.",
+    "habit-if": _IF,
+    "habit-while": "A loop with a condition is written df.loop(body, condition).",
+    "habit-arrow": "A result is named with |=>: 'SELECT 1' |=> 'one'. In a call, => stands behind the name of an argument.",
+    "habit-plpgsql": _PLPGSQL,
+    # Of which thing a type is wrong, which is wanted, and which is there (PW019, PW021, PW022)
+    "the-argument": "`{name}` of df.{call}",
+    "the-name": "The name of a result",
+    "this-step": "This step",
+    "a-step-of-sql": "A step",
+    "want-text": "a text in quotes",
+    "want-integer": "a whole number",
+    "want-int4": "a whole number of type integer",
+    "want-json": "JSON, in quotes or as jsonb",
+    "want-boolean": "true or false",
+    "want-step": "a text of SQL or a df call",
+    "is-text": "text",
+    "is-numeric": "a number of type numeric",
+    "is-decimal": "a number with decimals",
+    "is-bigint": "a whole number of type bigint",
+    "is-integer": "a whole number",
+    "is-boolean": "true or false",
+    "is-null": "NULL",
+    "is-jsonb": "jsonb",
+    "is-array": "an array",
+    "is-step": "a step",
+    "is-half-if": "a half-built if",
+    "is-record": "a row of several values",
+    "is-column": "the name of a column",
+    "is-of-type": "of type {type}",
+    "is-unknown": "something only the database knows",
+    # How df.start and df.call_child begin about a text that is no step, and what is in front of a problem in it (PW023)
+    "of-start": "Invalid durable function: ",
+    "of-child": "Invalid child durable function: ",
+    "not-read": "Invalid Durofut JSON: failed to deserialize workflow step: ",
+    "malformed": "Malformed Durofut JSON with node_type '{kind}': ",
+    # How many arguments a call takes (PW016), which are missing (PW015)
+    "no-argument": "no argument",
+    "one-argument": "one argument",
+    "arguments": "{count} arguments",
+    "and": " and ",
+    # What is wrong with JSON
+    "json-bad": "this is not JSON",
+    "json-more": "something follows the JSON value",
+    "json-colon": 'expected a ":"',
+    "json-comma": 'expected "," or the closing bracket',
+    "json-name": "expected a name in double quotes",
+    "json-value": "expected a value",
+    "json-bracket": "expected the other kind of bracket",
+    "json-deep": "JSON nested deeper than {limit} levels",
+    "json-number": "this number is too large",
+    "json-escape": "this escape means nothing in JSON",
+    "json-half-pair": "half of a surrogate pair",
+    "json-character": "PostgreSQL text cannot hold this character",
+    # What is wrong with a cron expression, in the words of df_internal.cron_problem, and what to do
+    "cron-fields": "expected 5 fields (minute hour day-of-month month day-of-week), found {count}",
+    "cron-item": "'{item}' is not a {field}",
+    "cron-range": "{field} {number} is outside of {low} to {high}",
+    "cron-zone": "there is no time zone '{zone}'",
+    "write-fields": "Write five fields, for example '0 6 * * MON' for every Monday at six.",
+    "write-macro": "Write '{same}'.",
+    "near-zone": "Did you mean {zone}?",
+    "write-zone": "Write a name such as Europe/Berlin, or UTC.",
+}
+
+
+def phrase(name: str, /, **fields: object) -> str:
+    """A value of a template that is words itself. KeyError: there is no phrase of that name, or a field is missing."""
+    return PHRASES[name].format_map(fields)

@@ -65,6 +65,7 @@ def row_text(node: Node) -> str | None:
     if isinstance(node, nodes.IfRows):
         return _object({"condition_type": '"result_has_rows"', "result_name": quoted(node.result_name.value)})
     if isinstance(node, nodes.Loop):
+        # Only where it differs from the default: the row of a plain loop has no text.
         return _object({"continue_on_failure": "true"}) if node.continue_on_failure else None
     if node.kind.whole is not None:
         return str(plain(getattr(node, node.kind.whole.field)))
@@ -86,6 +87,7 @@ def _json(value: str | int | None, member: Member) -> str:
     """A member's value as JSON. Text of type jsonb keeps PostgreSQL's rendering, as in the call."""
     if value is None:
         return "null"
+    # jsonb goes in unquoted: {"headers": {"a": "b"}}, not a string that contains JSON.
     return quoted(str(value)) if member.type is Type.TEXT else str(value)
 
 

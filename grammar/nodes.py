@@ -33,6 +33,7 @@ class Text:
         if not self.anchors:
             return self.span.start
         value_start, source_start = self.anchors[bisect_right(self.anchors, offset, key=lambda pair: pair[0]) - 1]
+        # A computed text may be longer than its expression; its later characters would be located behind it.
         return min(source_start + offset - value_start, self.span.end)
 
     def anchors_within(self, start: int, end: int) -> tuple[tuple[int, int], ...]:
@@ -44,6 +45,8 @@ class Text:
         """Source span of `value[start:end]`, through quotes and escapes."""
         if end <= start:
             return Span(self.locate(start), self.locate(start))
+        # `it''s`: the quote is one character of the value and two of the text, so the end of the span is where
+        # the next character begins, if that is just one further.
         last, behind = self.locate(end - 1) + 1, self.locate(end)
         # The last character may be written with two, as a quote is; what is further away is another literal.
         return Span(self.locate(start), min(behind if behind == last + 1 else last, self.span.end))
@@ -119,6 +122,7 @@ class If(_Node):
 class IfRows(_Node):
     """Run one of two branches: does the named result have rows? `df.if_rows('r', t, e)`."""
 
+    # The same row as an If: its condition is a name instead of a step.
     kind: ClassVar[Kind] = KINDS["IF"]
     substeps: ClassVar[tuple[str, ...]] = ("then_branch", "else_branch")
     result_name: Text
@@ -250,6 +254,7 @@ class CallChild(_Node):
 
     def option(self, name: str) -> Option | None:
         """The option called `name`; of equal keys the last, as in jsonb."""
+        # reversed: of equal names the last counts.
         return next((option for option in reversed(self.options or ()) if option.name == name), None)
 
 
@@ -366,6 +371,7 @@ def same(one: object, other: object) -> bool:
                 return False
             pending.extend(zip(first, second, strict=True))
         elif isinstance(first, _Node | Definition | Module):
+            # The fields that `==` compares, so places and operators do not count.
             names = [member.name for member in fields(first) if member.compare]
             pending.extend((getattr(first, name), getattr(second, name)) for name in names)
         elif first != second:

@@ -92,6 +92,8 @@ class _Reader:
         self.comments.extend(lexed.comments)
         self.report.diagnostics.extend(lexed.diagnostics)
         for tokens, statement_end in _statements(lexed, end):
+            # Before a statement and not within it: the findings of one statement belong together, and parsed()
+            # cuts what is too much.
             if len(self.report.diagnostics) >= _MAX_FINDINGS:
                 break
             selected = tokens[0].kind == WORD and tokens[0].value == "select"
@@ -129,6 +131,7 @@ class _Reader:
         for expr in _Statement(found.tokens, found.tokens[-1].end, report).read():
             self.elaborator.embedded(expr)
         if not found.certain and len(report.diagnostics) > before:
+            # SELECT f($$ .. df.start(.. $$): a text that only looks like a call must not produce findings.
             del report.diagnostics[before:]
             self.elaborator.forget(*defined)
         report.within = outside
@@ -149,6 +152,7 @@ class _Reader:
             definitions=tuple(elaborator.definitions),
             variables=tuple(elaborator.variables),
         )
+        # By place: lexer and parser report in turns, and people read from the top.
         found = sorted(report.diagnostics, key=lambda diagnostic: (diagnostic.span.start, diagnostic.code))
         return Parsed(module, tuple(found[:_MAX_FINDINGS]), tuple(self.comments))
 
@@ -189,6 +193,7 @@ class _Statement:
     def read(self) -> list[syntax.Expr]:
         """The expressions of the statement; empty when it cannot be read."""
         first = self.tokens[0]
+        # set(..) and start.x are a function and a column, as far as their first word tells.
         if first.kind == WORD and first.value in _SQL_VERBS and not self._continues_name(1):
             span = Span(first.start, self.tokens[-1].end)
             self.report.add("PW024", span, "verb", verb=first.value.upper())
@@ -205,6 +210,8 @@ class _Statement:
         """Index of every bracket's partner, both ways. None after reporting one that has none."""
         tokens = self.tokens
         brackets = match_brackets(tokens)
+        # Brackets first: Lark would report a missing one at the end of the statement, far from where it is
+        # missing.
         if brackets.unopened is not None:
             stray = tokens[brackets.unopened]
             self.report.add("PW004", stray.span, bracket=stray.value)

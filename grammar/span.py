@@ -35,6 +35,7 @@ class Span:
 
     def of(self, text: str) -> str:
         """Cut this range out of `text`."""
+        # Clipped, as slices are: a span that ends behind the text is no error.
         return text[self.start : self.end]
 
 
@@ -67,6 +68,7 @@ class Source:
         """Line `number` (from 1) without its line end."""
         start = self.line_starts[number - 1]
         end = self.line_starts[number] if number < len(self.line_starts) else len(self.text)
+        # Line ends are \n or \r\n; a lone \r is a character of the line, as in most editors.
         return self.text[start:end].rstrip("\r\n")
 
     @property

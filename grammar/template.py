@@ -106,6 +106,8 @@ def scan_sql(text: str, *, backslashes: bool = False) -> tuple[Placeholder, ...]
 
     backslashes: whether they are escapes in '..' too, as in a session with standard_conforming_strings = off.
     """
+    # The worker scans every text of every step each time it runs; most have neither quotes with placeholders
+    # nor comments.
     if not backslashes and _PLAIN.fullmatch(text):
         return tuple(_placeholders(text, Span(0, len(text)), Context.CODE))
     return tuple(_scan(text, Span(0, len(text)), routine_bodies=True, backslashes=backslashes))
@@ -129,6 +131,7 @@ def statement_count(text: str, *, backslashes: bool = False) -> int:
     for piece in _pieces(text, Span(0, len(text)), backslashes=backslashes):
         if piece.context is Context.COMMENT:
             continue
+        # count + filled: `;;` and a trailing comment are no statements. filled is a bool, which adds as 0 or 1.
         if piece.word == ";" and depth == 0 and atomic == 0:
             count, filled = count + filled, False
             words = []
@@ -137,10 +140,12 @@ def statement_count(text: str, *, backslashes: bool = False) -> int:
         if piece.context is not Context.CODE:
             continue
         if piece.word in "()":
+            # Never below 0: a stray `)` is PostgreSQL's to report, and must not hide the semicolons behind it.
             depth = max(0, depth + (1 if piece.word == "(" else -1 if piece.word == ")" else 0))
         elif piece.word != ";":
             words.append(piece.word)
             if depth == 0 and _makes_routine(words[:4]):
+                # BEGIN ATOMIC .. CASE .. END; .. END: the END of a CASE must not close the body.
                 if piece.word == "begin" or (piece.word == "case" and atomic):
                     atomic += 1
                 elif piece.word == "end" and atomic:
@@ -187,6 +192,8 @@ def _scan(text: str, span: Span, *, routine_bodies: bool, backslashes: bool) -> 
 def _of_statement(text: str, pieces: list[_Piece], *, routine_bodies: bool, backslashes: bool) -> Iterator[Placeholder]:
     bodies_are_code = routine_bodies and _bodies_are_code(text, pieces)
     for piece in pieces:
+        # A statement is known to be DO or CREATE FUNCTION only as a whole (LANGUAGE may come last), so its
+        # pieces are kept until the semicolon.
         if piece.context is Context.CODE:
             if found := _PLACEHOLDER.match(text, piece.start, piece.end):
                 yield _placeholder(found, Context.CODE)
@@ -234,11 +241,10 @@ def _pieces(text: str, span: Span, *, backslashes: bool = False) -> Iterator[_Pi
     search = _EDGE.search
     while found := search(text, at, size):
         kind, start, at = found.lastgroup, found.start(), found.end()
-        if found["placeholder"] is not None:
-            kind = "placeholder"
         if kind == "word":
             yield _Piece(Context.CODE, start, at, found.group().lower())
         elif kind in ("placeholder", "number"):
+            # "?" is no keyword: it only says that the statement has something in it.
             yield _Piece(Context.CODE, start, at, "?")
         elif kind == "punct":
             yield _Piece(Context.CODE, start, at, found.group())
@@ -270,6 +276,8 @@ def _string(text: str, start: int, at: int, size: int, *, backslashes: bool) -> 
     """Yield the segments of one string; give back where it ends."""
     prefix = text[start : at - 1].lower()
     if backslashes and prefix in ("", "n"):
+        # standard_conforming_strings = off: '..' then means what E'..' means; E'..' and U&'..' stay what they
+        # are.
         prefix = "e"
     context = {"e": Context.ESCAPE_STRING, "u&": Context.UNICODE_STRING}.get(prefix, Context.STRING)
     pattern = ESCAPE_END if prefix == "e" else PLAIN_END
@@ -279,6 +287,7 @@ def _string(text: str, start: int, at: int, size: int, *, backslashes: bool) -> 
         more = CONTINUED.match(text, end, size)
         if more is None:
             return end
+        # E'a' <newline> '\$b': the second segment has no prefix but is read as the first.
         start = more.end() - 1
         at = more.end()
 

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def run(shell: Shell, line: str) -> object:
     """Run one command. UsageError, in a sentence, when it is not written as it should be."""
     line = line.strip()
+    # To SQL a semicolon at the end belongs to the statement.
     if not line.startswith("sql"):
         line = line.rstrip("; ")  # a semicolon at the end means to IPython: do not show the result
     name, _, rest = line.partition(" ")
@@ -160,10 +161,12 @@ def _result(shell: Shell, rest: str) -> object:
     (word,) = _words("result", rest, 1, 1)
     instance_id = _id(shell, word)
     with _client() as client:
-        status, result = client.status(instance_id), client.result(instance_id)
-    if status == "completed":
-        return display.result(result)
-    show(display.sentence(f"{instance_id} is {status} and has no result. `%pgweave show {instance_id}` says more."))
+        found = client.instance(instance_id)
+    if found.status == "completed":
+        return display.result(found.result)
+    show(
+        display.sentence(f"{instance_id} is {found.status} and has no result. `%pgweave show {instance_id}` says more.")
+    )
     return None
 
 

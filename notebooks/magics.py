@@ -112,6 +112,7 @@ class Magic:
         free = {
             word: workflow
             for word, workflow in named.items()
+            # A variable of that name that holds anything else is the person's own.
             if word != name and isinstance(self.shell.user_ns.get(word, workflow), Workflow)
         }
         return {name: list(workflows), **free}
@@ -163,6 +164,7 @@ class Checked:
         self.findings = findings(self.source)
         self.notes: tuple[str, ...] = ()
         self.asked = False
+        # With errors nothing will run, so no server is started to look at it.
         dsn = session_database.known() if self.errors else database()
         if not self.unreadable and dsn is not None:
             self.ask(dsn)

@@ -18,7 +18,7 @@ from pgweave.grammar.diagnostics import Diagnostic, Rule, Severity
 from pgweave.grammar.span import Source, Span
 from pgweave.notebooks.shell import Shell, expanded, split
 from pgweave.notebooks.stopped import Stopped
-from pgweave.observe import display, session_database
+from pgweave.observe import display, session_database, stored_json
 from pgweave.observe.live import show
 from pgweave.runtime.connect import connect, read_leniently
 
@@ -78,13 +78,7 @@ def query(text: str, dsn: str | None = None) -> display.Result | None:
 
 
 def _result(cursor: psycopg.Cursor[tuple[Any, ...]]) -> display.Result:
-    columns: list[str] = []
-    for column in cursor.description or ():
-        name, number = column.name, 1
-        while name in columns:  # a dictionary holds each name once
-            number += 1
-            name = f"{column.name} ({number})"
-        columns.append(name)
+    columns = stored_json.distinct([column.name for column in cursor.description or ()])
     rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     return display.Result(rows=rows, row_count=len(rows), columns=columns)
 

@@ -6,6 +6,7 @@ failures         run state -> the SQL that ran, the server's words, a caret in t
 sentences        run state -> what it waits for, in one sentence, and what would release it
 signals          run state and a name -> the instance that a signal has to be sent to
 snapshot         client and instance -> a run state with words and a failure
+stored_json      a result -> its parts, with digits and equal names as they are stored
 step_table, timeline, text_tables      steps and results as tables, charts and text
 display, picture_bundles, theme        findings, results and pictures as mime bundles, in light and dark
 session_database, background, watch    which database, its worker in this process, a thread that sees changes

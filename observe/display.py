@@ -7,7 +7,6 @@ In: findings and values of results. Out: HTML that reads well without its style 
 from __future__ import annotations
 
 import html
-import json
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from pgweave.grammar.reading.highlight import tokenise
 from pgweave.grammar.render import render
 from pgweave.grammar.shortened import cut
-from pgweave.observe import theme
+from pgweave.observe import stored_json, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,12 +122,17 @@ def markdown(text: str) -> Bundle:
 # Results
 
 
-def result(value: object) -> object:
-    """A result as it is best shown: rows as a `Result`, anything else as it is."""
-    rows = value.get("rows") if isinstance(value, dict) else None
-    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        return Result(cast("dict[str, Any]", value))
-    return value
+def result(text: str | None) -> object:
+    """A result in the database's JSON text as it is best shown: rows as a `Result`, anything else as Python's values."""
+    if text is None:
+        return None
+    value = stored_json.read(text)
+    table = stored_json.rows(value)
+    if table is None:
+        return stored_json.python(value)
+    columns = stored_json.distinct(table.columns)
+    rows = [dict(zip(columns, map(stored_json.python, row), strict=True)) for row in table.rows]
+    return Result({name: rows if name == "rows" else stored_json.python(one) for name, one in value})
 
 
 class Result(dict[str, Any]):
@@ -218,22 +222,15 @@ def _cell(value: object) -> tuple[str, str]:
         return str(value).lower(), ""
     if isinstance(value, int | float | Decimal):
         return str(value), _NUMBER
-    text = value if isinstance(value, str) else _json(value) if isinstance(value, dict | list) else str(value)
+    text = (
+        value
+        if isinstance(value, str)
+        else stored_json.written(value, default=str)
+        if isinstance(value, dict | list)
+        else str(value)
+    )
     look = ' class="pgw-long"' if len(text) > LONG_CELL else ""
     return (text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}… ({len(text):,} characters)"), look
-
-
-def _json(value: object) -> str:
-    """JSON as PostgreSQL prints it, numbers with all their digits."""
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{json.dumps(str(name), ensure_ascii=False)}: {_json(item)}" for name, item in value.items())
-            + "}"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_json, value)) + "]"
-    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _plain_table(columns: list[str], rows: list[list[str]]) -> str:

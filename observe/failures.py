@@ -53,10 +53,15 @@ def _culprit(state: RunState, instance: Instance) -> StepState | None:
     own = [step for step in state.steps if step.instance is not None and step.instance.id == instance.id]
     message = str((instance.error or {}).get("message", ""))
     leaves = [step for step in own if step.run is not None and step.run.run_status == "failed"]
+    #     instance   JOIN branch 2 failed: SQL execution failed: ..
+    #     step       SQL execution failed: ..
+    #     The instance's message ends with that of the step, behind what the blocks around it say.
     said = [step for step in leaves if _message(step.run) and message.endswith(_message(step.run))]
     for candidates in (said, leaves):
         if candidates:
+            # The earliest: later ones may have failed in its wake.
             return min(candidates, key=lambda step: _ended_at(step.run))
+    # No leaf failed: a condition had no truth, or df.if_rows found no such result.
     held = [step for step in own if step.run is not None and step.run.status == "failed"]
     return held[-1] if held else None
 

@@ -1,6 +1,6 @@
 """What a run is at one moment: plain values that the functions of this room read and put into words.
 
-A step is known by its path (numbers of children from the root, as in grammar.places; the steps of a called child stand
+A step is known by its path (numbers of children from the root, as in grammar/editing/places.py; the steps of a called child stand
 below the call), so that pictures, the designer and the text can all show the same.
 
     rows ── ordinal, pre-order ──> step ──┬── path ──> block of the designer
@@ -184,10 +184,12 @@ def state_of(
     running: Collection[tuple[str, str]],
 ) -> str:
     """One of STATES: what the database infers, with what this process' worker and the row itself add to it."""
+    # Rows say "running" only for steps that take long; the worker of this process knows at once.
     if (instance.id, row.id) in running and row.run_status is None and not instance.ended:
         return "running"
     found = present.get((instance.id, row.id))
     if found is None:
         return "pending"
+    # The row has the latest run, which may be of an earlier turn than the present one.
     waits = row.run_status == "waiting" and tuple(row.iteration or ()) == tuple(found.iteration)
     return "waiting" if found.state == "running" and waits else found.state

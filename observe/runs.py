@@ -147,6 +147,7 @@ class Run:
         with Client(self.dsn) as client:
             while True:
                 try:
+                    # In slices, so that a worker that has gone is noticed.
                     status = client.wait(self.id, max(0.0, min(slice_seconds, deadline - monotonic())))
                 except TimeoutError:
                     if monotonic() >= deadline:
@@ -203,7 +204,7 @@ class Run:
         """
         if self.wait(timeout) == "completed":
             with Client(self.dsn) as client:
-                return display.result(client.result(self.id))
+                return display.result(client.instance(self.id).result)
         snapshot = self.snapshot()
         instance, failure = snapshot.instance, snapshot.failure
         raise RunFailed(self.id, instance.status, instance.error, failure.explanation(colour=True) if failure else "")

@@ -139,6 +139,7 @@ def outline(state: RunState) -> Iterator[tuple[StepState, int]]:
             yield step, indent
             indent += 1
         # What decides comes before what it decides about.
+        # nodes.children of an If: then, else, condition.
         order = (2, 0, 1) if isinstance(step.node, nodes.If) else range(len(nodes.children(step.node)))
         pending += [((*path, number), indent) for number in reversed(order)]
 

@@ -153,8 +153,11 @@ class _View:
         """The instance that a call has started, of a loop the one of the present turn."""
         if instance is None:
             return None
+        # A call is three rows: THEN, the SQL that starts the child, the wait for it (lower._call_child).
         start = self.rows[instance.id][step.position + 1]
         started = self.children.get((instance.id, start.id))
+        # In a loop each turn starts a child: the last one is this turn's, unless the turn has not come to the
+        # start yet.
         return started[-1] if started and self.state(instance, start) in {"running", "completed"} else None
 
     def step(self, step: Step, path: Path, instance: Instance | None, *, over: bool) -> StepState:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pgweave.observe import display
 from pgweave.observe.display import Result
 from pgweave.observe.sentences import outline, title
 
@@ -39,6 +38,5 @@ def _row(step: StepState, indent: int) -> tuple[object, ...]:
 
 def _value(result: str | None) -> object:
     """A step's result; of rows, the rows."""
-    value = None if result is None else json.loads(result, parse_float=Decimal)
-    rows = value.get("rows") if isinstance(value, dict) else None
-    return value if rows is None else rows
+    value = display.result(result)
+    return value.rows if isinstance(value, Result) else value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pgweave.grammar import durations
 from pgweave.grammar.kinds import KINDS
 from pgweave.grammar.shortened import cut, one_line
+from pgweave.observe import stored_json
 
 if TYPE_CHECKING:
     from pgweave.runtime.client import NodeState
@@ -43,6 +44,7 @@ def step(node: NodeState) -> str:
     """What a node does: a verb and its object."""
     config = _config(node.query)
     match node.node_type:
+        # Lowering made this step of df.call_child: its SQL has the whole child in hexadecimal.
         case "SQL" if (node.result_name or "").startswith("__df_call_child_"):
             return "start child"
         case "SQL":
@@ -83,42 +85,40 @@ def _limit(config: dict[str, Any]) -> str:
 
 
 def readable(text: str) -> str:
-    """A result for people: rows as a table, anything else as indented JSON."""
-    value = json.loads(text)
-    rows = value.get("rows") if isinstance(value, dict) else None
-    if not isinstance(rows, list):
-        return json.dumps(value, indent=2, ensure_ascii=False)
-    if not rows:
-        affected = value.get("rows_affected", 0)
-        return f"no rows returned, {affected} affected" if affected else "no rows"
-    if not all(isinstance(row, dict) for row in rows):
-        return json.dumps(value, indent=2, ensure_ascii=False)
-    return _table(rows)
+    """A result for people, with its numbers and columns as they are stored: rows as a table, else indented JSON."""
+    value = stored_json.read(text)
+    found = stored_json.rows(value)
+    if found is None:
+        return stored_json.written(value, "\n")
+    if not found.rows:
+        affected = value.get("rows_affected") or "0"
+        return f"no rows returned, {affected} affected" if affected != "0" else "no rows"
+    return _table(found)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(found: stored_json.Rows) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in rows[0]:
+    for column in found.columns:
         table.add_column(Text(plain(column)), overflow="fold")
-    for row in rows[:MAX_ROWS]:
-        table.add_row(*(Text(_cell(row.get(column))) for column in rows[0]))
+    for row in found.rows[:MAX_ROWS]:
+        table.add_row(*(Text(_cell(value)) for value in row))
     console = Console(file=StringIO(), color_system=None, width=_terminal_width())
     with console.capture() as capture:
         console.print(table)
     text = "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
-    more = len(rows) - MAX_ROWS
-    return f"{text}\n({len(rows)} rows, {more} not shown)" if more > 0 else text
+    more = len(found.rows) - MAX_ROWS
+    return f"{text}\n({len(found.rows)} rows, {more} not shown)" if more > 0 else text
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "NULL"
-    return plain(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return plain(value if isinstance(value, str) else stored_json.written(value))
 
 
 def _terminal_width() -> int:

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from pgweave.compiler.rows import Row
-from pgweave.runtime.connect import ask, connect
+from pgweave.runtime.connect import ask, connect, is_quiet
 from pgweave.runtime.errors import InstanceEnded, InstanceNotFound, StartRefused
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import psycopg
+
+    from pgweave.runtime.connect import Connection
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
@@ -131,11 +133,13 @@ class WorkerState:
 
 
 class Client:
-    """One session with a prepared database. Close it, or use it in a `with` statement."""
+    """A session with a prepared database. Close it, or use it in a `with` statement."""
 
     def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
         self._connection = connect(dsn, application_name="pgweave client")
         self._lock = Lock()
+        self._listens = False
         try:
             require(self._connection)
         except BaseException:
@@ -170,9 +174,12 @@ class Client:
         import psycopg
         from psycopg import sql
 
+        # The expression is SQL by intention: it runs with the rights of this role, which could send it by
+        # itself.
         graph = sql.SQL(QUERIES["evaluate"].decode()).format(sql.SQL(expression))
         try:
-            row = self._connection.execute(graph).fetchone()
+            with self._lock:
+                row = self._session().execute(graph).fetchone()
         except psycopg.DatabaseError as error:
             raise _refused(error) from error
         assert row is not None
@@ -226,6 +233,7 @@ class Client:
         Returns the socket that becomes readable then, for `select`; `heard` takes what is there.
         """
         self._connection.execute(QUERIES["listen"])
+        self._listens = True
         return self._connection.fileno()
 
     def heard(self) -> bool:
@@ -256,6 +264,7 @@ class Client:
         Asks in short statements: one long one would hold a snapshot, and with it up VACUUM and CREATE INDEX
         CONCURRENTLY, of a step even.
         """
+        # 5 ms at first, for workflows that end at once, growing to 0.1 s.
         deadline, pause = monotonic() + timeout_seconds, 0.005
         while True:
             if (instance := self.instance(instance_id)).ended:
@@ -276,6 +285,7 @@ class Client:
             raise InstanceEnded(
                 f"Instance {instance_id} is {status}; a signal does not reach it any more.", "Start the workflow again."
             )
+        # Before the signal is sent: afterwards the wait may be over.
         waiting = [node.signal_name for node in self.nodes(instance_id) if node.run_status == "waiting"]
         self._steer("signal", instance_id, name, json.dumps({} if payload is None else payload))
         return sorted({found for found in waiting if found is not None})
@@ -305,7 +315,23 @@ class Client:
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         # One statement at a time: what it sends in one round trip must not mix with that of another thread.
         with self._lock:
-            return ask(self._connection, query, arguments)
+            return ask(self._session(), query, arguments)
+
+    def _session(self) -> Connection:
+        """The session; another one where the server has ended it while it was idle (idle_session_timeout, a restart).
+
+        Nothing was under way on it, so nothing is repeated. Not where somebody listens: what was said meanwhile is lost,
+        and they have to know.
+        """
+        import psycopg
+
+        if not self._listens and not self._connection.closed and not is_quiet(self._connection):
+            try:
+                self._connection.execute("")
+            except psycopg.Error:
+                self._connection.close()
+                self._connection = connect(self._dsn, application_name="pgweave client")
+        return self._connection
 
     def close(self) -> None:
         """End the session."""

@@ -199,7 +199,7 @@ def lent(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
 
     while True:
         with pool.connection() as connection:
-            if _is_quiet(connection):
+            if is_quiet(connection):
                 yield connection
                 return
             try:
@@ -211,7 +211,8 @@ def lent(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
                 return
 
 
-def _is_quiet(connection: Connection) -> bool:
+def is_quiet(connection: Connection) -> bool:
+    """Whether the server has sent nothing that has not been read, the end of the session included."""
     if not hasattr(select, "poll"):  # Windows
         return not select.select([connection], [], [], 0)[0]
     poll = select.poll()

@@ -57,10 +57,14 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """installed: number of the newest migration in the database, None without a schema. available: newest we have."""
+    """installed: number of the newest migration in the database, None without a schema. available: newest we have.
+
+    works: whether workers and clients of this pgweave may go on with it as it is.
+    """
 
     installed: int | None
     available: int
+    works: bool
 
     @property
     def state(self) -> str:
@@ -109,7 +113,9 @@ def _checksum(text: str) -> str:
 def status(dsn: str) -> Status:
     """Compare a database with this pgweave. SchemaForeign when its df is not ours."""
     with connect(dsn) as connection:
-        return Status(_installed(connection), migrations()[-1].number)
+        installed, available = _installed(connection), migrations()[-1].number
+        works = installed is not None and installed >= available and _works_with(connection, available)
+        return Status(installed, available, works)
 
 
 def require(connection: Connection) -> None:
@@ -225,13 +231,18 @@ def _installed(connection: Connection) -> int | None:
     """The version of a database; None without a schema. SchemaForeign when df exists and is not ours."""
     if not _is_ours(connection):
         return None
-    versions = _versions(connection)
-    return versions[-1][0] if versions else None
+    return _versions(connection)[-1][0]
 
 
 def _versions(connection: Connection) -> list[tuple[int, str]]:
-    """Number and checksum of each installed version. PgweaveError when one is not what this pgweave has."""
+    """Number and checksum of each installed version. PgweaveError when one is not what this pgweave has, or none is there."""
     found = ask(connection, "schema_versions")
+    if not found:  # a version and the line that says so are committed together
+        raise PgweaveError(
+            f"The df schema in {_name(connection)} does not say which version it is: df.migrations is empty.",
+            "Restore that table from a backup, or remove the schema with all its instances: `pgweave db uninstall`, then"
+            " `pgweave db install`.",
+        )
     known = {migration.number: migration for migration in migrations()}
     for number, checksum, _ in found:
         if number in known and checksum != known[number].checksum:

@@ -120,6 +120,8 @@ def _wrong_path(subject: Subject, reference: Reference, results: Sequence[Result
         keys = ",".join(part for part in re.split(r"[.\[\]]+", path) if part)
         variant, end, span = "path", end + len(path), with_path(reference, path)
     elif any(placeholder.column not in (one.names or ()) for one in results) and not placeholder.nullable:
+        # The result of a child that ends with SQL is a row set, {"rows": [{..}]}, so a column is in its first
+        # row.
         keys = "rows" if placeholder.column == "rows" else f"rows,0,{placeholder.column}"
     else:
         return
@@ -164,6 +166,7 @@ def _renamed(source: Source, option: Option, name: str) -> tuple[Edit, ...]:
     """Write `name` in the quotes that stand there; no edit where the key is put together some other way."""
     written = option.name_span.of(source.text)
     quote = written[:1]
+    # The key may be written with escapes, or come out of format().
     if written not in (option.name, f"{quote}{option.name}{quote}"):
         return ()
     return (Edit(option.name_span, written.replace(option.name, name)),)
@@ -173,6 +176,7 @@ def _problem(option: Option) -> str | None:
     """Variant of PW603 for an option's value ("" is one too); None: nothing is wrong with it."""
     value = option.value
     match option.name:
+        # type() and not isinstance: true is an int to Python and a boolean in JSON.
         case "timeout_seconds" if type(value) is not int:
             return "fraction" if isinstance(value, float) else "not-an-integer"
         case "timeout_seconds" if isinstance(value, int) and not 1 <= value <= MAX_TIMEOUT:
@@ -211,6 +215,7 @@ def _calls(subject: Subject) -> Iterator[CallChild]:
 def _meant(name: str) -> str | None:
     """The option that `name` nearly is; `timeout` is a beginning of one."""
     folded = name.lower().replace("-", "_")
+    # `time` is a beginning of timeout_seconds, and too far from it for get_close_matches.
     starts = [option for option in SUPPORTED if folded and option.startswith(folded)]
     near = starts or get_close_matches(folded, SUPPORTED, n=1)
     return near[0] if near else None

@@ -34,6 +34,7 @@ def at_least_once_effect(subject: Subject) -> Iterator[Diagnostic]:
     for step in subject.facts.of(nodes.Http, nodes.HttpMultipart):
         node = step.node
         assert isinstance(node, nodes.Http | nodes.HttpMultipart)
+        # Idempotency-Key or the like: the server sees that the request is the same.
         keyed = node.headers is not None and "idempotency" in node.headers.value.lower()
         if node.method == "POST" and not keyed:
             yield finding("PW501", subject.call_name(node), "post")
@@ -42,6 +43,7 @@ def at_least_once_effect(subject: Subject) -> Iterator[Diagnostic]:
 def _repeated(step: Step, statement: Statement) -> Iterator[Diagnostic]:
     """What a second run would do again; nothing for a statement that may as well run twice."""
     match statement.kind:
+        # UPDATE t SET a = 1 and DELETE may run twice; an INSERT adds its row twice.
         case "insert_stmt" if not statement.body.HasField("on_conflict_clause") and not _runs_dry(statement):
             yield finding("PW501", _first_word(step))
         case "update_stmt" if (column := _moved_on(statement.body)) is not None:
@@ -72,9 +74,11 @@ def _moved_on(update: Message) -> str | None:
         if value.WhichOneof("node") == "a_const":
             constants[column] = value.a_const
         elif value.WhichOneof("node") == "a_expr" and column in _columns_in(value):
+            # SET n = n + 1. SET state = 'done' is a constant, and running it again changes nothing.
             moved = moved or column
     guards = [update.where_clause]
     if update.where_clause.WhichOneof("node") == "bool_expr":
+        # With OR a row may still be found after its state was set.
         both = sqltree.enumerated(update.where_clause.bool_expr, "boolop") == "AND_EXPR"
         guards = list(update.where_clause.bool_expr.args) if both else []
     return None if any(_is_guard(guard, constants) for guard in guards) else moved
@@ -201,6 +205,8 @@ def compose_time_call(subject: Subject) -> Iterator[Diagnostic]:
         tokens = lex(node.text).tokens
         words = [token.value for token in tokens if token.kind == WORD and token.value in _VOLATILE]
         joined = any(token.value == "||" or token.value in ("format", "concat", "concat_ws") for token in tokens)
+        # 'now()' within a step's SQL is evaluated when the step runs; only what is put together outside of the
+        # quotes is old by then.
         if not words or not joined or node.operands:
             continue
         looped = any(isinstance(outer.node, nodes.Loop) for outer in subject.facts.around(step))
@@ -216,6 +222,7 @@ def quote_hell(subject: Subject) -> Iterator[Diagnostic]:
         assert isinstance(node, nodes.Sql)
         literal = subject.written(node.query.span) if "''" in node.query.value else ""
         tokens = lex(literal).tokens if literal.startswith("'") else []
+        # One literal whose value is the step's whole text: only that can be written with other quotes.
         if len(tokens) != 1 or tokens[0].value != node.query.value or not _holds_quoted_quotes(node.query.value):
             continue
         better = quote(node.query.value)

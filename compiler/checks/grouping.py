@@ -50,6 +50,7 @@ def loop_prefix_swallow(subject: Subject) -> Iterator[Diagnostic]:
         for at in _swallowing(subject.facts, row):
             loop = row.operands[at].step
             assert loop is not None
+            # The parentheses that were meant: @> (a ~> b).
             everything = Span(loop.node.body.outer.start, row.span.end)  # type: ignore[union-attr]
             edits = subject.parenthesised([everything])
             yield finding("PW102", row.operands[at].span, body=subject.brief(everything), edits=edits)
@@ -61,6 +62,7 @@ def else_if_chain(subject: Subject) -> Iterator[Diagnostic]:
         places = _else_ifs(row)
         if not places:
             continue
+        # c ?> t !> (d ?> u !> e): each else branch opens one, and all close at the end of the last.
         starts = [row.operands[at + 1].span.start for at in places]
         end = row.operands[places[-1] + 3].span.end
         opening = [Edit(Span(start, start), "(") for start in starts]
@@ -98,6 +100,7 @@ def timeout_tail(subject: Subject) -> Iterator[Diagnostic]:
     for row in subject.facts.operator_rows:
         for at in range(1, len(row.operators)):
             timer = row.operands[at].step
+            # a | df.sleep(60) ~> x groups as (a | df.sleep(60)) ~> x.
             if row.operators[at - 1 : at + 1] != ("|", "~>") or timer is None:
                 continue
             if not isinstance(timer.node, nodes.Sleep | nodes.WaitSchedule):
@@ -167,6 +170,7 @@ def _mixed(row: Row) -> list[Span]:
         symbol, before = row.operators[at], row.operators[at - 1]
         if symbol == "!>" or before == "?>":
             continue
+        # 'a' |=> 'x' ~> 'b' needs no parentheses: everybody reads it as PostgreSQL does.
         named_first = at == 1 and before == "|=>" and not row.operands[0].loop
         if symbol != before and not named_first:
             spans.append(row.left_span(at))
@@ -179,6 +183,7 @@ def _smallest(actual: Tree, likely: Tree) -> tuple[Tree, Tree]:
         if actual[0] != likely[0] or len(actual) != len(likely):
             break
         different = [pair for pair in zip(actual[1:], likely[1:], strict=True) if pair[0] != pair[1]]
+        # Two parts that differ: this level is where the readings part.
         if len(different) != 1:
             break
         actual, likely = different[0]
@@ -195,6 +200,7 @@ def _in_words(subject: Subject, row: Row, actual: Tree, likely: Tree) -> tuple[s
     if sum(map(len, found)) <= _LONGEST:
         return found
     long = [at for at in sorted({*_places(actual), *_places(likely)}) if row.operands[at].step is not None]
+    # Names stay as they are, since they are short and say which step is meant.
     letters = {at: chr(ord("a") + number % 26) for number, at in enumerate(long)}
     short = [letters.get(at, word) for at, word in enumerate(words)]
     return _text(actual, short), _text(likely, short)

@@ -34,6 +34,7 @@ def _with_method(subject: Subject, node: nodes.Http) -> tuple[Edit, ...]:
     url = subject.written(node.url.span)
     tokens = lex(url).tokens
     before = subject.written(Span(node.span.start, node.url.span.start))
+    # Behind a named URL no position is left for the method.
     if len(tokens) != 1 or tokens[0].kind != STRING or not before.rstrip().endswith("("):
         return ()
     return (Edit(Span(node.url.span.end, node.url.span.end), ", 'POST'"),)
@@ -54,6 +55,7 @@ def _arguments(call: str) -> list[str | None]:
                 break
         if depth == 1 and first:
             names.append(_name(tokens, at))
+        # `first`: the next token begins an argument of this call, and not of one within it.
         first = depth == 1 and token.value == "," and token.kind == PUNCT
         if token.kind == PUNCT and token.value in "([":
             depth += 1

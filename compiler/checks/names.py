@@ -124,6 +124,7 @@ def shadowed_name(subject: Subject) -> Iterator[Diagnostic]:
         for (first, lost), (second, last) in pairwise(bound):
             meeting = _meeting(facts, lost, last)
             notes = (note("PW210", first.span),)
+            # One after the other, and nobody reads the first before it is lost.
             if isinstance(meeting.node, nodes.Then) and not facts.readers.get(lost):
                 yield finding("PW210", second.span, name=name, notes=notes)
             elif isinstance(meeting.node, nodes.Join) and _read_outside(facts, meeting, last):
@@ -147,6 +148,7 @@ def _named_twice(subject: Subject) -> Iterator[Diagnostic]:
         if binding is None or binding.operator is None or binding.target is None:
             continue
         target = subject.written(binding.target)
+        # The tail first: lexing the whole left side of every name would cost the square of a long chain.
         lost = _last_name(target) if _ENDS_NAMED.search(target[-_TAIL:]) else None
         if lost is not None:
             yield finding("PW210", binding.span, "two-names", name=lost)

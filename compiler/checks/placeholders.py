@@ -51,6 +51,7 @@ def placeholder_in_literal(subject: Subject) -> Iterator[Diagnostic]:
 
 
 _PARAMETER = re.compile(r"\$[0-9]")
+# Comments may stand before the first word.
 _ROUTINE = re.compile(
     r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:create|prepare|explain\s*\([^)]*generic_plan)\b", re.IGNORECASE | re.DOTALL
 )
@@ -105,6 +106,7 @@ def dollar_of_a_pattern(subject: Subject) -> Iterator[Diagnostic]:
             continue
         if step not in patterns:
             patterns[step] = _patterns(subject.facts.statement(step))
+        # The string that the placeholder is in: the last one that begins before it.
         start = max((at for at in patterns[step] if at < placeholder.span.start), default=-1)
         kind = patterns[step].get(start, "")
         if not kind or (kind == "regex" and not _ANCHORED.search(reference.text.value[: placeholder.span.start])):
@@ -121,6 +123,7 @@ def _patterns(statement: Statement | None) -> dict[int, str]:
     found: dict[int, str] = {}
     for name, message in sqltree.walk(statement.tree):
         if name == "A_Const" and message.WhichOneof("val") == "sval":
+            # setdefault: the walk meets a pattern's constant both as an operand and by itself.
             found.setdefault(statement.offset(message.location), "")
         for node, kind in _pattern_operands(name, message):
             if sqltree.string(node) is not None:
@@ -151,6 +154,7 @@ def _escaped(subject: Subject, reference: Reference, start: int) -> tuple[Edit, 
     assert text is not None
     assert placeholder is not None
     between = text.value[start : placeholder.span.start]
+    # E'..' gives backslashes a meaning; with one in the text already the pattern would change.
     if placeholder.context is not Context.STRING or not between.startswith("'") or "\\" in between:
         return ()
     prefix = subject.in_text(text, start, start, "E")
@@ -164,6 +168,7 @@ def name_hits_syntax(subject: Subject) -> Iterator[Diagnostic]:
         placeholder = read.reference.placeholder
         if placeholder is None or placeholder.context is not Context.CODE or not placeholder.nullable:
             continue
+        # `$x?'key'` meant jsonb's operator `?`; the scanner takes the question mark for the name's.
         if _OPERAND.match(read.reference.after()):
             span = read.reference.span
             written = subject.written(span)
@@ -174,6 +179,7 @@ def name_hits_syntax(subject: Subject) -> Iterator[Diagnostic]:
 
 def _tags(subject: Subject) -> Iterator[Diagnostic]:
     names = subject.facts.bindings
+    # $total$ .. $total$: the extension replaces the name in the tag of a dollar quote.
     pattern = re.compile(r"\$(" + "|".join(map(re.escape, names)) + r")\$") if names else None
     for step in subject.facts.of(nodes.Sql) if pattern else ():
         if isinstance(step.node, nodes.Sql) and pattern is not None:
@@ -220,6 +226,7 @@ def _fits(facts: Facts, read: Read, types: frozenset[str]) -> bool:
 def _spliced(reference: Reference) -> bool:
     if reference.text is None or reference.placeholder is None:
         return False
+    # A URL or body that is one placeholder is taken as it is on both sides.
     whole = len(reference.placeholder.span) == len(reference.text.value.strip())
     if reference.slot is Slot.URL:
         return not whole

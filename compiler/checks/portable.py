@@ -112,6 +112,7 @@ def child_calls(subject: Subject) -> Iterator[Diagnostic]:
     """
     if not subject.portable:
         return
+    # By the place, which both findings give to the name of the call.
     elsewhere = {diagnostic.span for diagnostic in child_database(subject)}
     for step in subject.facts.of(nodes.CallChild, nodes.AwaitInstance):
         if subject.call_name(step.node) in elsewhere:

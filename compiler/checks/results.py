@@ -44,12 +44,14 @@ def unknown_column(subject: Subject) -> Iterator[Diagnostic]:
         placeholder = read.reference.placeholder
         if placeholder is None or placeholder.column is None:
             continue
+        # id(): facts.bound returns one and the same tuple for all readings that share their binders.
         key = (id(results), placeholder.column)
         if key not in known:
             known[key] = [result for result in results if _lacks(result, placeholder.column)]
         lacking = known[key]
         if not lacking or (placeholder.nullable and len(lacking) < len(results)):
             continue
+        # PW402 and PW607 say of these what to write instead.
         if all(isinstance(result.step.node, _ENVELOPES) for result in lacking):
             continue
         yield _unknown(subject, read.reference, lacking[0], placeholder.column)
@@ -66,6 +68,7 @@ def _lacks(result: Result, column: str) -> bool:
 
 def _unknown(subject: Subject, reference: Reference, result: Result, column: str) -> Diagnostic:
     names = result.names or ()
+    # get_close_matches minds case: `ID` and `id` have nothing in common to it.
     near = get_close_matches(column, names, n=1) or [name for name in names if name.lower() == column.lower()]
     if not names:
         variant = "no-columns" if _writes(subject.facts, result) else "no-rows"
@@ -91,6 +94,7 @@ def column_span(reference: Reference) -> Span:
     """Where the column of `$name.column` stands."""
     assert reference.text is not None
     assert reference.placeholder is not None
+    # 2: the dollar and the dot.
     start = reference.placeholder.span.start + 2 + len(reference.name)
     return reference.text.span_of(start, start + len(reference.placeholder.column or ""))
 
@@ -111,6 +115,7 @@ def nested_path(subject: Subject) -> Iterator[Diagnostic]:
             continue
         keys = ",".join(part for part in re.split(r"[.\[\]]+", rest) if part)
         value = f"${read.reference.name}" + (f".{placeholder.column}" if placeholder.column else "")
+        # jsonb's operators take a path as an array: `$x.a.b[0]` becomes ($x.a)::jsonb #>> '{b,0}'.
         better = f"({value})::jsonb #>> '{{{keys}}}'"
         text, end = read.reference.text, placeholder.span.end + len(rest)
         edit = (placeholder.span.start, end, f"({better})")
@@ -128,6 +133,7 @@ def path_behind(reference: Reference) -> str | None:
     if placeholder is None or placeholder.star or placeholder.context is not Context.CODE:
         return None
     found = _PATH.match(reference.after())
+    # `$x.a` has the column a already, so a path is what comes behind it; `$x[0]` has none before it.
     if found is None or (placeholder.column is None and not found.group().startswith("[")):
         return None
     return found.group()
@@ -168,6 +174,7 @@ def duplicate_columns(subject: Subject) -> Iterator[Diagnostic]:
     for binder, reads in facts.readers.items():
         for result in facts.results(binder):
             twice = [name for name, count in Counter(result.names or ()).items() if count > 1]
+            # Nobody is hurt by two columns of one name that nobody reads.
             if twice and any(_reads_column(read, twice[0]) for read in reads):
                 said.add(result.step)
                 yield _same_name(facts, result, twice[0], "same-name")
@@ -260,8 +267,11 @@ def _tested_too_late(facts: Facts, read: Read) -> bool:
         if not isinstance(test.node, nodes.IfRows) or test.node.result_name.value != read.reference.name:
             continue
         here = (read.step, *facts.around(read.step))
+        # The second branch of df.if_rows: there the result is empty for certain.
         if test.children[1] in here:
             return True
+        # The innermost step that both are in. If it is a sequence and the reading is in its first half, the
+        # test comes later.
         meeting = next((step for step in (test, *facts.around(test)) if step in here), None)
         if meeting is not None and isinstance(meeting.node, nodes.Then) and meeting.children[0] in here:
             return True
@@ -273,9 +283,11 @@ def _why_empty(facts: Facts, result: Result, column: str | None) -> Empty | None
     statement = facts.statement(result.step)
     if rows is Rows.NONE and statement is not None:
         return Empty("no-returning")
+    # The text first: walking the tree of every statement for a clause that few have is slow.
     if statement is not None and "skip" in statement.text.lower() and sqltree.skips_locked(statement):
         return Empty("locked")
     columns = result.columns or ()
+    # `$x` is the first column.
     chosen = columns[:1] if column is None else [one for one in columns if one.name == column]
     return next((one.empty for one in chosen if one.empty), None)
 
@@ -348,6 +360,7 @@ _INDEX = re.compile(r"\)*\s*::\s*jsonb?\s*\)*\s*->>?\s*([0-9]+)")
 
 def _beyond_the_end(reference: Reference, join: Step) -> Iterator[Diagnostic]:
     index = _INDEX.match(reference.after()) if reference.slot is Slot.SQL else None
+    # A JOIN's array has an element per branch, from 0: of three branches `-> 3` is NULL.
     if index is None or int(index[1]) < len(join.children):
         return
     nested = any(isinstance(child.node, nodes.Join) for child in join.children)

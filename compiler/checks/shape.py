@@ -38,9 +38,11 @@ def do_while(subject: Subject) -> Iterator[Diagnostic]:
         guard = facts.statement(condition)
         if guard is None or guard.tree is None or not _asks_for_rows(guard):
             continue
+        # A body that tests something decides for itself what to do with an empty table.
         if any(isinstance(below.node, nodes.If | nodes.IfRows) for below in body.walk()):
             continue
         tables = sqltree.relations(guard.tree)
+        # Only the first statement of the body counts: it runs before any other could have made rows.
         first = next((one for below in body.walk() if (one := facts.statement(below)) is not None), None)
         if first is not None and first.tree is not None and tables & _taken_from(first):
             yield finding("PW301", condition.node.outer, condition=subject.brief(condition.node.outer))
@@ -85,6 +87,7 @@ def eternal_loop(subject: Subject) -> Iterator[Diagnostic]:
         turn = facts.waiting(step.children[0])
         if not facts.pauses(step.children[0]):
             yield finding("PW302", span)
+        # A loop that sleeps a day in each turn reaches the limit after 273 years: no finding.
         elif subject.portable and turn is not None and turn.worst * MAX_TURNS < _YEAR:
             days = int(turn.worst * MAX_TURNS / 86_400)
             yield finding("PW302", span, "turn-limit", turns=f"{MAX_TURNS:,}", days=days)

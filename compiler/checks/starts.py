@@ -75,6 +75,7 @@ def _labels_in_sql(subject: Subject, step: Step) -> Iterator[Diagnostic]:
 
 def _is_no_id(value: str) -> bool:
     """Certainly no id: nothing in it is filled in, and it is not 8 digits."""
+    # A placeholder may become an id when the step runs.
     return not re.search(r"[${]", value) and INSTANCE_ID.fullmatch(value.strip()) is None
 
 
@@ -87,6 +88,7 @@ def caller_transaction(subject: Subject) -> Iterator[Diagnostic]:
     if before:
         notes = (note("PW507", before[-1].span),)
         start = definition.span.start
+        # The caret stands under `df.start`, not under the whole of a long workflow.
         head = subject.written(definition.span).find("(")
         span = Span(start, start + head) if head > 0 else definition.span
         yield finding("PW507", span, notes=notes)
@@ -109,11 +111,13 @@ _BEGINS, _ENDS = frozenset({"begin", "start"}), frozenset({"commit", "end", "rol
 def _vain_waits(shared: Shared) -> dict[Span, Span]:
     """For the span of a workflow in a script where its own transaction waits for it."""
     found: dict[Span, Span] = {}
+    # Both run in the order of the text, so each start is looked at once.
     starts = deque(sorted(one.span for one in shared.module.definitions))
     begun: list[Span] = []
     open_ = False
     for statement in statements(lex(shared.module.source.text, psql=True).tokens):
         words = [token.value for token in statement if token.kind == WORD]
+        # Without BEGIN psql commits after every statement, and the instance can run before the wait.
         if words and statement[0].kind == WORD and words[0] in (_BEGINS | _ENDS):
             open_, begun = words[0] in _BEGINS, []
         if not open_:
@@ -147,6 +151,7 @@ def child_cycle(subject: Subject) -> Iterator[Diagnostic]:
     With a wait before the start it is a way to start again, at a limited rate. A cycle is reported once, at its first member.
     """
     here = subject.facts.definition
+    # Found once for the whole project and kept: each workflow asks for itself.
     path = subject.shared.once(_cycles).get(here.name) if here.label is not None else None
     if path is None or path[0][1] not in here.span:
         return
@@ -181,6 +186,7 @@ def cycles(started: Edges[Place]) -> Edges[Place]:
         path = _cycle(start, edges) if start not in members else None
         if path is not None:
             found[start] = path
+            # A cycle is reported at its first member only.
             members.update(name for name, _ in path)
     return found
 
@@ -195,6 +201,8 @@ def _without_ends(edges: Edges[Place]) -> Edges[Place]:
     ends = [label for label in started_by if label not in edges]
     while ends:
         for name in started_by.get(ends.pop(), ()):
+            # left: how many of those that a workflow starts may be on a cycle. At 0 it is on none itself, and
+            # those who start it are looked at again.
             left[name] -= 1
             if left[name] == 0:
                 ends.append(name)
@@ -223,6 +231,7 @@ def _starts(facts: Facts) -> Iterator[tuple[str, Span]]:
         node = step.node
         assert isinstance(node, nodes.Sql)
         statement = facts.statement(step) if "df.start" in node.query.value else None
+        # A workflow that sleeps an hour and then starts itself is how a schedule is written.
         if statement is None or statement.tree is None or _waits_before(facts, step):
             continue
         for name, call in sqltree.walk(statement.tree):
@@ -261,6 +270,7 @@ def _cycle(start: str, edges: Edges[Place]) -> list[tuple[str, Place]] | None:
             if label in came:
                 continue
             came[label] = (name, span)
+            # Breadth first, so the first way back is a shortest.
             if label == start:
                 return _way_back(start, came)
             queue.append(label)
@@ -268,6 +278,7 @@ def _cycle(start: str, edges: Edges[Place]) -> list[tuple[str, Place]] | None:
 
 
 def _way_back(start: str, came: dict[str, tuple[str, Place]]) -> list[tuple[str, Place]]:
+    # Backwards: came says for each label who starts it.
     way = [came[start]]
     while way[-1][0] != start:
         way.append(came[way[-1][0]])

@@ -49,6 +49,7 @@ def _misread(text: Text, statement: Statement) -> Iterator[Diagnostic]:
         return
     token = _TOKEN.match(text.value, problem.offset)
     end = token.end() if token else problem.offset
+    # At the end of the text there is nothing to underline but its last character.
     span = text.span_of(problem.offset, end) if token else text.span_of(max(0, len(text.value) - 1), len(text.value))
     at = next((one for one in statement.placeholders if one.span.start == problem.offset), None)
     if at is not None:
@@ -93,6 +94,7 @@ def runs_alone(subject: Subject) -> Iterator[Diagnostic]:
         body = statement.body
         if statement.kind == "index_stmt":
             variant = "index"
+        # DROP INDEX CONCURRENTLY IF EXISTS runs twice without harm.
         elif getattr(body, "missing_ok", False):
             continue
         else:

@@ -35,6 +35,7 @@ def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
         if not isinstance(node, nodes.Signal) or node.timeout_seconds is None or not facts.followed(step):
             continue
         looped = any(isinstance(outer.node, nodes.Loop) for outer in facts.around(step))
+        # As a condition its result is looked at too, if wrongly: an object is always true (PW105).
         if facts.looks_at(step) or facts.decides(step) or (looped and node.binding is None):
             continue
         limit, span = durations.exact(node.timeout_seconds), subject.call_name(node)
@@ -44,6 +45,7 @@ def signal_timeout_unchecked(subject: Subject) -> Iterator[Diagnostic]:
             yield finding("PW401", span, "unnamed", limit=limit)
 
 
+# $s::jsonb->>'k', ($s)::json->'k', $s::jsonb #>> '{k,0}'
 _KEY = re.compile(r"\)*\s*(?:::\s*jsonb?\s*\)*\s*)?(?P<operator>->>?|#>>?)\s*'(?P<brace>\{?)\s*(?P<key>[^',}]*)")
 
 
@@ -74,6 +76,7 @@ def _payload(subject: Subject, read: Read) -> Diagnostic | None:
     if column is not None and column not in _ENVELOPE:
         better = f"((${name}.data)::jsonb ->> '{column}')"
         sql = reference.slot is Slot.SQL
+        # The expression is SQL, and would be plain text in a URL.
         edits = subject.rewrite(text, placeholder.span.start, end, better) if sql else ()
         own = ", ".join(one.name for one in SIGNAL)
         return finding("PW402", column_span(reference), names=own, better=better, edits=edits)
@@ -145,6 +148,7 @@ def _named_days(field: str) -> str | None:
             items.append(_DAYS[int(numbers[1])])
         elif int(numbers[1]) >= int(numbers[2]):
             return None
+        # SAT-SUN is no range from a lower to a higher day where Sunday is the first.
         elif numbers[2] == "7":
             items += [f"{_DAYS[int(numbers[1])]}-SAT", "SUN"]
         else:

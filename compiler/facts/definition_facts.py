@@ -56,6 +56,7 @@ class Facts:
         self.definition = definition
         self.flow: Flow = flow.trace(definition)
         self.parser = parser and sqltext.available()
+        # By text and not by step: steps that were copied share their tree.
         self._statements: dict[str, Statement | None] = {}
         self._rows: dict[str, Rows] = {}
         self._results: dict[Step, tuple[Result, ...]] = {}
@@ -141,6 +142,7 @@ class Facts:
                     return True
                 case nodes.If() if outer.children[2] is step:
                     return True
+                # In a loop the next turn follows, and may read the name.
                 case nodes.Loop():
                     return True
                 case nodes.CallChild():
@@ -199,6 +201,7 @@ class Facts:
         for outer in self.around(step):
             if isinstance(outer.node, nodes.CallChild | nodes.Opaque):
                 break
+            # The array of a JOIN contains this result, though it is none of the JOIN's own results.
             if isinstance(outer.node, nodes.Join) or any(result.step is step for result in self.results(outer)):
                 found += self.readers.get(outer, ())
         return found
@@ -211,6 +214,7 @@ class Facts:
                     return True
                 case nodes.Loop() if outer.children[1:] == (step,):
                     return True
+                # The condition `a ~> b` is true if b is: what decides is the last step.
                 case nodes.Then() if outer.children[1] is step:
                     step = outer
                 case _:
@@ -248,6 +252,7 @@ class Facts:
                 return (Result(Form.ARRAY, step, None),) if self.ends(step) else ()
             case nodes.Loop():
                 broken = (Result(Form.UNKNOWN, step, None),) if self._breaks(step) else ()
+                # Without a condition only a break ends the loop, and what the body results in is lost.
                 return (*self.results(step.children[0]), *broken) if node.condition is not None else broken
             case nodes.CallChild():
                 return (awaited(step, node),)
@@ -269,6 +274,7 @@ class Facts:
     def _row_set(self, step: Step, name: str) -> Columns:
         """Columns of `$name.*` in `step`, where all that may have bound the name agree."""
         binders = {binder for read in self.reads_of(step) if read.reference.name == name for binder in read.binders}
+        # A set of one: every path gives the same columns.
         found = {one.columns for binder in binders if binder for one in self.results(binder)}
         return found.pop() if len(found) == 1 and None not in binders else None
 
@@ -298,6 +304,8 @@ class Facts:
         found: list[Result] = []
         for binder in binders:
             results = self.results(binder)
+            # One binder of whom nothing is known is enough: a check that speaks of the others only would be
+            # wrong on that path.
             if not results or isinstance(binder.node, nodes.Opaque):
                 return ()
             found += results
@@ -340,6 +348,7 @@ class Facts:
         """Whether the step, or one below it in the same instance, waits for anything at all."""
         for below in _in_instance(step):
             match below.node:
+                # df.sleep(0) is over at once: it does not slow a loop down.
                 case nodes.Sleep(seconds=0):
                     pass
                 case nodes.CallChild() | nodes.Opaque():
@@ -358,6 +367,7 @@ class Facts:
             match step.node:
                 case nodes.Break():
                     return True
+                # A break in an inner loop leaves that one.
                 case nodes.Loop() | nodes.CallChild():
                     continue
                 case nodes.Opaque():

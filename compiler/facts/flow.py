@@ -118,6 +118,8 @@ def _plant(node: Node, prefix: str, rows: list[int]) -> Step:
     position = rows[0]
     identifier = f"{prefix}{position + 1}"
     if isinstance(node, nodes.CallChild):
+        # The numbers of lowering, see lower._call_child: a row that a worker reports has to be the step that is
+        # drawn.
         rows[0] += 3
         return Step(node, identifier, position, (_plant(node.child, f"{identifier}c", [0]),))
     rows[0] += 1
@@ -152,6 +154,7 @@ class _Scope:
             before, first = self.names.get(name), self.first.get(name)
             undo.append((name, before, first))
             if next_turn:
+                # Added and not replaced: in the first turn nothing of an earlier one is there.
                 self.names[name] = (before or _UNCHANGED) | (binders - _UNCHANGED)
                 continue
             self.names[name] = _bound(before, binders)
@@ -166,6 +169,7 @@ class _Scope:
 
     def binders(self, name: str) -> tuple[frozenset[Step | None], frozenset[Step | None]]:
         """Who may have bound `name`: in any turn, and in the first."""
+        # A name that nobody binds may still come from an opaque expression before it.
         binders = self.names.get(name) or self.names.get(ANY_NAME) or _UNCHANGED
         return binders, self.first.get(name) or self.first.get(ANY_NAME) or _UNCHANGED
 
@@ -174,6 +178,8 @@ _Undo: TypeAlias = "list[tuple[str, frozenset[Step | None] | None, frozenset[Ste
 
 
 def _bound(before: frozenset[Step | None] | None, after: frozenset[Step | None]) -> frozenset[Step | None]:
+    # None in `after` means "or what it was before": 'a' |=> 'x' in one arm of an if leaves {that step, None}
+    # for x.
     return after if None not in after else after - _UNCHANGED | (before or _UNCHANGED)
 
 
@@ -192,6 +198,7 @@ class _Tracer:
         self.wanted = wanted
         self.found: dict[str, frozenset[Step | None]] = {}
         self._effects: dict[Step, _Effect] = {}
+        # Children before parents, as each effect is made of those below it.
         for step in reversed(tuple(root.walk())):
             self._effects[step] = _effect(step, [self._effects[child] for child in step.children])
         self.endless = frozenset(step for step, effect in self._effects.items() if effect.then is None)
@@ -202,6 +209,8 @@ class _Tracer:
             self.found = dict(scope.names)
         for reference in references(step.node):
             binders, first = scope.binders(reference.name)
+            # For "did you mean": asked only where the name is bound by nobody, since copying the names of each
+            # reading would cost the square of the program's size.
             visible = tuple(scope.names) if binders == _UNCHANGED else ()
             self.reads.append(Read(step, reference, binders, first, visible))
         match step.node:
@@ -217,6 +226,8 @@ class _Tracer:
                     self.read(no, scope)
                     scope.leave(undo)
             case nodes.Loop():
+                # What one whole turn does to the names. None if no turn ever ends; then there is no second one
+                # to read its names.
                 turn = _in_sequence([self._effects[child] for child in step.children]).then
                 undo = scope.enter(turn or {}, next_turn=True)
                 self._read_sequence(step.children, scope)
@@ -310,5 +321,6 @@ def _one_of(effects: list[_Effect]) -> _Effect:
 
 def _repeated(turn: _Effect, *, ends: bool) -> _Effect:
     """A loop: any number of earlier turns, then one that ends by its condition, or breaks."""
+    # {}: no earlier turn at all.
     earlier = _merged([{}, turn.then])
     return _Effect(_merged([turn.then if ends else None, _composed(earlier, turn.broke)]))

@@ -102,6 +102,7 @@ def texts(node: Node) -> Iterator[tuple[Text, Slot]]:
             found = ((node.value, Slot.BREAK),)
         case nodes.CallChild():
             database = node.option("database")
+            # A text without anchors: places in it are the start of the option's value.
             given = Text(database.value, database.value_span) if database and isinstance(database.value, str) else None
             found = ((node.label, Slot.LABEL), (given, Slot.DATABASE))
         case _:

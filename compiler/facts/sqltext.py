@@ -28,7 +28,9 @@ MAX_NESTING = 4_000
 """Operators and brackets of one statement. libpg_query writes its tree by recursion and dies on some 12,000 levels with
 the usual stack of 8 MB; a statement cannot nest deeper than it has operators."""
 
+# Each level takes an operator and an operand, two characters at least.
 _PLAIN = 2 * MAX_NESTING  # characters of a text that cannot hold more levels than that
+# What may open a level in libpg_query's tree. More than there are does no harm, fewer would crash the process.
 _NESTS = re.compile(
     r"[-+*/<>=~!@#%^&|`?]+|::|[\[(.]|\b(?:union|except|intersect|join|collate|is|at|not|case|isnull|notnull)\b",
     re.IGNORECASE,
@@ -77,6 +79,7 @@ class Statement:
         """Offset in the text of a place that the tree knows, which counts bytes."""
         if self.masked.isascii():
             return location
+        # errors: the place may be within a character, if the parser cut the text there.
         return len(self.masked.encode()[:location].decode(errors="ignore"))
 
     def placeholder_at(self, location: int) -> Placeholder | None:
@@ -106,11 +109,13 @@ def examine(text: str) -> Statement | None:
     placeholders = tuple(found for found in reads.placeholders(text) if found.context is Context.CODE)
     certain = not any(found.brace for found in placeholders)
     masked = mask(text, placeholders)
+    # Not even tried: the crash of the library would be that of the whole process.
     if nesting(masked) > MAX_NESTING:
         return Statement(text, masked, None, statement_count(text), placeholders, certain=certain)
     parsed, problem = _parse(masked)
     if problem is not None and placeholders:
         # A value is written as a literal, and a few places take nothing else: date $x, interval $x.
+        # As a second try only: with literals `$x + 1` would be '..' + 1, whose type is not known.
         literal = mask(text, placeholders, quoted=True)
         again, still = _parse(literal)
         if still is None:
@@ -137,8 +142,10 @@ def mask(text: str, placeholders: Iterable[Placeholder], *, quoted: bool = False
 
 def _placeholder_value(found: Placeholder, *, quoted: bool) -> str:
     size = len(found.span)
+    # {table} may stand for anything; an identifier is right as a table, as a column and as a function.
     if found.brace or found.star:  # anything at all, and a table: an identifier may stand for both
         return f"_{found.name}".ljust(size, "_")
+    # $0000 is a parameter to the parser, and a value at run time: both are an expression of unknown type.
     return f"'{' ' * (size - 2)}'" if quoted else "$".ljust(size, "0")
 
 

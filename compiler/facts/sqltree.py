@@ -75,6 +75,8 @@ SET_RETURNING = frozenset(
     }
 )  # fmt: skip
 # Functions that certainly are neither, so that a SELECT of them from a table gives a row for each of the table's.
+# A list, since nothing in the text of f(x) tells whether f returns a set: what is in neither list is "not
+# known".
 _SCALAR = frozenset(
     {
         "abs", "age", "btrim", "ceil", "ceiling", "char_length", "clock_timestamp", "concat", "concat_ws", "date_part",
@@ -100,6 +102,7 @@ _TYPES = {
     **dict.fromkeys(("age", "make_interval"), "interval"),
     **dict.fromkeys(("convert_to", "decode", "sha256", "sha512"), "bytea"),
 }  # fmt: skip
+# Operators that always give a boolean, whatever their operands are.
 _COMPARISONS = frozenset(
     {"=", "<>", "!=", "<", ">", "<=", ">=", "~", "~*", "!~", "!~*", "@>", "<@", "&&", "?", "?|", "?&"}
 )
@@ -117,6 +120,8 @@ def walk(message: Message) -> Iterator[tuple[str, Message]]:
         for field, value in current.ListFields():
             if field.message_type is None:
                 continue
+            # Repeated fields of protobuf have `add`, single messages have not; both kinds come out of
+            # ListFields.
             children.extend(value if hasattr(value, "add") else (value,))
         stack.extend(reversed(children))
 
@@ -177,6 +182,7 @@ def columns(statement: Statement, sources: Sources) -> Columns:
 
 def _of_select(statement: Statement, select: Message, sources: Sources, outer: Mapping[str, Columns]) -> Columns:
     known = {**outer, **_with(statement, select, sources, outer)}
+    # A UNION B has no select list of its own: names and types are those of its first member.
     if select.HasField("larg"):
         return _of_select(statement, select.larg, sources, known)
     if select.values_lists:
@@ -215,8 +221,11 @@ def _empty(value: Message, select: Message) -> Empty | None:
         return Empty("null")
     if kind == "a_expr" and _kind(value.a_expr) == "AEXPR_NULLIF":
         return Empty("nullif")
+    # SELECT max(a) FROM t WHERE .. : one row, of NULL, when nothing matches. With GROUP BY there is no row
+    # then; without WHERE an empty table would be the reason, which no text shows.
     if kind == "func_call" and select.HasField("where_clause") and not select.group_clause:
         name = called(value.func_call)
+        # count is 0 and never NULL; with OVER there is a row for each row, and none for none.
         if name in AGGREGATES - {"count"} and not value.func_call.HasField("over"):
             return Empty("aggregate", name)
     return None
@@ -229,7 +238,9 @@ def _with(statement: Statement, select: Message, sources: Sources, outer: Mappin
         table = item.common_table_expr
         inner = table.ctequery
         below: Columns = None
+        # A recursive query reads its own name, of which nothing is known yet.
         if inner.WhichOneof("node") == "select_stmt" and not select.with_clause.recursive:
+            # WITH a AS (..), b AS (SELECT * FROM a): each may read those before it.
             below = _of_select(statement, inner.select_stmt, sources, {**outer, **found})
         found[table.ctename] = _renamed(below, [name.string.sval for name in table.aliascolnames])
     return found
@@ -254,6 +265,7 @@ def _of_targets(statement: Statement, targets: Sequence[Message], star: Any, sou
                 return None
             found += below
             continue
+        # (row).* : columns of a composite value, which only the catalogue knows.
         if value.WhichOneof("node") == "a_indirection" and any(
             part.WhichOneof("node") == "a_star" for part in value.a_indirection.indirection
         ):
@@ -280,6 +292,7 @@ def _of_sources(
     for item in items:
         name, below = _of_source(statement, item, sources, known)
         if qualifier is not None and name != qualifier:
+            # A member without a name (a function, a join) may contain the one that is looked for.
             if name is None:
                 return None
             continue
@@ -302,6 +315,8 @@ def _of_source(
             if placeholder is not None and placeholder.star:
                 return placeholder.name, sources.get(statement.text[placeholder.span.start : placeholder.span.end])
             alias = [name.string.sval for name in table.alias.colnames]
+            # known has the names of WITH only. A table of the database is not in it, so its columns are "not
+            # known".
             return table.alias.aliasname or table.relname, _renamed(known.get(table.relname), alias)
         case "range_subselect":
             inner = item.range_subselect
@@ -365,6 +380,7 @@ def _last_name(parts: Sequence[Message]) -> tuple[str, int] | None:
 def _figure_cast(cast: Message) -> tuple[str | None, int]:
     """`a::text` is called a, `1::int4` int4: a cast names only what has no name."""
     name, strength = _figure(cast.arg)
+    # `a::text` keeps a (2); for `CASE .. END::text` the type's name is taken over the keyword's (1).
     if strength <= 1 and cast.type_name.names:
         return cast.type_name.names[-1].string.sval, 1
     return name, strength
@@ -392,6 +408,7 @@ def _figure_sublink(link: Message) -> tuple[str | None, int]:
             return "array", 2
         case "EXPR_SUBLINK":
             select = link.subselect.select_stmt
+            # A UNION is named by its first member.
             while select.HasField("larg"):
                 select = select.larg
             if not select.target_list:
@@ -411,6 +428,8 @@ def _type(node: Message) -> str | None:
         case "a_array_expr":
             return "array"
         case "a_const":
+            # A literal that is too large for int4 is an fval to the scanner, and numeric here; to PostgreSQL it
+            # may be int8.
             kinds = {"ival": "int4", "fval": "numeric", "boolval": "bool", "sval": "text"}
             return None if node.a_const.isnull else kinds.get(node.a_const.WhichOneof("val") or "ival")
         case "bool_expr" | "null_test" | "boolean_test":
@@ -442,6 +461,7 @@ def _type_of_operator(expression: Message) -> str | None:
         return "bool"
     if symbol in {"->>", "#>>"}:
         return "text"
+    # json or jsonb: which of the two depends on the operand, and nothing here needs to know.
     if symbol in {"->", "#>"}:
         return "json"
     if symbol == "||" and "text" in {_type(expression.lexpr), _type(expression.rexpr)}:
@@ -468,6 +488,7 @@ def rows(statement: Statement) -> Rows:
             return Rows.UNKNOWN
         case "variable_show_stmt":
             return Rows.ONE
+        # Each may return rows or none, by what it is applied to.
         case kind if kind in {"explain_stmt", "execute_stmt", "fetch_stmt", "call_stmt", "merge_stmt"}:
             return Rows.UNKNOWN
         case _:
@@ -484,12 +505,14 @@ def _rows_of_insert(statement: Statement, insert: Message) -> Rows:
         return Rows.NONE
     source = insert.select_stmt.select_stmt if insert.HasField("select_stmt") else None
     given = Rows.ONE if source is None else _rows_of_select(statement, source)
+    # INSERT .. VALUES (..) ON CONFLICT DO NOTHING RETURNING id returns no row when the row exists.
     return Rows.AT_MOST_ONE if given is Rows.ONE and insert.HasField("on_conflict_clause") else given
 
 
 def _rows_where(body: Message) -> Rows:
     if not body.HasField("where_clause"):
         return Rows.MANY
+    # WHERE id = (SELECT .. LIMIT 1): how takers of a queue are written, and it is one row.
     if any(name == "SubLink" for name, _ in walk(body.where_clause)):
         return Rows.UNKNOWN
     return Rows.UNKNOWN if _pinned(body.where_clause) else Rows.MANY
@@ -498,6 +521,7 @@ def _rows_where(body: Message) -> Rows:
 def _rows_of_select(statement: Statement, select: Message) -> Rows:
     most = _rows_unlimited(statement, select)
     limit = select.limit_count
+    # LIMIT NULL is no limit; LIMIT 5 keeps no query to one row and is treated like none.
     if limit.WhichOneof("node") == "a_const" and limit.a_const.ival.ival == 1 and not limit.a_const.isnull:
         return most if most is Rows.ONE else Rows.AT_MOST_ONE
     if select.HasField("limit_count") and limit.WhichOneof("node") != "a_const":
@@ -508,6 +532,7 @@ def _rows_of_select(statement: Statement, select: Message) -> Rows:
 def _rows_unlimited(statement: Statement, select: Message) -> Rows:
     if select.HasField("into_clause"):
         return Rows.NONE
+    # UNION of two single rows may be two rows.
     if select.HasField("larg"):
         return Rows.MANY
     if select.values_lists:
@@ -530,6 +555,7 @@ def _rows_of_sources(statement: Statement, select: Message, functions: list[str]
         return Rows.UNKNOWN if _pinned(select.where_clause) else Rows.MANY
     if any(name in AGGREGATES for name in functions):
         return Rows.AT_MOST_ONE if select.HasField("having_clause") else Rows.ONE
+    # f(x) may be an aggregate of the user's own (one row) or return a set (many).
     if any(name not in _SCALAR for name in functions):
         return Rows.UNKNOWN
     if not select.from_clause:
@@ -549,6 +575,7 @@ def _functions(target: Message) -> list[str]:
     while stack:
         current = stack.pop()
         name = current.DESCRIPTOR.name
+        # SELECT (SELECT max(a) FROM t): the aggregate is that of the inner query.
         if name == "SubLink":
             continue
         if name == "FuncCall":
@@ -567,6 +594,7 @@ def _rows_of_source(statement: Statement, item: Message) -> Rows:
             placeholder = statement.placeholder_at(item.range_var.location)
             if placeholder is not None:
                 return Rows.UNKNOWN
+            # A name of WITH may stand for one row, a table has many.
             ctes = [table.common_table_expr.ctename for table in _all_ctes(statement)]
             return Rows.UNKNOWN if item.range_var.relname in ctes else Rows.MANY
         case "range_subselect":
@@ -598,6 +626,7 @@ def _pinned(condition: Message) -> bool:
             expression = condition.a_expr
             if operator(expression) != "=" or _kind(expression) != "AEXPR_OP":
                 return False
+            # a.id = b.id joins two tables, 1 = 1 says nothing; id = $x.id may pin one row.
             if _has_column(expression.lexpr) is _has_column(expression.rexpr):
                 return False
             return not (
@@ -619,6 +648,7 @@ def _is_status(column: Message, value: Message) -> bool:
         return True
     state = string(value)
     name = column.column_ref.fields[-1].string.sval
+    # state = 'CA' is a place in America, state = 'queued' is the state of a row.
     return state is not None and (name == "status" or (name == "state" and not re.fullmatch("[A-Z]{2}", state)))
 
 

@@ -42,6 +42,7 @@ def waits(step: Step, below: list[Waits]) -> Waits:
     """How long until `step` ends, and until it breaks its loop; None: it never does."""
     node = step.node
     match node:
+        # Before the cases by class, so that a new pause needs none of its own.
         case _ if node.kind.is_pause:
             seconds = getattr(node, node.kind.values[0].field)
             return Waiting(seconds, seconds), None
@@ -52,6 +53,7 @@ def waits(step: Step, below: list[Waits]) -> Waits:
             return Waiting(0, inf if limit is None else limit), None
         case nodes.CallChild():
             child, limit = below[0][0], step_words.timeout(node)
+            # A child that never ends is waited for without end, but for its timeout.
             best, worst = (inf, inf) if child is None else (child.best, child.worst)
             return Waiting(best, worst) if limit is None else Waiting(min(best, limit), min(worst, limit)), None
         case nodes.Break():
@@ -81,6 +83,7 @@ def _sequence(*parts: Waits) -> Waits:
     total: Waiting | None = Waiting()
     broke: Waiting | None = None
     for then, breaks in parts:
+        # What stands behind a step that never ends is never reached, its breaks included.
         if total is None:
             break
         broke = _or(broke, None if breaks is None else total + breaks)
@@ -104,6 +107,7 @@ def _or(one: Waiting | None, other: Waiting | None) -> Waiting | None:
 
 def _join(parts: list[Waits]) -> Waits:
     """All branches run to their end, also when one of them breaks the loop around."""
+    # A branch that breaks has ended too; a branch that does neither keeps the JOIN from ever ending.
     ends = [then if then is not None else breaks for then, breaks in parts]
     if any(end is None for end in ends):
         return None, None
@@ -117,6 +121,7 @@ def _race(parts: list[Waits]) -> Waits:
     ends = [end for pair in parts for end in pair if end is not None]
     if not ends:
         return None, None
+    # min of the worst: the race is over as soon as its quickest branch is.
     first = Waiting(min(end.best for end in ends), min(end.worst for end in ends))
     return (
         first if any(then is not None for then, _ in parts) else None,
@@ -130,5 +135,6 @@ def _loop(turn: Waits, *, ends: bool) -> Waiting | None:
     last = _or(then if ends else None, broke)
     if last is None:
         return None
+    # A turn that waits for nothing adds nothing, however often it is repeated.
     again = then is not None and then.worst > 0
     return Waiting(last.best, inf if again else last.worst)

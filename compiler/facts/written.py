@@ -73,9 +73,14 @@ def _row(top: Step) -> tuple[Row, list[Step]]:
     operators: list[str] = []
     lefts: list[Step] = []
     spine: list[Step] = []
+    #     'a' ~> 'b' |=> 'x' & 'c'     top is the &; its left edge is walked down, so all lists are made backwards
+    #     operands   c, x, b, a        reversed at the end
+    #     operators  &, |=>, ~>
     step, named = top, False
     while True:
         node, binding = step.node, step.node.binding
+        # A name is an operator of the row although it makes no node: first its name is taken off, then the same
+        # step is read once more without it.
         if binding is not None and not named:
             if binding.operator is None or binding.target is None:
                 operands.append(Operand(node.outer, step))
@@ -83,6 +88,7 @@ def _row(top: Step) -> tuple[Row, list[Step]]:
             operands.append(Operand(binding.span))
             operators.append("|=>")
             lefts.append(step)
+            # (a ~> b) |=> 'x': what is in the parentheses is one operand here.
             if binding.grouped:
                 operands.append(Operand(binding.target, step))
                 break
@@ -98,6 +104,7 @@ def _row(top: Step) -> tuple[Row, list[Step]]:
             operands.append(_operand(operand))
             operators.append(symbol)
             lefts.append(left)
+        # The left edge of the row ends at a parenthesis.
         if left.node.parens is not None:
             operands.append(_operand(left))
             break
@@ -195,6 +202,8 @@ class _Documented:
     def operand(self) -> Tree:
         """One operand; behind `@>` everything that follows."""
         at = self.at
+        # The operand is met twice: once for its `@>`, which takes all that follows, and then as what is
+        # repeated.
         if self.row.operands[at].loop and at != self.opened:
             self.opened = at
             return ("@>", self.choice())

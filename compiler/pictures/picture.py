@@ -106,6 +106,8 @@ class _Picture:
             if about["kind"] == "LOOP" and block in self.graph:
                 back = [edge for _, _, edge in self.graph.in_edges(block, data=True) if edge["role"] == "again"]
                 if back and f"{block}_test" not in self.graph:
+                    # With a test the way back begins there; only a loop without one has several ways back that
+                    # are to be joined.
                     yield block, f"{block}_foot"
 
     def close_loops(self, picture: graphviz.Digraph) -> None:
@@ -114,6 +116,8 @@ class _Picture:
             look = {"id": f"pw_{foot}_{head}", "class": "pw_edge pw_again", "constraint": "false"}
             picture.edge(f"{foot}:e", f"{head}:e", **look)
             for follower in self.followers(head):
+                # Invisible edges have a rank: they keep what follows a loop below it, though control comes from
+                # the middle, by a break.
                 picture.edge(foot, follower, style="invis")
 
     def followers(self, block: str) -> list[str]:
@@ -134,6 +138,7 @@ class _Picture:
         """All but the end of what never ends."""
         attributes = self.graph.nodes[identifier]
         ends_nowhere = attributes["part"] == "end" and not attributes["reachable"]
+        # A workflow that loops for ever has no end to draw, unless a step that is never reached leads there.
         return not ends_nowhere or bool(self.graph.in_edges(identifier))
 
     def place_unreached(self, picture: graphviz.Digraph) -> None:
@@ -197,10 +202,12 @@ class _Picture:
             look |= dict(zip(("fillcolor", "color"), self.colours.differences[change], strict=True), penwidth="1.8")
             look["label"] = f"{SIGNS[change]} {look['label']}" if look["label"] else ""  # not by colour alone
             classes.append(f"diff_{change}")
+        # Start and end have no row, and so no state.
         elif status and attributes["part"] not in ("start", "end"):
             look |= dict(zip(("fillcolor", "color"), self.colours.states[status], strict=True))
             look |= {"penwidth": "1.8"} if status in ("running", "failed") else {}
             classes.append(f"state_{status}")
+        # A bar is one colour, the one that the state has given to its border.
         if attributes["part"] in ("fork", "merge"):
             look["fillcolor"] = look["color"]
         if status == "skipped" or change == "removed" or not attributes["reachable"] or attributes["kind"] == "OPAQUE":
@@ -229,6 +236,8 @@ class _Picture:
                 "margin": "0.06,0.02",
             }
             look |= {"fontsize": "9", "fontcolor": colours.background, "style": "rounded,filled", "color": line}
+            # Graphviz keeps nodes of one group on a straight line: the bar where branches meet stands below the
+            # one where they part.
             return look | {"group": identifier.removesuffix("_merge")}
         if part == "fold":
             fillcolor, color = colours.fills[""] if kind == "IF" else colours.frames.get(kind, colours.fills[""])

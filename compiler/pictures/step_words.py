@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import durations, nodes
-from pgweave.grammar.shortened import cut, one_line
+from pgweave.grammar.shortened import cut, one_line, visible
 
 if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
@@ -115,7 +115,7 @@ def describe_wait(node: nodes.CallChild) -> Words:
 
 def child_title(node: nodes.CallChild) -> str:
     """Label of a called child, or nothing."""
-    return node.label.value if node.label else ""
+    return visible(node.label.value) if node.label else ""
 
 
 def timeout(node: Node) -> int | None:
@@ -133,12 +133,15 @@ def timeout(node: Node) -> int | None:
 def first_line(text: str) -> str:
     """The first line that says anything: not blank, and no comment if another line is none."""
     lines = [one_line(line) for line in text.splitlines() if line.strip()]
+    # A comment above a statement says less about it than its first line.
     return next((line for line in lines if not line.startswith("--")), lines[0] if lines else "")
 
 
 def _cut(verb: str, text: str) -> Words:
+    text = visible(text)
     line = first_line(text)
     short = line if len(line) <= DETAIL_WIDTH else line[: DETAIL_WIDTH - 3].rstrip() + "..."  # no blank before the dots
+    # The first line was shown whole, and there are more.
     if short == line and len(text.split("\n")) > 1 and text.strip() != line:
         short += " ..."
     return Words(verb, short, text if short != text else "")

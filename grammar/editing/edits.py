@@ -58,6 +58,7 @@ __all__ = [
 @through_quotes
 def replace_step(place: Place, new: Node) -> Edits:
     """Put another step in the place of this one and of everything below it."""
+    # As an argument `a & b` needs no parentheses, beside an operator it does.
     text = _print(place, new) if place.surroundings == "" else _operand(place, new)
     return proved(place, new, [Edit(place.outer, text)])
 
@@ -66,6 +67,7 @@ def replace_step(place: Place, new: Node) -> Edits:
 def insert_after(place: Place, new: Node) -> Edits:
     """Run `new` when this step is done. In a chain it becomes the next step: `a ~> b` and `a` give `a ~> new ~> b`."""
     parent = place.parent
+    # path[-1] 1: the second child of a Then. In a ~> b ~> c only `c` is that of the whole chain.
     if parent is not None and _is_chain(parent) and place.path[-1] == 1:
         place = parent  # `a ~> b` and `b` give `a ~> b ~> new`, not `a ~> (b ~> new)`
     expected = nodes.Then(first=place.node, second=new, span=place.node.span)
@@ -77,6 +79,8 @@ def insert_after(place: Place, new: Node) -> Edits:
 @through_quotes
 def insert_before(place: Place, new: Node) -> Edits:
     """Run `new` before this step. Before a chain it becomes the first step: `a ~> b` gives `new ~> a ~> b`."""
+    # A chain with a name, (a ~> b) |=> 'x', is one step: what is inserted before it goes in front of the
+    # parentheses.
     while _is_chain(place) and place.node.binding is None:
         place = place.child(0)
     parent = place.parent
@@ -87,6 +91,7 @@ def insert_before(place: Place, new: Node) -> Edits:
         edit = Edit(_at(place.outer.start), f"{_operand(place, new)}{_new_line(parent) or ' '}~> ")
         return proved(parent, replace(parent.node, first=start), [edit])
     expected = nodes.Then(first=new, second=place.node, span=place.node.span)
+    # `a |=> 'x' ~> b` needs no parentheses: |=> on the first step of a chain groups first.
     first = _print(place, new) if new.binding is not None else _operand(place, new)
     before = f"{first}{_new_line(place) or ' '}~> "
     return _grow(place, expected, before, "", "~>", left=False)
@@ -101,6 +106,7 @@ def duplicate(place: Place) -> Edits:
 def wrap_in_loop(place: Place, condition: Node | None = None) -> Edits:
     """Repeat this step: for ever, or while `condition`, tested after each turn, is true."""
     expected = nodes.Loop(body=place.node, condition=condition, span=place.node.span)
+    # @> has no condition; with one the loop is a call, df.loop(body, condition).
     if condition is None:
         return _grow(place, expected, "@> ", "", "@>", left=False)
     return _enclose(place, expected, "df.loop", f", {_print(place, condition)}")
@@ -187,6 +193,8 @@ def set_name(place: Place, name: str | None) -> Edits:
         return proved(place, expected, [Edit(binding.span, f"'{name}'")])
     if binding.target is None:
         raise EditError("The name of this step is part of its Durofut JSON; write the step with a df call first.")
+    # `'a' |=> 'x'`: cutting the tail off is the least edit. For df.as('a', 'x') or nested names both ends are
+    # rewritten below.
     if binding.operator is not None and without_parentheses(place.text, binding.target) == place.unnamed:
         return proved(place, expected, [Edit(Span(binding.target.end, place.bare.end), "")])
     start, end = ("", "") if place.surroundings == "" or place.unnamed_shape == "primary" else ("(", ")")
@@ -210,6 +218,7 @@ def set_argument(place: Place, parameter: str, value: str | int | None) -> Edits
         return proved(place, expected, [Edit(place.unnamed, _print(place, replace(expected, binding=None)))])
     param = None if arguments is None else arguments.param(parameter)
     call = type(node).__name__ if arguments is None else f"df.{arguments.call.name}"
+    # Steps are arguments too, df.loop(body => ..), but replace_step changes those.
     if arguments is None or param is None or (arguments.call.name, parameter) not in _FIELDS:
         raise EditError(f"{call} has no argument `{parameter}` that can be set.")
     if value is None and param.required:
@@ -232,6 +241,7 @@ def set_option(place: Place, name: str, value: object) -> Edits:
     old = node.option(name)
     options = _with_option(node, name, None if value is None else Option(name, value, node.span, node.span))
     expected = replace(node, options=options or None)
+    # Only the digits are replaced, so that the rest of the options keeps its spaces and its order.
     if old is not None and isinstance(value, int) and old.value_span.of(place.text).isdecimal():
         try:
             return proved(place, expected, [Edit(old.value_span, str(value))])
@@ -304,6 +314,7 @@ def _new_line(place: Place) -> str:
         operator = chain.operator if chain is not None and _is_chain(chain) else None
         if operator is not None:
             line = place.text[place.text.rfind("\n", 0, operator.start) + 1 : operator.start]
+            # ">": in a quoted Markdown fence every line begins with a mark.
             if not line.strip(" \t>"):
                 return ("\r\n" if "\r\n" in place.text else "\n") + line
     return ""
@@ -337,6 +348,7 @@ def _grow(
     bare = _may_stand_bare(place.surroundings, symbol) or (symbol == "|=>" and place.surroundings == "~>")
     span = place.bare
     # Parentheses that are there already are used as the outer or the inner pair, whichever is needed.
+    # The argument (a ~> b) becomes @> (a ~> b): the pair that is there serves as the inner one.
     if place.node.parens is not None and bare:
         span, opening, closing = place.outer, "", ""
     elif place.node.parens is None and not bare:
@@ -348,6 +360,8 @@ def _grow(
 def _enclose(place: Place, expected: Node, call: str, after: str) -> Edits:
     """Make the step the first argument of a call; its own parentheses become those of the call."""
     if place.node.parens is not None:
+        # ('a' ~> 'b') becomes df.loop('a' ~> 'b', 'c'): `df.loop` before the parenthesis, `, 'c'` before the
+        # closing one.
         edits = [Edit(_at(place.outer.start), call), Edit(_at(place.outer.end - 1), after)]
     else:
         edits = [Edit(_at(place.bare.start), f"{call}("), Edit(_at(place.bare.end), f"{after})")]
@@ -372,6 +386,7 @@ def _strip(place: Place, kept: Place) -> list[Edit]:
             raise EditError("The name of this step is part of its Durofut JSON; write the step with a df call first.")
         region, surroundings = binding.target, "" if binding.operator is None else "|=>"
     shape = kept.shape if kept.node.parens is None else "primary"
+    # "right" is no key of LEFT: to the right of an operator only a primary stands bare.
     bare = surroundings == "" or shape == "primary" or shape in LEFT.get(surroundings, set())
     opening, closing = ("", "") if bare else ("(", ")")
     inner = kept.outer

@@ -114,6 +114,7 @@ class Place:
         if not isinstance(self.node, nodes.Then | nodes.If | nodes.Join | nodes.Race) or len(self.children) > 3:
             return None
         # By their places, for the children of an if are in another order: its branches, then its condition.
+        # Not node.operator: that of an if is its `!>`, and the first operator is wanted here.
         first, second = sorted(below.outer for below in self.children)[:2]
         between = lex(self.text[first.end : second.start]).tokens
         if len(between) != 1 or between[0].kind != OP:
@@ -190,6 +191,8 @@ def without_parentheses(text: str, span: Span) -> Span:
         for at in range(first, last):
             if tokens[at].kind == PUNCT:
                 depth += (tokens[at].value == "(") - (tokens[at].value == ")")
+            # ('a') ~> ('b') begins and ends with a bracket, but not with one pair: the first closes before the
+            # end.
             if depth == 0:
                 return Span(span.start + tokens[first].start, span.start + tokens[last].end)
         first, last = first + 1, last - 1
@@ -206,9 +209,12 @@ def without_names(text: str, span: Span) -> Span:
         names = [at for at, token in enumerate(tokens) if depths[at] == 0 and token.kind == OP and token.value != "::"]
         if names and tokens[names[-1]].value == "|=>":
             end = tokens[names[-1] - 1].end
+        # 5: `df`, `.`, `as`, `(` and the closing bracket are all that is outside of the brackets, so the call
+        # is the whole of it.
         elif [token.value for token in tokens[:4]] == ["df", ".", "as", "("] and depths.count(0) == 5:
             end = next(token.start for at, token in enumerate(tokens) if depths[at] == 1 and token.value == ",")
             span = Span(span.start + tokens[4].start, span.end)
+            # Offsets of tokens count from the span's start, which has just moved.
             end -= tokens[4].start
         else:
             return span

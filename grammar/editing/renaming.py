@@ -62,6 +62,7 @@ class _Renaming:
 
     def edits(self) -> Edits:
         for step in self.steps:
+            # Renaming onto a name that exists would join two results into one, silently.
             if self.new in _names(step):
                 raise EditError(f"`{self.new}` already means something in this workflow.")
         edits = [edit for step in self.steps for edit in self._in_step(step)]
@@ -101,8 +102,10 @@ class _Renaming:
         """The places of the name in a text; looked for in its source if the way there is lost."""
         spans = [text.span_of(start, start + len(self.old)) for start in starts]
         # A text that concat() or format() has computed has no anchors: look for `$old` where it is written.
+        # One wrong place is enough: then all are looked for, so that none is edited twice.
         if any(span.of(step.text) != self.old for span in spans):
             written = text.span.of(step.text)
+            # format('.. $%s', 'old') has no `$old` to find: the count differs, and the edit is refused.
             found = re.finditer(rf"\${re.escape(self.old)}(?![A-Za-z0-9_])", written)
             spans = [Span(text.span.start + each.start() + 1, text.span.start + each.end()) for each in found]
             if len(spans) != len(starts):

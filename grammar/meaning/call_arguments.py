@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
+from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.diagnostics import Edit, note
 from pgweave.grammar.kinds import CALLS, Call, Param, Type
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, FoldError, to_integer, to_jsonb
@@ -22,6 +23,8 @@ from pgweave.grammar.meaning.static_values import (
     NullValue,
     NumberValue,
     OpaqueValue,
+    PartialIf,
+    StepValue,
     TextValue,
     Value,
     describe,
@@ -39,12 +42,18 @@ if TYPE_CHECKING:
 
 _CHILD_OPTIONS = frozenset({"timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel"})
 _EXPECTED = {
-    Type.TEXT: "a text in quotes",
-    Type.INTEGER: "a whole number",
-    Type.BIGINT: "a whole number",
-    Type.JSONB: "JSON, in quotes or as jsonb",
-    Type.BOOLEAN: "true or false",
+    Type.TEXT: "want-text",
+    Type.INTEGER: "want-integer",
+    Type.BIGINT: "want-integer",
+    Type.JSONB: "want-json",
+    Type.BOOLEAN: "want-boolean",
 }
+
+
+# Texts that a call looks into; what it would say of a step's JSON is that it is none of them.
+_READ_AS_TEXT = frozenset(
+    {("as", "name"), ("wait_for_schedule", "cron_expr"), ("http", "method"), ("http_multipart", "method")}
+)
 
 
 def bind(
@@ -57,7 +66,9 @@ def bind(
     good = True
     for position, (name, value) in enumerate(arguments):
         if name is not None:
+            # In this order: `good and _bind_named(..)` would stop reporting at the first wrong name.
             good = _bind_named(call, name, value, bound, report) and good
+        # df.http(method => 'GET', 'https://x'): PostgreSQL refuses a positional argument behind a named one.
         elif any(earlier is not None for earlier, _ in arguments[:position]):
             report.add("PW018", value.outer)
             good = False
@@ -69,7 +80,7 @@ def bind(
             bound[call.params[position].name] = value
     missing = [param.name for param in call.params if param.required and param.name not in bound]
     if missing and good and countable:
-        names = " and ".join(f"`{name}`" for name in missing)
+        names = phrase("and").join(f"`{name}`" for name in missing)
         report.add("PW015", where, call=f"df.{call.name}", missing=names, signature=call.signature())
     return bound if good and not missing else None
 
@@ -86,6 +97,7 @@ def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], 
         return True
     close = get_close_matches(name.value, parameters, 1, 0.5)
     near = close[0] if close else ""
+    # df.call_child('..', timeout_seconds => 5): the option exists, but belongs into `options`.
     is_option = call.name == "call_child" and name.value in _CHILD_OPTIONS
     variant = "option" if is_option else "near" if near else ""
     edits = (Edit(name.span, near),) if variant == "near" else ()
@@ -106,7 +118,8 @@ def _bind_named(call: Call, name: Token, value: Value, bound: dict[str, Value], 
 def _report_surplus(call: Call, value: Value, given: int, report: Report) -> None:
     """More arguments than parameters; value: the first that is too much."""
     number = len(call.params)
-    count = "no argument" if number == 0 else "one argument" if number == 1 else f"{number} arguments"
+    count = phrase({0: "no-argument", 1: "one-argument"}.get(number, "arguments"), count=number)
+    # df.join('a', 'b', 'c') has a function of its own.
     meant = CALLS["join3"] if call.name == "join" and given == 3 else call
     report.add("PW016", value.outer, call=f"df.{call.name}", count=count, signature=meant.signature())
 
@@ -171,6 +184,7 @@ class Arguments:
 def convert(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Arguments | Failure:
     """Give every parameter its value. All that is wrong is reported, not just the first; wrong outweighs unknown."""
     values = {param.name: _convert(call, param, bound.get(param.name), report) for param in call.params}
+    # In this order, so that df.http(url_of(x), timeout_seconds => 'soon') is an error and not merely unknown.
     for failure in (Failure.REPORTED, Failure.OPAQUE):
         if any(value is failure for value in values.values()):
             return failure
@@ -184,16 +198,22 @@ def _convert(call: Call, param: Param, value: Value | None, report: Report) -> o
             return param.default
         case BrokenValue():
             return Failure.REPORTED
+        # A STRICT function returns NULL as soon as one argument is: a step that is not there, without an error
+        # message.
         case NullValue() if param.default is None and not call.strict:
             return None
         case NullValue():
-            report.add("PW021", value.outer, what=f"`{param.name}` of df.{call.name}")
+            report.add("PW021", value.outer, what=_named(call, param))
             return Failure.REPORTED
         case _ if param.type is Type.STEP:
-            node = as_step(value, report, "Invalid child durable function: " if call.name == "call_child" else "")
+            node = as_step(value, report, "of-child" if call.name == "call_child" else "")
             return Failure.REPORTED if node is None else node
+        # One whose type is known and wrong, df.sleep(now()), falls through to the type error below.
         case OpaqueValue(type=""):
             return Failure.OPAQUE
+        case StepValue() | PartialIf() if param.type is Type.TEXT and (call.name, param.name) not in _READ_AS_TEXT:
+            report.add("PW033", value.outer, parameter=param.name, call=f"df.{call.name}")
+            return Failure.OPAQUE  # PostgreSQL passes the JSON of the step, which the compiler writes
         case _:
             result = _typed(call, param, value, report)
             if result is not None:
@@ -229,6 +249,8 @@ def _boolean(value: Value) -> bool | None:
 
 def _integer(value: Value, *, bits: int) -> int | None:
     if isinstance(value, NumberValue) and isinstance(value.number, int):
+        # df.sleep takes bigint, timeouts take integer: 5::bigint for a timeout finds no function in PostgreSQL,
+        # as there is no implicit cast to a smaller type.
         return value.number if value.bits <= bits else None
     if isinstance(value, TextValue) and value.unknown:  # df.sleep('60'): PostgreSQL reads a bare literal as a number
         return to_integer(value.text.value, INTEGER_RANGE if bits == 32 else BIGINT_RANGE)
@@ -238,32 +260,38 @@ def _integer(value: Value, *, bits: int) -> int | None:
 def _jsonb(call: Call, param: Param, value: Value, report: Report) -> Json | Failure | None:
     if isinstance(value, JsonValue):
         return value.json
+    # '{}'::text is no jsonb: text has no implicit cast to it, only the bare literal has.
     if not isinstance(value, TextValue) or not value.unknown:
         return None
     try:
         known = to_jsonb(value, value.span)
     except FoldError as error:
-        detail = error.detail.removeprefix("not JSON: ")
-        report.add("PW022", error.span, what=f"`{param.name}` of df.{call.name}", detail=detail)
+        report.add("PW022", error.span, what=_named(call, param), values=error.fields)
         return Failure.REPORTED
     return known.json if known else None
 
 
 def _report_type(call: Call, param: Param, value: Value, report: Report) -> None:
     """Report an argument of another type than its parameter's."""
-    what, expected = f"`{param.name}` of df.{call.name}", _EXPECTED[param.type]
+    what, expected = _named(call, param), phrase(_EXPECTED[param.type])
     if param.type is Type.INTEGER and isinstance(value, NumberValue) and isinstance(value.number, int):
-        expected = "a whole number of type integer"  # it is a whole number, but too large
+        expected = phrase("want-int4")  # it is a whole number, but too large
     name = _compared(call, report.written(value.span))
     if name:
-        advice = f"An argument is named with =>: {name} => .."
-        report.bad_value(f"{what} must be {expected}", value.outer, advice, "this is a comparison")
+        report.add("PW020", value.outer, "comparison", what=what, expected=expected, name=name)
     else:
         report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
 
 
+def _named(call: Call, param: Param) -> str:
+    """An argument as findings name it: `seconds` of df.sleep."""
+    return phrase("the-argument", name=param.name, call=call.name)
+
+
 def _compared(call: Call, written: str) -> str:
     """The parameter that a comparison has on its left, as in df.http(url = 'https://x'); else empty."""
+    # `url => 'x'` never gets here, since `=>` is not `=` to the lexer; `url = 'x'` is a comparison with a
+    # boolean result.
     name, equals, _ = written.partition("=")
     known = any(param.name == name.strip().lower() for param in call.params)
     return name.strip() if equals and known else ""

@@ -7,6 +7,7 @@ words, is pg_durable's; the first thing that is wrong is reported, as there.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgweave.grammar import leaves, nodes
@@ -19,13 +20,14 @@ from pgweave.grammar.meaning.steps import bind_name
 from pgweave.grammar.nodes import Node, Option, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pgweave.grammar.kinds import Call, Member
     from pgweave.grammar.meaning.finding_report import Report
     from pgweave.grammar.span import Span
 
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 _MULTIPART_METHODS = ("POST", "PUT", "PATCH")
-_PARTS_EXAMPLE = """Write an array of objects: '[{"name": "file", "data_b64": "$blob"}]'."""
 
 
 def build(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Value:
@@ -34,25 +36,29 @@ def build(call: Call, bound: dict[str, Value], span: Span, report: Report) -> Va
     if arguments is Failure.REPORTED:
         return BrokenValue(span=span)
     if arguments is Failure.OPAQUE:
-        return OpaqueValue(span=span, operands=steps_in(list(bound.values())))
+        # A step in the place of a text is data: it does not run, so nothing is known to be below this one.
+        given = [bound[param.name] for param in call.params if param.name in bound and param.type is Type.STEP]
+        hidden = [value for value in bound.values() if isinstance(value, OpaqueValue) and value not in given]
+        return OpaqueValue(span=span, operands=steps_in([*given, *hidden]))
     problem = _problem(arguments)
     if problem is not None:
-        report.bad_value(problem.title, problem.place, problem.advice)
+        report.add("PW020", problem.place, problem.variant, values=problem.fields)
         return BrokenValue(span=span)
     node = _node(arguments, report)
     return BrokenValue(span=span) if node is None else StepValue(span=span, node=node)
 
 
 class _Problem(NamedTuple):
-    """Why a call refuses arguments that are of the right types."""
+    """Why a call refuses arguments that are of the right types. variant: of PW020, with the values of `fields`."""
 
-    title: str
+    variant: str
     place: Span
-    advice: str
+    fields: Mapping[str, object] = MappingProxyType({})
 
 
 def _problem(given: Arguments) -> _Problem | None:
     """What the call refuses first. In pg_durable a timeout is looked at after the other arguments, and parts last."""
+    # `or` skips None only: a named tuple with fields is never false.
     return _argument_problem(given) or _timeout_problem(given) or _parts_problem(given)
 
 
@@ -60,12 +66,11 @@ def _argument_problem(given: Arguments) -> _Problem | None:
     match given.call.name:
         case "wait_for_schedule":
             return _schedule_problem(given.text("cron_expr"))
+        # '' is a text that no df.signal can send. NULL never comes here: see _convert.
         case "wait_for_signal" if not given.text("name").value:
-            title, advice = "Signal name cannot be empty", "Name the signal that df.signal will send."
-            return _Problem(title, given.place("name"), advice)
+            return _Problem("signal-name", given.place("name"))
         case "await_instance" if not given.text("instance_id").value:
-            title, advice = "Instance ID cannot be empty", "Write an id, or `$name.instance_id`."
-            return _Problem(title, given.place("instance_id"), advice)
+            return _Problem("instance-id", given.place("instance_id"))
         case "call_child":
             return _options_problem(given)
         case "http" | "http_multipart":
@@ -77,40 +82,40 @@ def _argument_problem(given: Arguments) -> _Problem | None:
 def _duration_problem(given: Arguments) -> _Problem | None:
     """A leaf that is nothing but a number of seconds, as df.sleep is."""
     kind = leaves.OF_CALL.get(given.call.name)
+    # OF_CALL has all calls that make a leaf. join and loop are none, http has its own case.
     if kind is None or not kind.is_pause:
         return None
     (member,) = kind.values
     if given.integer(member.param) >= 0:
         return None
-    title = f"{kind.verb.capitalize()} duration must be non-negative"
-    return _Problem(title, given.place(member.param), "Write a number of seconds, 0 or more.")
+    return _Problem("pause", given.place(member.param), {"verb": kind.verb.capitalize()})
 
 
 def _schedule_problem(expression: Text) -> _Problem | None:
     bad = cron_rules.problem(expression.value)
     if bad is None:
         return None
-    title = f"Invalid cron expression '{expression.value}': {bad.detail}"
-    return _Problem(title, expression.span_of(bad.start, bad.end), bad.help)
+    said = {"expression": expression.value, "detail": bad.detail, "advice": bad.advice}
+    return _Problem("cron", expression.span_of(bad.start, bad.end), said)
 
 
 def _options_problem(given: Arguments) -> _Problem | None:
     options = given.json("options")
     if options is None or options.is_object:
         return None
-    title, advice = "df.call_child options must be a JSON object", """Write an object: '{"timeout_seconds": 300}'."""
-    return _Problem(title, given.place("options"), advice)
+    return _Problem("options", given.place("options"))
 
 
 def _url_problem(given: Arguments) -> _Problem | None:
     """A URL that begins with a placeholder, or contains a variable, is checked when it is filled in."""
     url = given.text("url").value
     scheme = url.split("://", 1)[0]
+    # `$host/path` and `https://x/{id}` are complete only at run time, when runtime/http/request.py asks the
+    # same again.
     if "{" in url or url.startswith("$") or scheme.lower() in ("http", "https"):
         return None
-    title = f"Blocked: unsupported URL scheme '{scheme}'. Only http and https are allowed."
-    advice = "Begin the URL with https://; the URL is the first argument, the method the second."
-    return _Problem(title, given.place("url"), advice)
+    # df.http('POST', 'https://x') is the usual reason: there the scheme is `POST`.
+    return _Problem("url-scheme", given.place("url"), {"scheme": scheme})
 
 
 def _method_problem(given: Arguments) -> _Problem | None:
@@ -119,9 +124,8 @@ def _method_problem(given: Arguments) -> _Problem | None:
     allowed = _MULTIPART_METHODS if multipart else _METHODS
     if method.upper() in allowed:
         return None
-    kind = "Invalid HTTP method for multipart" if multipart else "Invalid HTTP method"
-    title = f"{kind}: {method}. Must be {', '.join(allowed[:-1])}, or {allowed[-1]}"
-    return _Problem(title, given.place("method"), "Write one of these methods.")
+    said = {"method": method, "others": ", ".join(allowed[:-1]), "last": allowed[-1]}
+    return _Problem("multipart-method" if multipart else "method", given.place("method"), said)
 
 
 def _method(given: Arguments) -> str:
@@ -137,8 +141,7 @@ def _timeout_problem(given: Arguments) -> _Problem | None:
     seconds = given.optional_integer("timeout_seconds")
     if seconds is None or seconds > 0:
         return None
-    advice = "Write a number of seconds, at least 1."
-    return _Problem("Timeout must be positive", given.place("timeout_seconds"), advice)
+    return _Problem("timeout", given.place("timeout_seconds"))
 
 
 def _parts_problem(given: Arguments) -> _Problem | None:
@@ -146,14 +149,15 @@ def _parts_problem(given: Arguments) -> _Problem | None:
         return None
     parts = given.json("parts")
     if parts is None:
-        title = "parts is required and cannot be NULL"
+        variant = "no-parts"
+    # An empty array passes this test, and is refused by the next one in words of its own.
     elif parts.items is None or not all(item.is_object for item in parts.items):
-        title = "parts must be a JSON array of part objects"
+        variant = "parts-no-array"
     elif not parts.items:
-        title = "parts must contain at least one part"
+        variant = "parts-empty"
     else:
         return None
-    return _Problem(title, given.place("parts"), _PARTS_EXAMPLE)
+    return _Problem(variant, given.place("parts"))
 
 
 def _node(given: Arguments, report: Report) -> Node | None:
@@ -163,6 +167,8 @@ def _node(given: Arguments, report: Report) -> Node | None:
         case "seq":
             return nodes.Then(first=given.step("a"), second=given.step("b"), span=span)
         case "as":
+            # bind_name is also that of |=>. `operator` is taken away again: the step is written as a call now,
+            # and written.py would look for a row of operators where there is none.
             node = given.step("fut")
             named = bind_name(node, given.text("name"), span, None, node.outer, report)
             return None if named is None else replace(named, operator=None)
@@ -183,6 +189,8 @@ def _node(given: Arguments, report: Report) -> Node | None:
         case "call_child":
             child, label = given.step("fut"), given.optional_text("label")
             return nodes.CallChild(child=child, label=label, options=_options(given), span=span)
+        # Every other call makes one leaf, whose fields and parameters are listed in kinds.py: a new leaf needs
+        # no case here.
         case leaf:
             kind = leaves.OF_CALL[leaf]
             return leaves.make(kind, {member.field: _field(given, member) for member in kind.values}, span)
@@ -210,5 +218,6 @@ def _options(given: Arguments) -> tuple[Option, ...] | None:
         return None
     return tuple(
         Option(member.name.value, to_python(member.value), member.name.span, member.value.span)
+        # No dict: of two equal names the last counts, and edits.set_option has to remove the first.
         for member in options.members or ()
     )

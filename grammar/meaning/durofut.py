@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import leaves, nodes
+from pgweave.grammar.catalogue import CATALOGUE, phrase
 from pgweave.grammar.kinds import KINDS, MAX_DEPTH, Type
 from pgweave.grammar.meaning.fold import BIGINT_RANGE, INTEGER_RANGE, to_integer
 from pgweave.grammar.meaning.jsonb import BadJson, Json, parse_json, render_jsonb, render_number
@@ -25,14 +26,25 @@ VALID_TYPES = ", ".join(KINDS)
 
 
 class BadStep(ValueError):
-    """Text that is no step. code: the rule it breaks; title: the reference's own wording; help: what to do, if known."""
+    """Text that is no step. code: the rule it breaks; variant: its case, with the values of `fields`.
 
-    def __init__(self, title: str, span: Span, code: str = "PW023", help: str = "") -> None:  # noqa: A002 - as in Rule
-        super().__init__(title)
-        self.title = title
+    prefix: what stands before the words of a PW023, see `_unread`.
+    """
+
+    def __init__(self, variant: str, span: Span, code: str = "PW023", /, **fields: object) -> None:
+        super().__init__(f"{code} {variant}")
+        self.variant = variant
         self.span = span
         self.code = code
-        self.help = help
+        self.prefix = ""
+        self.fields = fields
+
+
+def _unread(variant: str, span: Span, **fields: object) -> BadStep:
+    """JSON of a step that cannot be read, in pg_durable's words; `ensure` may begin them otherwise."""
+    bad = BadStep(variant, span, **fields)
+    bad.prefix = phrase("not-read")
+    return bad
 
 
 def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
@@ -40,25 +52,28 @@ def ensure(text: Text, span: Span, *, strict: bool = False) -> Node:
 
     strict: df.start and df.call_child say it in other words.
     """
+    # df.start(df.start('SELECT 1')) hands the id of an instance to a step; as SQL, `a1b2c3d4` would fail only
+    # when it runs.
     if (found := _answer(text.value)) is not None:
-        what, advice = found
-        raise BadStep(f"'{text.value}' is {what}; it cannot be used as a workflow step", span, "PW020", advice)
+        raise BadStep(found, span, "PW020", text=text.value, id=text.value.strip(" \t\n\r"))
     json = _durofut(text)
     if json is None:
         return nodes.Sql(query=text, span=span)
     # What `?>` gives in the database, see half_built: only `!>` may take it.
+    # Before node_type: the object of `?>` has none, and would be run as SQL.
     if json.get("_partial_if") is not None:
-        raise BadStep("This if is only half built", span, "PW104")
+        raise BadStep("", span, "PW104")
     kind = json.get("node_type")
+    # '{"a": 1}' has no node_type, so it is SQL, which will fail as such when it runs.
     if kind is None or not isinstance(kind.value, Text):
         return nodes.Sql(query=text, span=span)
     try:
         return _Reader(span).read(json, 0)
     except BadStep as bad:
-        if strict and bad.title.startswith(_INVALID):
-            bad.title = (
-                f"Malformed Durofut JSON with node_type '{kind.value.value}': {bad.title.removeprefix(_INVALID)}"
-            )
+        # pg_durable's df.start says it in this form, its operators in the other; people search for the message
+        # that they saw.
+        if strict and bad.prefix:
+            bad.prefix = phrase("malformed", kind=kind.value.value)
         raise
 
 
@@ -69,6 +84,7 @@ def half_built(text: Text, span: Span) -> tuple[Node, Node] | None:
     except BadJson:
         return None
     mark, parts = json.get("_partial_if"), [json.get("condition"), json.get("then_branch")]
+    # df_internal reads the mark with ->> and so takes the string "true" as well as the boolean.
     if mark is None or not (mark.value is True or (isinstance(mark.value, Text) and mark.value.value == "true")):
         return None
     found = []
@@ -83,23 +99,21 @@ def _as_text(json: Json) -> Text:
     return json.value if isinstance(json.value, Text) else render_jsonb(json)
 
 
+# What df.status returns. `completed` alone is no statement that PostgreSQL has, so nothing is lost.
 _ANSWERS = frozenset({"OK", "pending", "running", "completed", "failed", "cancelled"})
 _ANSWER = re.compile("Instance [0-9a-f]{8} (?:cancelled:|is already) |Triggered run for ")
 _INSTANCE = re.compile("[0-9a-f]{8}")
+# Possessive (`*+`): a text of a million blanks would otherwise be tried from every one of them.
 _OBJECT = re.compile('[ \\t\\n\\r]*+{[ \\t\\n\\r]*+(?P<name>")?')
 
 
-def _answer(text: str) -> tuple[str, str] | None:
-    """What a text is that df.start, df.status and the like have returned, and what to do; None for a statement."""
+def _answer(text: str) -> str | None:
+    """The variant of PW020 for a text that df.start, df.status and the like have returned; None for a statement."""
+    # 60: only the beginning matters, and a text may have megabytes.
     start = text.lstrip(" \t\n\r")[:60]
     if text in _ANSWERS or _ANSWER.match(start):
-        return (
-            "the answer of a df function, not a statement",
-            "Call that function before df.start, or in the SQL of a step.",
-        )
-    if _INSTANCE.fullmatch(start):
-        return "the id of an instance, not a statement", f"Wait for that instance with df.await_instance('{start}')."
-    return None
+        return "answer-as-step"
+    return "id-as-step" if _INSTANCE.fullmatch(start) else None
 
 
 def _durofut(text: Text) -> Json | None:
@@ -114,33 +128,31 @@ def _durofut(text: Text) -> Json | None:
     try:
         json = parse_json(text)
     except BadJson as bad:
-        if "node_type" in text.value and "nested deeper" in bad.detail:
-            raise BadStep(_TOO_DEEP, text.span, "PW011") from None
+        # A graph nested too deeply for the JSON reader is a matter of its depth (PW011), not of its syntax.
+        if "node_type" in text.value and bad.case == "json-deep":
+            raise BadStep("", text.span, "PW011") from None
         if opening["name"] is not None:
-            raise BadStep(f"Invalid Durofut JSON: {bad.detail}", text.span_of(bad.start, bad.end)) from None
+            raise BadStep("no-durofut", text.span_of(bad.start, bad.end), detail=bad.detail) from None
         return None
     return json if json.is_object else None
-
-
-_TOO_DEEP = f"This workflow is nested deeper than {MAX_DEPTH} levels"
-_INVALID = "Invalid Durofut JSON: failed to deserialize workflow step: "
 
 
 _FIELDS = ("left_node", "right_node", "condition_node", "extra_nodes", "query", "result_name", "node_type")
 
 
 def _shape_problem(field: str, value: Json) -> str | None:
+    """The variant of PW023 for a field of the wrong type; None if it is right, or no field of a step."""
     match field:
         case "left_node" | "right_node" if value.value is not None and not value.is_object:
-            return "Durofut children must be JSON objects"
+            return "children"
         case "condition_node" if value.value is not None and not value.is_object:
-            return "condition_node must be a Durofut JSON object"
+            return "condition-no-object"
         case "extra_nodes" if value.items is None:
-            return "extra_nodes must be an array"
+            return "extras-no-array"
         case "extra_nodes" if not all(item.is_object for item in value.items or ()):
-            return "extra_nodes entries must be Durofut JSON objects"
+            return "extras-no-objects"
         case "query" | "result_name" if value.value is not None and not isinstance(value.value, Text):
-            return f"{field} must be a string"
+            return "no-string"
         case _:
             return None
 
@@ -154,15 +166,15 @@ class _Reader:
     def read(self, json: Json, depth: int) -> Node:
         """The node of `json`. depth: levels above it; beyond the limit BadStep."""
         if depth > MAX_DEPTH:
-            raise BadStep(_TOO_DEEP, self.span, "PW011")
+            raise BadStep("", self.span, "PW011")
         kind = json.get("node_type")
         if kind is None:
-            raise BadStep(f"{_INVALID}missing field `node_type`", json.span)
+            raise _unread("no-node-type", json.span)
         if not isinstance(kind.value, Text):
-            raise BadStep(f"{_INVALID}node_type must be a string", kind.span)
+            raise _unread("node-type-no-string", kind.span)
         name = kind.value.value
         if name not in KINDS:
-            raise BadStep(f"Unknown node_type '{name}'. Valid types: {VALID_TYPES}", kind.span)
+            raise BadStep("unknown-node-type", kind.span, name=name, types=VALID_TYPES)
         self._check_shape(json)
         self._check_fields(json, name)
         node = self._node(name, json, depth)
@@ -171,34 +183,39 @@ class _Reader:
 
     def _check_shape(self, json: Json) -> None:
         """The shape of one node, its children unopened; in the order and the words of df_internal.node_problem."""
-        problems: list[tuple[int, str, Span]] = []  # with the order in which the database looks for them
+        # An object with three faults gets the one finding that PostgreSQL would give: members are looked at in
+        # the order of _FIELDS, not in that of the text.
+        problems: list[tuple[int, str, str, Span]] = []  # with the order in which the database looks for them
         seen: set[str] = set()
         for member in json.members or ():
             field, value = member.name.value, member.value
             problem = _shape_problem(field, value)
             if problem is not None:
-                problems.append((_FIELDS.index(field), problem, value.span))
+                problems.append((_FIELDS.index(field), problem, field, value.span))
+            # node_problem reads json, not jsonb, and so sees equal names too; it asks for them last.
             elif field in _FIELDS and field in seen:
-                problems.append((len(_FIELDS), f"duplicate field `{field}`", member.name.span))
+                problems.append((len(_FIELDS), "repeated-field", field, member.name.span))
             seen.add(field)
         if problems:
-            _, problem, span = min(problems, key=lambda found: found[0])
-            raise BadStep(f"{_INVALID}{problem}", span)
+            _, problem, field, span = min(problems, key=lambda found: found[0])
+            raise _unread(problem, span, field=field)
 
     def _check_fields(self, json: Json, kind: str) -> None:
         for member in json.members or ():
             field, value = member.name.value, member.value
+            # "left_node": null is the same as no left_node.
             if value.value is None:
                 continue
-            if field == "condition_node" and kind not in ("IF", "LOOP"):
-                raise BadStep(f"condition_node is not valid for {kind} nodes", member.name.span)
-            if field == "extra_nodes" and kind != "JOIN":
-                raise BadStep(f"extra_nodes is not valid for {kind} nodes", member.name.span)
             known = KINDS[kind]
-            if (field == "left_node" and not known.left) or (field == "right_node" and not known.right):
-                raise BadStep(f"{field} is not valid for {kind} nodes", member.name.span)
-            if field == "query" and known.query is False:
-                raise BadStep(f"query is not valid for {kind} nodes", member.name.span)
+            allowed = {
+                "condition_node": kind in ("IF", "LOOP"),
+                "extra_nodes": kind == "JOIN",
+                "left_node": known.left,
+                "right_node": known.right,
+                "query": known.query is not False,
+            }
+            if not allowed.get(field, True):
+                raise BadStep("field-not-valid", member.name.span, field=field, kind=kind)
             if field == "query" and known.left:
                 self._check_query_of_branches(json, kind)
 
@@ -207,13 +224,12 @@ class _Reader:
         config = self._config(json)
         embedded = "extra_nodes" if kind == "JOIN" else "condition_node"
         if config.get(embedded) is not None:
-            message = f"{embedded} in {kind} must be a first-class Durofut field, not embedded in query"
-            raise BadStep(message, config.span)
+            raise BadStep("embedded", config.span, field=embedded, kind=kind)
 
     def _child(self, json: Json, field: str, depth: int) -> Node:
         child = json.get(field)
         if child is None or child.value is None:
-            raise BadStep(f"{_INVALID}a {self._kind(json)} node needs `{field}`", json.span)
+            raise _unread("needs-field", json.span, kind=self._kind(json), field=field)
         return self.read(child, depth + 1)
 
     def _kind(self, json: Json) -> str:
@@ -229,13 +245,13 @@ class _Reader:
         if found is None or found.value is None:
             return None
         if not isinstance(found.value, Text):
-            raise BadStep(f"{_INVALID}{field} must be a string", found.span)
+            raise _unread("no-string", found.span, field=field)
         return found.value
 
     def _query(self, json: Json) -> Text:
         query = self._optional(json, "query")
         if query is None:
-            raise BadStep(f"{_INVALID}a {self._kind(json)} node needs `query`", json.span)
+            raise _unread("needs-field", json.span, kind=self._kind(json), field="query")
         return query
 
     def _config(self, json: Json) -> Json:
@@ -243,29 +259,32 @@ class _Reader:
         try:
             config = parse_json(query)
         except BadJson as bad:
-            detail = f"query in {self._kind(json)} must be valid JSON config: {bad.detail}"
-            raise BadStep(detail, query.span_of(bad.start, bad.end)) from None
+            place, kind = query.span_of(bad.start, bad.end), self._kind(json)
+            raise BadStep("query-no-json", place, kind=kind, detail=bad.detail) from None
         if not config.is_object:
-            raise BadStep(f"query in {self._kind(json)} must be a JSON config object", query.span)
+            raise BadStep("query-no-object", query.span, kind=self._kind(json))
         return config
 
     def _text(self, config: Json, field: str) -> Text:
         value = self._optional(config, field)
         if value is None:
-            raise BadStep(f"{_INVALID}the configuration needs `{field}`", config.span)
+            raise _unread("configuration-needs", config.span, field=field)
         return value
 
     def _integer(self, config: Json, member: Member) -> int | None:
         found = config.get(member.key)
         if found is None or found.value is None:
             return None
+        # bool first: in Python True is an integer, in JSON it is none.
         if isinstance(found.value, bool | Text | list):  # what remains is a number
-            raise BadStep(f"{_INVALID}`{member.key}` must be an integer", found.span)
+            raise _unread("no-integer", found.span, field=member.key)
+        # The text that PostgreSQL gives for the number decides, as with ->> and a cast: 1e3 is 1000, 1.0 is
+        # refused.
         value = to_integer(render_number(found.value), _RANGES[member.type])
         if value is None:
-            raise BadStep(f"{_INVALID}`{member.key}` must be an integer", found.span)
+            raise _unread("no-integer", found.span, field=member.key)
         if member.key == "timeout_seconds" and value <= 0:
-            raise BadStep("Timeout must be positive", found.span, "PW020")
+            raise BadStep("json-timeout", found.span, "PW020")
         return value
 
     def _goes_on(self, json: Json) -> bool:
@@ -274,7 +293,7 @@ class _Reader:
         if found is None or found.value is None:
             return False
         if not isinstance(found.value, bool):
-            raise BadStep(f"{_INVALID}`continue_on_failure` must be a boolean", found.span)
+            raise _unread("no-boolean", found.span, field="continue_on_failure")
         return found.value
 
     def _json_text(self, config: Json, field: str) -> Text | None:
@@ -290,6 +309,8 @@ class _Reader:
                 return nodes.Then(first=first, second=second, span=span)
             case "IF":
                 return self._if(json, depth)
+            # JOIN has two children of its own and the third in extra_nodes: {"left_node": .., "right_node": ..,
+            # "extra_nodes": [..]}.
             case "JOIN":
                 extras = json.get("extra_nodes")
                 branches = [self._child(json, "left_node", depth), self._child(json, "right_node", depth)]
@@ -307,6 +328,8 @@ class _Reader:
 
     def _if(self, json: Json, depth: int) -> Node:
         then_branch, else_branch = self._child(json, "left_node", depth), self._child(json, "right_node", depth)
+        # Without a condition the IF asks whether a result has rows (df.if_rows), and its query is
+        # {"result_name": "name"}.
         if self._has(json, "condition_node"):
             condition = self._child(json, "condition_node", depth)
             return nodes.If(condition=condition, then_branch=then_branch, else_branch=else_branch, span=json.span)
@@ -319,7 +342,7 @@ class _Reader:
             return leaves.make(kind, {kind.whole.field: self._whole(kind, kind.whole, json)}, json.span)
         config = self._config(json)
         if kind.name == "HTTP_MULTIPART" and self._json_text(config, "parts") is None:
-            raise BadStep("parts is required and cannot be NULL", config.span, "PW020")
+            raise BadStep("json-no-parts", config.span, "PW020")
         read = {member.field: self._member(kind, config, member) for member in kind.members}
         # What the object lacks, or has as null, takes the default of the class.
         return leaves.make(kind, {field: value for field, value in read.items() if value is not None}, json.span)
@@ -329,8 +352,10 @@ class _Reader:
         if member.type is Type.TEXT:
             return query
         number = to_integer(query.value, _RANGES[member.type])
+        # SLEEP has its seconds as text, "query": "60", and a negative number of them is an integer that
+        # to_integer takes.
         if number is None or number < 0:
-            raise BadStep(f"Invalid {kind.verb} duration: {query.value}", query.span, "PW020")
+            raise BadStep("json-pause", query.span, "PW020", verb=kind.verb, text=query.value)
         return number
 
     def _member(self, kind: Kind, config: Json, member: Member) -> Text | str | int | None:
@@ -351,12 +376,10 @@ _RANGES = {Type.INTEGER: INTEGER_RANGE, Type.BIGINT: BIGINT_RANGE}
 
 def _bound(node: Node, name: Text) -> Node:
     if not is_name(name.value):
-        raise BadStep(bad_name(name.value), name.span, "PW020")
+        raise BadStep("json-bad-name" if name.value else "json-empty-name", name.span, "PW020", name=name.value)
     return replace(node, binding=Binding(name.value, name.span))
 
 
 def bad_name(name: str) -> str:
     """The reference's words for a result name that is none."""
-    if not name:
-        return "df.as: result name cannot be empty"
-    return f"df.as: result name '{name}' is not a valid identifier — must match [a-zA-Z_][a-zA-Z0-9_]*"
+    return CATALOGUE["PW020"].words("title", "bad-name" if name else "empty-name").format(name=name)

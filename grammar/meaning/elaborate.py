@@ -12,7 +12,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
-from pgweave.grammar.diagnostics import Edit, Fix, Note, Severity, finding, rated
+from pgweave.grammar.catalogue import phrase
+from pgweave.grammar.diagnostics import Edit, Severity, finding, note, rated
 from pgweave.grammar.kinds import CALLS, EXPLAIN, MAX_DEPTH, MAX_NODES, MAX_TEXT, NON_STEP_CALLS, SETVAR, START
 from pgweave.grammar.meaning import fold
 from pgweave.grammar.meaning.call_arguments import bind
@@ -45,10 +46,14 @@ if TYPE_CHECKING:
     from pgweave.grammar.reading.lexer import Token
 
 
+# df.explain('a1b2c3d4') is about an instance: eight hexadecimal digits, so there is no graph to read here.
 _INSTANCE_ID = re.compile("[0-9A-Fa-f]{8}")
+# An operator or a call anywhere is enough: `explain` has no other way to tell 'df.sleep(1)' from 'SELECT 1'.
 _EXPRESSION = re.compile(r"~>|\|=>|\?>|!>|@>|\bdf\.")  # what df.explain takes for an expression, not for SQL
 # Types that nothing in df takes, and operators whose result is one of them.
 _FOREIGN_TYPES = frozenset({"interval", "date", "time", "timetz", "timestamp", "timestamptz", "uuid", "bytea"})
+# Between texts too these give a boolean: `'a' = 'b'` is a value that the database could compute, but never a
+# step.
 _TESTS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "and", "or", "between and", "like", "ilike", "similar"})
 _CALLED = frozenset({*CALLS, "start", "explain", "setvar"})
 # What functions of PostgreSQL give that no argument of a df call can take.
@@ -76,9 +81,13 @@ _SQL_TEXT = re.compile(r"\s*(?:select|insert|update|delete|with|call|values|merg
 _DSL_CHARACTERS = frozenset("".join(DSL_OPERATORS))
 # Operators of PostgreSQL that have no meaning between two bare literals, and the operators that are meant by them.
 _SLIPS = {"&&": "&", "->": "~>", "->>": "~>", ">>": "~>", "|>": "~>", "=>>": "~>"}
+# Between two bare literals PostgreSQL has either several of these (`'a' && 'b'`: operator is not unique) or one
+# for jsonb (`'a' ? 'b'`: no JSON), so a slip is certain. With a column on one side nothing is said.
 _NONE_FOR_TEXT = frozenset(
     {"&&", "->", "->>", ">>", "<<", "#>", "#>>", "#", "?", "?|", "?&", "@>", "<@", "@?", "&<", "&>"}
 )
+# replace(replace(..)) and format('%1$s%1$s', ..) double a text at every level: without a limit on the sum,
+# thirty nested calls of a short program would need gigabytes.
 _FOLD_BUDGET = 20 * MAX_TEXT  # characters that folding may write for one program
 
 
@@ -100,6 +109,7 @@ class Elaborator:
     def target(self, expr: syntax.Expr, *, selected: bool = False) -> None:
         """Read one statement's expression: df.start, df.explain, df.setvar or a bare workflow. selected: by a SELECT."""
         self._embedded = False
+        # (df.start('SELECT 1')) is a statement of SQL like df.start('SELECT 1').
         core = expr
         while isinstance(core, syntax.Parens):
             core = core.inner
@@ -115,6 +125,8 @@ class Elaborator:
             self.report.add("PW024", core.span, "answer", call=f"df.{name}")
             return
         value = self.evaluate(expr)
+        # A bare `now()` might be a step that the database computes, SELECT now() is a query that somebody put
+        # into the file. With a step inside, SELECT concat('a' ~> 'b', x), it was meant as a workflow.
         if selected and isinstance(value, OpaqueValue) and not value.operands:  # SELECT now()
             self.report.add("PW024", expr.span)
             return
@@ -130,6 +142,7 @@ class Elaborator:
         arguments = self._arguments(expr)
         if expr.df_name != "setvar":
             self._start(expr.df_name or "", arguments, expr.span, embedded=True)
+        # SELECT df.setvar(name, value) FROM settings: which variables that sets only the database knows.
         elif arguments and not isinstance(arguments[0][1], OpaqueValue):
             self._set_variable(arguments, expr.span)
 
@@ -153,15 +166,18 @@ class Elaborator:
             # df.explain has three kinds of argument: the id of an instance, an expression in quotes, or a step.
             if _INSTANCE_ID.fullmatch(first.text.value.strip()):
                 return
+            # Durofut JSON may contain `~>` in the SQL of its steps, and is read as JSON by as_step below.
             if not first.text.value.lstrip().startswith("{") and _EXPRESSION.search(first.text.value):
                 first = self._expression(first.text)
-        node = as_step(first, self.report, "Invalid durable function: " if name == "start" else "")
+        node = as_step(first, self.report, "of-start" if name == "start" else "")
+        # DECLARE v text; .. df.start('SELECT 1', label => v): in a function body that is no mistake, so the
+        # name is kept as one that is given at run time. In a program nothing can fill it in (PW027,
+        # _start_text).
         computed = tuple(key for key, value in bound.items() if isinstance(value, OpaqueValue)) if embedded else ()
         texts = {key: self._start_text(key, value) for key, value in bound.items() if key not in computed}
         mode = texts.get("transaction_mode")
         if mode is not None and mode.value.lower() not in ("caller", "new"):
-            title = f"invalid transaction_mode \"{mode.value}\" for df.start(): expected 'caller' or 'new'"
-            self.report.bad_value(title, mode.span, "Leave it out, or write 'caller' or 'new'.")
+            self.report.add("PW020", mode.span, "transaction-mode", mode=mode.value)
         if node is not None:
             self._define(
                 node,
@@ -182,6 +198,8 @@ class Elaborator:
         match value:
             case TextValue():
                 return value.text
+            # df.start(.., label => NULL) is the same as no label. transaction_mode has a default that NULL
+            # would replace, so there NULL goes on to PW019.
             case NullValue() if name != "transaction_mode":
                 return None
             case BrokenValue():
@@ -189,7 +207,7 @@ class Elaborator:
             case OpaqueValue():
                 self.report.add("PW027", value.outer, name=name)
             case _:
-                what, expected = f"`{name}` of df.start", "a text in quotes"
+                what, expected = phrase("the-argument", name=name, call="start"), phrase("want-text")
                 self.report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
         return None
 
@@ -220,6 +238,7 @@ class Elaborator:
 
     def _name(self) -> str:
         """The file's name without its folder and suffix; from the second workflow on with its number."""
+        # `<stdin>` and `<cell 3>` are names of sources without a file.
         stem = PurePath(self.report.source.name).stem.strip("<>") or "workflow"
         number = len(self.definitions) + 1
         return stem if number == 1 else f"{stem}-{number}"
@@ -233,12 +252,14 @@ class Elaborator:
             match value:
                 case TextValue():
                     texts[key] = value.text.value
+                # The value may be anything, as it is only read at run time; the name has to be known, for the
+                # checks look it up.
                 case NullValue() | OpaqueValue() if key == "value":
                     texts[key] = None
                 case BrokenValue():
                     return
                 case _:
-                    what, expected = f"`{key}` of df.setvar", "a text in quotes"
+                    what, expected = phrase("the-argument", name=key, call="setvar"), phrase("want-text")
                     self.report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
                     return
         name = texts["name"]
@@ -307,14 +328,16 @@ class Elaborator:
         try:
             value = compute(operands)
         except fold.FoldError as error:
-            self.report.add("PW026", error.span, detail=error.detail)
+            self.report.add("PW026", error.span, error.case, values=error.fields)
             return BrokenValue(span=expr.span)
         if (
             isinstance(value, TextValue)
+            # `||` is left out: it appends to the pieces of its left side, so that a chain costs nothing, and
+            # counting all pieces at each of n operators would itself be quadratic.
             and isinstance(expr, syntax.CallExpr | syntax.Cast)
             and not self._affords(value)
         ):
-            self.report.add("PW026", expr.span, detail="too much text to put together")
+            self.report.add("PW026", expr.span, "long-program")
             return BrokenValue(span=expr.span)
         return self._opaque(expr) if value is None else value
 
@@ -326,6 +349,8 @@ class Elaborator:
     def _column(self, expr: syntax.Column) -> Value:
         """A name. A program has no tables, so what is written in double quotes was meant as text."""
         name = expr.parts[0]
+        # df.start("SELECT 1") is the mistake of people who come from MySQL. Within SQL, "SELECT 1" could be a
+        # column, so there it takes a verb at the start to say so.
         if len(expr.parts) == 1 and name.kind == QUOTED and (not self._embedded or _SQL_TEXT.match(name.value)):
             shown = name.value if len(name.value) <= 40 else name.value[:37] + ".."
             self.report.add("PW028", expr.span, text=shown)
@@ -335,22 +360,22 @@ class Elaborator:
 
     def _chained(self, expr: syntax.Chained) -> Value:
         first, second = expr.first.value.upper(), expr.second.value.upper()
-        note = Note(expr.first.span, f"`{first}` stands here")
-        found = f"another `{second}`" if first == second else f"`{second}`"
-        found += ", which PostgreSQL does not chain"
-        expected, help_ = "parentheses around one of two comparisons", "Write (a = b) = c, or join them with AND."
-        self.report.add("PW001", expr.second.span, expected=expected, found=found, help=help_, notes=(note,))
+        variant = "chained-twice" if first == second else "chained"
+        notes = (note("PW001", expr.first.span, variant, first=first),)
+        self.report.add("PW001", expr.second.span, variant, second=second, notes=notes)
         return BrokenValue(span=expr.span)
 
     def _literal(self, token: Token) -> Value:
         span = token.span
         if token.type == "STRING":
+            # unknown: 'x' without a cast is of type unknown in PostgreSQL. df.sleep('60') works for that
+            # reason, df.sleep('60'::text) does not.
             return TextValue(span=span, pieces=[Text(token.value, span, token.anchors)], unknown=True)
         if token.type == "NUMBER":
             try:
                 return fold.number(token.value, span)
             except fold.FoldError as error:
-                self.report.add("PW026", error.span, detail=error.detail)
+                self.report.add("PW026", error.span, error.case, values=error.fields)
                 return BrokenValue(span=span)
         if token.value == "null":
             return NullValue(span=span)
@@ -358,13 +383,17 @@ class Elaborator:
 
     def _cast(self, expr: syntax.Cast) -> Value:
         value = self._values[expr.inner]
+        # (df.sleep(1))::text is the same step: the functions of df return text, which is Durofut JSON.
         if isinstance(value, StepValue) and expr.type in ("text", "varchar"):
             return StepValue(span=expr.span, node=value.node)
+        # `df.start 'SELECT 1'`, the parentheses forgotten, is grammatical: type 'literal', as in `date
+        # '2026-01-01'`.
         if expr.type.startswith("df.") and expr.start < expr.inner.start and isinstance(expr.inner, syntax.Literal):
             found = f"`{self.report.written(expr.inner.span)[:40]}`"  # to PostgreSQL, of a type called df.start
-            help_ = "The arguments of a call are written in parentheses."
-            self.report.add("PW001", expr.inner.span, expected='"("', found=found, help=help_)
+            self.report.add("PW001", expr.inner.span, "no-parentheses", found=found)
             return BrokenValue(span=expr.span)
+        # '1 hour'::interval. The value is not looked at (is it an interval at all?), the type is enough to
+        # refuse it as an argument.
         if expr.type in _FOREIGN_TYPES and not isinstance(value, BrokenValue):
             return OpaqueValue(span=expr.span, operands=steps_in([value]), type=expr.type)
         length = self._length(expr)
@@ -374,12 +403,15 @@ class Elaborator:
         """The n of varchar(n), wherever the type stands; None where it is not a plain number."""
         if not expr.type.endswith("(..)"):
             return None
+        # x::varchar(6) and CAST(left(x, 3) AS varchar(6)): only what stands behind the operand is searched, as
+        # the operand may have numbers in parentheses too.
         behind = Span(expr.inner.span.end, expr.span.end) if expr.start == expr.inner.start else expr.span
         numbers = _TYPE_LENGTH.findall(self.report.written(Span(max(behind.start, expr.inner.span.end), behind.end)))
         return int(numbers[-1]) if numbers else None
 
     def _prefix(self, expr: syntax.Prefix) -> Value:
         operator = expr.operator
+        # Only numbers are folded. -'a' stays opaque: what PostgreSQL says to it is "operator is not unique".
         if operator.type == "SIGN":
             return self._folded(expr, lambda operands: fold.signed(operator.value, operands[0], expr.span))
         if operator.value != "@>":
@@ -405,6 +437,8 @@ class Elaborator:
             return self._whole_if(expr, left, right)
         if self._is_misspelt(symbol, (left, right)):
             return self._misspelt(expr, operator)
+        # 'a' ~> 'b' || 'c' is ('a' ~> 'b') || 'c': all operators that PostgreSQL does not name in its grammar
+        # are on one level and group from the left, so `||` would append text to the JSON of a step.
         if any(isinstance(side, StepValue | PartialIf) for side in (left, right)):
             return self._corrupts(expr)
         if symbol == "||":
@@ -414,6 +448,7 @@ class Elaborator:
         value = self._opaque(expr)
         if symbol in _TESTS:
             return self._typed(value, "boolean")
+        # 2 ^ 3 is double precision, 2.0 ^ 3 numeric: neither can be the integer that df.sleep wants.
         if symbol == "^" and all(isinstance(side, NumberValue) for side in (left, right)):
             numeric = any(isinstance(side, NumberValue) and not isinstance(side.number, int) for side in (left, right))
             return self._typed(value, "numeric" if numeric else "double precision")
@@ -429,6 +464,8 @@ class Elaborator:
 
     def _misspelt(self, expr: syntax.Expr, operator: Token) -> Value:
         symbol = operator.value
+        # 0.3: one common character is enough, as `~>>` has with `~>`. A wrong guess does little harm, since the
+        # help lists all operators.
         near = _SLIPS.get(symbol) or next(iter(get_close_matches(symbol, DSL_OPERATORS, 1, 0.3)), "~>")
         self.report.add("PW005", operator.span, "prefix" if symbol == "@>" else "", operator=symbol, near=near)
         return BrokenValue(span=expr.span)
@@ -437,11 +474,12 @@ class Elaborator:
         symbol, step = expr.operator.value.upper(), expr.left
         if not isinstance(self._values[step], StepValue | PartialIf):
             step = expr.right
-        note = Note(step.span, "this is already a step")
-        self.report.add("PW106", expr.operator.span, operator=symbol, notes=(note,))
+        self.report.add("PW106", expr.operator.span, operator=symbol, notes=(note("PW106", step.span),))
         return BrokenValue(span=expr.span)
 
     def _compose(self, expr: syntax.Binary, symbol: str, left: Value, right: Value) -> Value:
+        # `c ?> a ~> b !> d`: all operators have one level, so `~>` takes `c ?> a` as its left side. The right
+        # side is read all the same, to report what is wrong in it.
         if isinstance(left, PartialIf):
             return self._taken(expr, left, as_step(right, self.report) is not None)
         first, second = as_step(left, self.report), as_step(right, self.report)
@@ -464,6 +502,7 @@ class Elaborator:
         """
         if not whole:
             return BrokenValue(span=expr.span)
+        # (c ?> a) ~> b: no `!>` can reach into the parentheses, so it is reported now.
         if left.parens is not None:
             dangling(replace(left, taken=left.taken or expr.operator.span), self.report)
             return BrokenValue(span=expr.span)
@@ -474,7 +513,7 @@ class Elaborator:
             return self._taken(expr, left, not isinstance(right, BrokenValue))
         node = as_step(left, self.report)
         if isinstance(right, NullValue):  # |=> is strict: its result is NULL, whatever stands on the left
-            self.report.add("PW021", right.outer, what="The name of a result")
+            self.report.add("PW021", right.outer, what=phrase("the-name"))
         if node is None or isinstance(right, BrokenValue | NullValue):
             return BrokenValue(span=expr.span)
         match right:
@@ -482,18 +521,19 @@ class Elaborator:
                 named = bind_name(node, right.text, expr.span, expr.operator.span, expr.left.span, self.report)
                 return BrokenValue(span=expr.span) if named is None else StepValue(span=expr.span, node=named)
             case OpaqueValue() if self._is_bare_name(expr.right):
-                fix = Fix(
-                    "Put it in quotes", (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),), safe=True
-                )
-                what, expected = "The name of a result", "a text in quotes"
-                actual = "the name of a column"
-                self.report.add("PW019", right.span, what=what, expected=expected, actual=actual, fix=fix)
+                edits = (Edit(right.span, f"'{right.span.of(self.report.source.text)}'"),)
+                self._no_name(right.span, phrase("is-column"), edits)
+            # The name is computed: `|=> concat('a', x)`. The whole is a step that only the database knows.
             case OpaqueValue():
                 return OpaqueValue(span=expr.span, operands=(node, *right.operands))
             case _:
-                what, expected = "The name of a result", "a text in quotes"
-                self.report.add("PW019", right.outer, what=what, expected=expected, actual=describe(right))
+                self._no_name(right.outer, describe(right))
         return BrokenValue(span=expr.span)
+
+    def _no_name(self, span: Span, actual: str, edits: tuple[Edit, ...] = ()) -> None:
+        """What stands behind `|=>` is no text. actual: what it is, in words."""
+        what, expected = phrase("the-name"), phrase("want-text")
+        self.report.add("PW019", span, what=what, expected=expected, actual=actual, edits=edits, safe=True)
 
     def _is_bare_name(self, expr: syntax.Expr) -> bool:
         """`'SELECT 1' |=> one`, in a program, where no column can be meant."""
@@ -510,9 +550,12 @@ class Elaborator:
 
     def _whole_if(self, expr: syntax.Binary, left: Value, right: Value) -> Value:
         else_branch = as_step(right, self.report)
+        # '{"_partial_if": true, ..}' !> 'd': what `?>` returns, copied out of a database.
         if isinstance(left, TextValue):
             left = self._written_half(left, expr.operator) or left
         if isinstance(left, PartialIf) and left.taken is not None:
+            # c ?> a ~> b !> d becomes c ?> (a ~> b) !> d: from the first step of the branch to the end of all
+            # that came before `!>`.
             start, end = left.then_branch.outer.start, expr.left.end
             edits = (Edit(Span(start, start), "("), Edit(Span(end, end), ")"))
             dangling(left, self.report, "branch", edits)
@@ -532,10 +575,8 @@ class Elaborator:
             if else_branch is None:
                 return BrokenValue(span=expr.span)
             return OpaqueValue(span=expr.span, operands=(*left.operands, else_branch))
-        note = Note(expr.left.span, "this is not a `?>` expression")
-        title = "Invalid if-then-else: left side of !> must be a ?> expression"
-        help_ = "Write `condition ?> step !> other step`, with parentheses around each that holds an operator."
-        self.report.add("PW020", expr.operator.span, title=title, label="", help=help_, notes=(note,))
+        notes = (note("PW020", expr.left.span, "no-half-if"),)
+        self.report.add("PW020", expr.operator.span, "no-half-if", notes=notes)
         return BrokenValue(span=expr.span)
 
     def _written_half(self, value: TextValue, operator: Token) -> Value | None:
@@ -552,8 +593,11 @@ class Elaborator:
         name = expr.df_name
         if name is None:
             plain = expr.plain_name
+            # Named arguments would have to be put in order first; these functions have no names for theirs, so
+            # PostgreSQL refuses them.
             if plain in fold.FUNCTIONS and all(argument.name is None for argument in expr.arguments):
                 return self._folded(expr, lambda values: fold.call(plain, values, expr.span))
+            # Within SQL a function sleep() of the user's own is likelier than a forgotten `df.`.
             if plain in _CALLED and not self._embedded:
                 self._without_schema(plain, expr.name.span)
             value = self._opaque(expr)
@@ -561,6 +605,7 @@ class Elaborator:
             return self._typed(value, kind) if kind else value
         call = CALLS.get(name)
         arguments = [(argument.name, self._values[argument.value]) for argument in expr.arguments]
+        # No row of CALLS: it makes no node of its own, it only reads its argument as a step.
         if name == "ensure_durofut" and [word.value if word else "fut" for word, _ in arguments] == ["fut"]:
             return self._ensured(expr, arguments[0][1])
         if call is None:
@@ -586,6 +631,8 @@ class Elaborator:
     def _no_step(self, expr: syntax.CallExpr, name: str) -> Value:
         where = expr.name.span
         if name in NON_STEP_CALLS:
+            # df.getvar is evaluated by the session that starts the workflow; df.signal or df.status as a step
+            # are PW504.
             if name == "getvar":  # gives plain text, when the workflow is started: SQL like any other
                 return self._opaque(expr)
             self.report.add("PW504", where, call=f"df.{name}")
@@ -601,6 +648,8 @@ class Elaborator:
 
 def _within_limits(root: Node, report: Report) -> bool:
     """Check depth and number of nodes, counted as rows: a called child is two more rows, its graph is counted by itself."""
+    # A stack of our own, since MAX_DEPTH is a limit of programs and not of Python: a chain of 10,000 `~>` has
+    # to get here to be refused.
     stack: list[tuple[Node, int]] = [(root, 0)]
     count = 0
     while stack:

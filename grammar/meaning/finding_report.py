@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgweave.grammar.diagnostics import Diagnostic, finding
 from pgweave.grammar.reading.extraction import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from pgweave.grammar.diagnostics import Edit, Fix, Note
     from pgweave.grammar.nodes import Text
     from pgweave.grammar.span import Source, Span
 
@@ -35,17 +34,8 @@ class Report:
         variant: str = "",
         /,
         *,
-        notes: tuple[Note, ...] = (),
-        fix: Fix | None = None,
-        edits: Sequence[Edit] = (),
-        safe: bool = False,
-        **fields: object,
+        values: Mapping[str, object] | None = None,
+        **given: Any,  # noqa: ANN401 - those of `finding`
     ) -> None:
-        """Add one finding, as `diagnostics.finding` makes it."""
-        self.diagnostics.append(
-            finding(code, span, variant, notes=notes, fix=fix, edits=edits, safe=safe, values=fields)
-        )
-
-    def bad_value(self, title: str, span: Span, help: str, label: str = "") -> None:  # noqa: A002
-        """Add a finding in the reference's own words."""
-        self.add("PW020", span, title=title, label=label, help=help)
+        """Add one finding, as `diagnostics.finding` makes it of the same arguments."""
+        self.diagnostics.append(finding(code, span, variant, values=values, **given))

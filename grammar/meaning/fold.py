@@ -40,12 +40,13 @@ _MAX_DIGITS = 1000  # more than any program needs; keeps arithmetic on hostile n
 
 
 class FoldError(ValueError):
-    """PostgreSQL would refuse to compute this. detail: its reason."""
+    """PostgreSQL would refuse to compute this. case: the variant of PW026 that says why; fields: what it is filled with."""
 
-    def __init__(self, detail: str, span: Span) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, case: str, span: Span, **fields: object) -> None:
+        super().__init__(case)
+        self.case = case
         self.span = span
+        self.fields = fields
 
 
 def number(text: str, span: Span) -> NumberValue:
@@ -53,18 +54,21 @@ def number(text: str, span: Span) -> NumberValue:
     digits = text.replace("_", "").lower()
     if digits[:2] in ("0x", "0o", "0b"):
         return _integer_literal(int(digits, 0), span)
+    # bigint has 19 digits at most. Longer literals go by Decimal: int() refuses more than 4,300 digits.
     if digits.isdecimal() and len(digits) <= 19:
         return _integer_literal(int(digits), span)
     value = Decimal(digits)
+    # numeric's own limits: 131,072 digits before the point, 16,383 behind it.
     if value.adjusted() > 131_071 or value.adjusted() < -16_383:
-        raise FoldError("value overflows numeric format", span)
+        raise FoldError("numeric-overflow", span)
     return NumberValue(span=span, number=value)
 
 
 def _integer_literal(value: int, span: Span) -> NumberValue:
     """An integer literal is of the smallest type from integer on that has room for it; beyond bigint it is a numeric."""
+    # In hexadecimal, since str() of an integer with more than 4,300 digits is an error in Python.
     if len(hex(value)) > 4 * _MAX_DIGITS:
-        raise FoldError("value overflows numeric format", span)
+        raise FoldError("numeric-overflow", span)
     if value not in BIGINT_RANGE:
         return NumberValue(span=span, number=Decimal(value))
     return NumberValue(span=span, number=value, bits=32 if value in INTEGER_RANGE else 64)
@@ -73,7 +77,7 @@ def _integer_literal(value: int, span: Span) -> NumberValue:
 def computed(value: str, span: Span) -> TextValue:
     """Text that is written nowhere as it is; every character maps to the start of its expression."""
     if len(value) > MAX_TEXT:
-        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+        raise FoldError("long-result", span, limit=f"{MAX_TEXT:,}")
     return TextValue(span=span, pieces=[Text(value, span)])
 
 
@@ -100,8 +104,11 @@ def concatenate(left: Value, right: Value, span: Span) -> Value | None:
     """`left || right`, for text. NULL gives NULL; jsonb and arrays have a `||` of their own, left to the database."""
     if isinstance(left, NullValue) or isinstance(right, NullValue):
         return NullValue(span=span)
+    # 1 || 2: PostgreSQL has no such operator; one side has to be text, the other may be anything that has a
+    # text.
     if not (isinstance(left, TextValue) or isinstance(right, TextValue)):
         return None
+    # '{}'::jsonb || 'x' merges two objects, and reads the literal as jsonb.
     if any(isinstance(side, JsonValue | ArrayValue) for side in (left, right)):
         return None
     first, second = _pieces(left), _pieces(right)
@@ -132,15 +139,18 @@ def arithmetic(symbol: str, left: Value, right: Value, span: Span) -> Value | No
     if isinstance(a, NullValue) or isinstance(b, NullValue):
         return NullValue(span=span)
     if symbol in "/%" and b == 0:
-        raise FoldError("division by zero", span)
+        raise FoldError("by-zero", span)
     if isinstance(a, int) and isinstance(b, int):
+        # Python's // rounds down: -7 // 2 is -4, where PostgreSQL's -7 / 2 is -3.
         quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if symbol in "/%" else 0
         result = {"+": a + b, "-": a - b, "*": a * b, "/": quotient, "%": a - quotient * b}[symbol]
         bits = max(side.bits for side in (left, right) if isinstance(side, NumberValue))
         name, allowed = _OF_BITS[bits]  # the result has the larger of the operands' types, and must fit into it
         if result not in allowed or a not in allowed or b not in allowed:
-            raise FoldError(f"{name} out of range", span)
+            raise FoldError("out-of-range", span, type=name)
         return NumberValue(span=span, number=result, bits=bits)
+    # 1.0 / 3 has 20 digits behind the point in PostgreSQL, chosen from the weights of both operands
+    # (select_div_scale).
     if symbol in "/%":
         return None
     a, b = Decimal(a), Decimal(b)
@@ -158,6 +168,7 @@ def _operand(value: Value, other: Value) -> int | Decimal | NullValue | None:
         return value.number
     if isinstance(value, NullValue):
         return value
+    # With two literals PostgreSQL does not know which `+` is meant: '1' + '2' is refused, 1 + '2' is 3.
     if isinstance(value, TextValue) and value.unknown and isinstance(other, NumberValue):
         return to_integer(value.text.value, BIGINT_RANGE)
     return None
@@ -173,7 +184,7 @@ def signed(symbol: str, operand: Value, span: Span) -> Value | None:
     if symbol == "-":
         value = -value if isinstance(value, int) else value.copy_negate()  # unary minus would round to the context
     if isinstance(value, int) and value not in _OF_BITS[operand.bits][1]:
-        raise FoldError(f"{_OF_BITS[operand.bits][0]} out of range", span)
+        raise FoldError("out-of-range", span, type=_OF_BITS[operand.bits][0])
     return NumberValue(span=span, number=value, bits=operand.bits)
 
 
@@ -186,6 +197,7 @@ def to_integer(text: str, allowed: range) -> int | None:
     if found is None or len(text) > _MAX_DIGITS:
         return None
     digits = found.group(1).replace("_", "")
+    # int(.., 0) refuses leading zeros, which PostgreSQL takes: '007' is 7.
     value = int(digits, 0) if re.match("[+-]?0[xXoObB]", digits) else int(digits)
     return value if value in allowed else None
 
@@ -194,6 +206,7 @@ _TEXT_TYPES = frozenset({"text", "varchar"})
 _OF_LENGTH = frozenset(
     {"varchar(..)", "char(..)", "character(..)", "nchar(..)", "bpchar(..)", "char", "character", "nchar"}
 )
+# NAMEDATALEN - 1; a longer name is cut by PostgreSQL, in the middle of the text but never of a character.
 _LONGEST_NAME = 63  # bytes
 _INTEGER_TYPES = {"int": 32, "integer": 32, "int4": 32, "int8": 64, "bigint": 64, "int2": 16, "smallint": 16}  # bits
 _BOOLEANS = {
@@ -231,6 +244,7 @@ def _cut(value: Value, type_name: str, span: Span, length: int | None) -> Value 
     text = as_text(value)
     if text is None:
         return None
+    # bpchar without a length has no limit, char without one is char(1).
     if type_name == "bpchar":
         kept = len(text.value)
     elif type_name == "name":
@@ -240,6 +254,8 @@ def _cut(value: Value, type_name: str, span: Span, length: int | None) -> Value 
         if length is None or not 0 < length <= _LONGEST_TEXT:
             return None  # the database refuses it, in words of its own
         kept = min(length, len(text.value))
+    # PostgreSQL keeps char(n) with its blanks and drops them on the way to text. padded tells `call` that some
+    # functions would still see them.
     blank_padded = type_name not in ("name", "varchar(..)")
     if blank_padded:
         kept = len(text.value[:kept].rstrip(" "))
@@ -259,7 +275,7 @@ def to_jsonb(value: Value, span: Span) -> JsonValue | None:
     try:
         return JsonValue(span=span, json=parse_json(value.text))
     except BadJson as bad:
-        raise FoldError(f"not JSON: {bad.detail}", value.text.span_of(bad.start, bad.end)) from None
+        raise FoldError("no-json", value.text.span_of(bad.start, bad.end), detail=bad.detail) from None
 
 
 def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
@@ -270,15 +286,16 @@ def _cast_integer(value: Value, type_name: str, span: Span) -> Value | None:
     if isinstance(value, TextValue):
         result = to_integer(value.text.value, allowed)
         if result is None:
-            raise FoldError(f"not a number of type {type_name}", value.span)
+            raise FoldError("not-a-number", value.span, type=type_name)
         return NumberValue(span=span, number=result, bits=bits)
     if not isinstance(value, NumberValue):
         return None
+    # Before rounding: 1e100000 as an integer would be a hundred thousand digits.
     if abs(Decimal(value.number)) >= 2**64:
-        raise FoldError(f"{type_name} out of range", span)
+        raise FoldError("out-of-range", span, type=type_name)
     rounded = int(Decimal(value.number).to_integral_value(ROUND_HALF_UP))  # away from zero at .5, as numeric does
     if rounded not in allowed:
-        raise FoldError(f"{type_name} out of range", span)
+        raise FoldError("out-of-range", span, type=type_name)
     return NumberValue(span=span, number=rounded, bits=bits)
 
 
@@ -290,8 +307,9 @@ def _cast_numeric(value: Value, span: Span) -> Value | None:
     try:
         result = Decimal(value.text.value.strip())
     except InvalidOperation:
-        raise FoldError("not a number of type numeric", value.span) from None
+        raise FoldError("not-a-number", value.span, type="numeric") from None
     return (
+        # 'NaN' and 'Infinity' are numerics, and nothing here calculates with them.
         NumberValue(span=span, number=result) if result.is_finite() and abs(result.adjusted()) < _MAX_DIGITS else None
     )
 
@@ -300,9 +318,10 @@ def _cast_boolean(value: Value, span: Span) -> Value | None:
     if isinstance(value, BooleanValue):
         return BooleanValue(span=span, value=value.value)
     if isinstance(value, TextValue):
+        # PostgreSQL takes every unambiguous beginning of true, false, yes, no, on and off; `o` is none.
         known = _BOOLEANS.get(value.text.value.strip().lower())
         if known is None:
-            raise FoldError("not a boolean", value.span)
+            raise FoldError("not-a-boolean", value.span)
         return BooleanValue(span=span, value=known)
     return None
 
@@ -318,6 +337,7 @@ def call(name: str, arguments: Sequence[Value], span: Span) -> Value | None:
     """Call one of FUNCTIONS. None if an argument is not known, or is char(n): some functions see its blanks, some do not."""
     if any(isinstance(value, OpaqueValue | StepValue | PartialIf | BrokenValue) for value in arguments):
         return None
+    # concat('a '::char(3), 'b') is `a  b`, while 'a '::char(3) || 'b' is `ab`.
     if any(isinstance(value, TextValue) and value.padded for value in arguments):
         return None
     return FUNCTIONS[name](arguments, span)
@@ -344,12 +364,13 @@ def _to_json(value: Value) -> Json | None:
 
 
 def _build_object(arguments: Sequence[Value], span: Span) -> Value | None:
+    # jsonb_build_object('a') raises this in PostgreSQL, in these words.
     if len(arguments) % 2:
-        raise FoldError("argument list must have even number of elements", span)
+        raise FoldError("odd-arguments", span)
     members = []
     for name, value in zip(arguments[::2], arguments[1::2], strict=True):
         if isinstance(name, NullValue):
-            raise FoldError("a name cannot be NULL", name.span)
+            raise FoldError("null-name", name.span)
         text = None if isinstance(name, JsonValue | ArrayValue) else as_text(name)
         json = _to_json(value)
         if text is None or json is None:
@@ -366,6 +387,7 @@ def _build_array(arguments: Sequence[Value], span: Span) -> Value | None:
 def _concat(arguments: Sequence[Value], span: Span) -> Value | None:
     parts = []
     for value in arguments:
+        # concat skips NULL, where `||` becomes NULL.
         text = Text("", value.span) if isinstance(value, NullValue) else _as_argument(value)
         if text is None:
             return None
@@ -375,11 +397,14 @@ def _concat(arguments: Sequence[Value], span: Span) -> Value | None:
 
 def _as_argument(value: Value) -> Text | None:
     """Text of an argument of concat or format; there booleans print as `t` and `f`."""
+    # true::int is 1; true::bigint and true::smallint are errors, for which the database has the words.
     if isinstance(value, BooleanValue):
         return Text("t" if value.value else "f", value.span)
     return as_text(value)
 
 
+# The last alternative is a `%` that begins none of the others; so is `%*s`, whose width is an argument:
+# PostgreSQL takes it, here it is reported.
 _SPECIFIER = re.compile(r"%(?:%|(?:(?P<position>[0-9]+)\$)?(?P<minus>-)?(?P<width>[0-9]+)?(?P<type>[sIL]))|%")
 
 
@@ -406,11 +431,11 @@ def _format(arguments: Sequence[Value], span: Span) -> Value | None:
             continue
         where = text.span_of(found.start(), found.end())
         if found["type"] is None:
-            raise FoldError("unrecognized format() type specifier; write %s, %I, %L or %%", where)
+            raise FoldError("specifier", where)
         # More digits than 8 are no position that a call could have, and int() of a thousand of them takes long.
         following = int(found["position"]) if found["position"] and len(found["position"]) < 9 else following + 1
         if not 1 <= following <= len(values):
-            raise FoldError("too few arguments for format()", where)
+            raise FoldError("too-few-arguments", where)
         piece = _formatted(found["type"], values[following - 1], where)
         if piece is None:
             return None
@@ -425,6 +450,7 @@ def _slice(text: Text, start: int, end: int) -> Text:
     """text.value[start:end] with its anchors."""
     if not text.anchors:
         return Text(text.value[start:end], text.span)
+    # The anchor of the first character is made by `locate`, as the text may be cut between two anchors.
     inside = tuple((at - start, source) for at, source in text.anchors_within(start + 1, end))
     return Text(text.value[start:end], text.span_of(start, end), ((0, text.locate(start)), *inside))
 
@@ -432,7 +458,7 @@ def _slice(text: Text, start: int, end: int) -> Text:
 def _formatted(kind: str, value: Value, where: Span) -> Text | None:
     if isinstance(value, NullValue):
         if kind == "I":
-            raise FoldError("null values cannot be formatted as an SQL identifier", where)
+            raise FoldError("null-identifier", where)
         return Text("NULL" if kind == "L" else "", where)
     text = _as_argument(value)
     if text is None or kind == "s":
@@ -442,12 +468,15 @@ def _formatted(kind: str, value: Value, where: Span) -> Text | None:
 
 def quote_text(text: str) -> str:
     """As quote_literal writes it."""
+    # quote_literal writes E'..' as soon as there is a backslash, so that it reads the same with
+    # standard_conforming_strings off.
     quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
     return "E" + quoted if "\\" in text else quoted
 
 
 def quote_identifier(name: str) -> str:
     """As quote_ident writes it: quotes only where they are needed."""
+    # quote_ident leaves unreserved keywords bare and quotes all others: `name` is bare, `select` is not.
     if re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in NEEDS_QUOTES:
         return name
     return '"' + name.replace('"', '""') + '"'
@@ -472,7 +501,7 @@ def _chr(arguments: Sequence[Value], span: Span) -> Value | None:
     if not isinstance(code, NumberValue) or not isinstance(code.number, int):
         return None
     if code.number <= 0 or code.number > 0x10FFFF or 0xD800 <= code.number <= 0xDFFF:
-        raise FoldError("not the number of a character", code.span)
+        raise FoldError("no-code-point", code.span)
     return computed(chr(code.number), span)
 
 
@@ -484,8 +513,9 @@ def _repeat(arguments: Sequence[Value], span: Span) -> Value | None:
         return NullValue(span=span)
     if not isinstance(text, TextValue) or not isinstance(times, NumberValue) or not isinstance(times.number, int):
         return None
+    # Asked before the text is made: repeat('x', 2000000000) is one line of a program.
     if len(text.text.value) * times.number > MAX_TEXT:
-        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+        raise FoldError("long-result", span, limit=f"{MAX_TEXT:,}")
     return computed(text.text.value * max(0, times.number), span)
 
 
@@ -499,7 +529,8 @@ def _replace(arguments: Sequence[Value], span: Span) -> Value | None:
         return None
     text, old, new = texts
     if old and text.count(old) * len(new) > MAX_TEXT:
-        raise FoldError(f"the result is longer than {MAX_TEXT:,} characters", span)
+        raise FoldError("long-result", span, limit=f"{MAX_TEXT:,}")
+    # replace('abc', '', 'x') is `abc` in PostgreSQL; Python would put an x between all letters.
     return computed(text.replace(old, new) if old else text, span)
 
 

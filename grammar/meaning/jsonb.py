@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
+from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.nodes import Text
 from pgweave.grammar.span import Span
 
@@ -17,11 +18,15 @@ MAX_JSON_DEPTH = 400  # two frames a level stay below Python's limit; a graph of
 
 
 class BadJson(ValueError):
-    """Text that PostgreSQL would not take as jsonb. detail: what is wrong; start, end: where, in the JSON text."""
+    """Text that PostgreSQL would not take as jsonb. case: the phrase of the catalogue that says why; detail: its words.
 
-    def __init__(self, detail: str, start: int, end: int) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    start, end: where, in the JSON text.
+    """
+
+    def __init__(self, case: str, start: int, end: int, **fields: object) -> None:
+        super().__init__(case)
+        self.case = case
+        self.detail = phrase(case, **fields)
         self.start = start
         self.end = end
 
@@ -54,6 +59,7 @@ class Json:
 
     def get(self, name: str) -> Json | None:
         """The member called `name`, the last one of equals."""
+        # The last, as in jsonb; the others stay in `members`, for the checks that look for repetitions.
         found = [member.value for member in self.members or () if member.name.value == name]
         return found[-1] if found else None
 
@@ -81,9 +87,9 @@ class _Reader:
     """One loop over the tokens; containers that are not closed yet are in `open`, each with its pending name.
 
     {"a": [1, 2]}       open               expect
-    {                   {}                 name or }
+    {                   {}                 name}
     "a" :               {}                 colon, then value
-    [                   {} []              value or ]
+    [                   {} []              value]
     1                   {} [1]             comma
     , 2 ]               {"a": [1, 2]}      comma
     }                                      done
@@ -96,7 +102,7 @@ class _Reader:
         self.open: list[Json] = []
         self.names: list[Text | None] = []
         self.done: Json | None = None
-        self.expect = "value"  # value, value or ], name, name or }, colon, comma
+        self.expect = "value"  # value, value], name, name}, colon, comma: value] may also be the end of an array
 
     def run(self) -> Json:
         while True:
@@ -105,25 +111,25 @@ class _Reader:
             if self.done is not None:
                 if kind == "end":
                     return self.done
-                raise BadJson("something follows the JSON value", start, len(self.value))
+                raise BadJson("json-more", start, len(self.value))
             if self.expect == "colon":
-                self._want(what == ":", 'a ":"', start, end)
+                self._want(what == ":", "json-colon", start, end)
                 self.expect = "value"
-            elif (what == "}" and self.expect in ("comma", "name or }")) or (
-                what == "]" and self.expect in ("comma", "value or ]")
+            elif (what == "}" and self.expect in ("comma", "name}")) or (
+                what == "]" and self.expect in ("comma", "value]")
             ):
                 self._close(what, start, end)
             elif self.expect == "comma":
-                self._want(what == ",", '"," or the closing bracket', start, end)
+                self._want(what == ",", "json-comma", start, end)
                 self.expect = "name" if self.open[-1].is_object else "value"
             elif self.expect.startswith("name"):
-                self._want(kind == "string", "a name in double quotes", start, end)
+                self._want(kind == "string", "json-name", start, end)
                 self.names[-1] = self._string(start, end)
                 self.expect = "colon"
             elif what in ("{", "["):
                 self._enter(what, start, end)
             else:
-                self._want(kind in ("string", "number", "word"), "a value", start, end)
+                self._want(kind in ("string", "number", "word"), "json-value", start, end)
                 self._put(self._scalar(kind, found, start, end))
 
     def _token(self) -> tuple[re.Match[str], str, int, int]:
@@ -132,26 +138,26 @@ class _Reader:
         if found is None:
             blank = _BLANK.match(self.value, self.at)
             start = blank.end() if blank else self.at
-            raise BadJson("this is not JSON", start, min(start + 1, len(self.value)))
+            raise BadJson("json-bad", start, min(start + 1, len(self.value)))
         kind = found.lastgroup or ""
         self.at = found.end()
         return found, kind, found.start(kind) - (kind == "string"), found.end()
 
-    def _want(self, condition: bool, expected: str, start: int, end: int) -> None:
+    def _want(self, condition: bool, else_case: str, start: int, end: int) -> None:
         if not condition:
-            raise BadJson(f"expected {expected}", start, max(end, start))
+            raise BadJson(else_case, start, max(end, start))
 
     def _enter(self, bracket: str, start: int, end: int) -> None:
         if len(self.open) >= MAX_JSON_DEPTH:
-            raise BadJson(f"JSON nested deeper than {MAX_JSON_DEPTH} levels", start, end)
+            raise BadJson("json-deep", start, end, limit=MAX_JSON_DEPTH)
         # Until it closes, the span is that of its bracket in the JSON text; _close needs its start.
         self.open.append(Json([], Span(start, end), is_object=bracket == "{"))
         self.names.append(None)
-        self.expect = "name or }" if bracket == "{" else "value or ]"
+        self.expect = "name}" if bracket == "{" else "value]"
 
     def _close(self, bracket: str, start: int, end: int) -> None:
         container = self.open.pop()
-        self._want(container.is_object == (bracket == "}"), "the other kind of bracket", start, end)
+        self._want(container.is_object == (bracket == "}"), "json-bracket", start, end)
         self.names.pop()
         container.span = self.text.span_of(container.span.start, end)
         self._put(container)
@@ -176,11 +182,12 @@ class _Reader:
             return Json(self._string(start, end), span)
         if kind == "word":
             return Json(_CONSTANTS[found[kind]], span)
+        # No float: jsonb keeps numeric, 0.1 stays 0.1 and 12345678901234567890 keeps its digits.
         number = Decimal(found[kind])
         if (
             abs(number.adjusted()) > 131_000 or len(found[kind]) > 131_000
         ):  # numeric has 131,072 digits before the point
-            raise BadJson("this number is too large", start, end)
+            raise BadJson("json-number", start, end)
         return Json(number, span)
 
     def _string(self, start: int, end: int) -> Text:
@@ -195,17 +202,19 @@ class _Reader:
         for found in _ESCAPE.finditer(self.value, start + 1, end - 1):
             place = found.start()
             if found["bad"] is not None:
-                raise BadJson("this escape means nothing in JSON", place, min(place + 2, end))
+                raise BadJson("json-escape", place, min(place + 2, end))
             code = found["code"]
+            # \ud83d\ude00 is one character of two escapes. The anchor is that of the first.
             if high is not None:  # the first half of a pair: nothing but the second may follow
                 if code is None or not 0xDC00 <= int(code, 16) <= 0xDFFF:
-                    raise BadJson("half of a surrogate pair", high[1], place)
+                    raise BadJson("json-half-pair", high[1], place)
                 piece = chr(0x10000 + ((high[0] - 0xD800) << 10) + (int(code, 16) - 0xDC00))
                 place, high = high[1], None
             elif code is not None:
                 point = int(code, 16)
+                # \u0000 is JSON but no text of PostgreSQL; the second half of a pair alone is neither.
                 if point == 0 or 0xDC00 <= point <= 0xDFFF:
-                    raise BadJson("PostgreSQL text cannot hold this character", place, found.end())
+                    raise BadJson("json-character", place, found.end())
                 if 0xD800 <= point <= 0xDBFF:
                     high = (point, place)
                     continue
@@ -216,7 +225,7 @@ class _Reader:
             pieces.append(piece)
             length += len(piece)
         if high is not None:
-            raise BadJson("half of a surrogate pair", high[1], end)
+            raise BadJson("json-half-pair", high[1], end)
         if not anchors:
             anchors.append((0, self.text.locate(start + 1)))
         return Text("".join(pieces), self.text.span_of(start, end), tuple(anchors) if self.text.anchors else ())
@@ -238,6 +247,8 @@ def to_python(json: Json) -> Python:
         return value.value
     if isinstance(value, Decimal):
         rendered = render_number(value)
+        # 400: int() of a number with thousands of digits is slow and then refused; a float of it is infinite,
+        # see printer._dumps.
         return float(rendered) if "." in rendered or len(rendered) > 400 else int(rendered)
     assert value is None or isinstance(value, bool)
     return value
@@ -246,6 +257,7 @@ def to_python(json: Json) -> Python:
 def render_number(number: Decimal) -> str:
     """As PostgreSQL's numeric writes it: no exponent, digits kept, no negative zero."""
     text = format(number, "f")
+    # Decimal knows -0, numeric does not.
     return text[1:] if text.startswith("-") and not number else text
 
 
@@ -298,6 +310,8 @@ def render_jsonb(json: Json) -> Text:
         if value.members is not None:
             last = {member.name.value: member for member in value.members}
             put("{", value.span.start)
+            # jsonb sorts by length and then by bytes: {"b": 1, "aa": 2}, not {"aa": 2, "b": 1}. The text has to
+            # equal the database's byte for byte.
             for i, name in enumerate(sorted(last, key=lambda name: (len(name.encode()), name.encode()))):
                 put(", " if i else "")
                 string(last[name].name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.nodes import Text
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
+# Not frozen, unlike the nodes: `parens` is set when the parentheses around a value are read, and the value has
+# one owner.
 class _Value:
     """span: the expression without parentheses around it. parens: the outermost parentheses, if any."""
 
@@ -42,6 +45,8 @@ class TextValue(_Value):
     @property
     def text(self) -> Text:
         """The whole text, with its anchors."""
+        # Joined once and kept joined: `text` is asked for several times, by the checks of an argument and then
+        # by its node.
         if len(self.pieces) > 1:
             self.pieces = [join_texts(self.pieces, self.span)]
         return self.pieces[0]
@@ -139,6 +144,9 @@ def join_texts(pieces: list[Text], span: Span) -> Text:
     for piece in pieces:
         if piece.value:
             # A computed piece has no anchors: all of it is said to stand where its expression begins.
+            # An anchor for each piece, even where two pieces follow each other in the file: between two anchors
+            # offsets run in step, and between `'a' || 'b'` there is an operator in the file and nothing in the
+            # value.
             anchors.extend((length + at, source) for at, source in piece.anchors or ((0, piece.span.start),))
         length += len(piece.value)
     return Text("".join(piece.value for piece in pieces), span, tuple(anchors))
@@ -153,6 +161,8 @@ def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:
                 found.append(value.node)
             case OpaqueValue():
                 found.extend(value.operands)
+            # A half-built if inside of unknown SQL, concat('a' ?> 'b', x): both of its steps are checked,
+            # though no node joins them.
             case PartialIf():
                 found.extend((value.condition, value.then_branch))
             case ArrayValue():
@@ -162,37 +172,35 @@ def steps_in(values: tuple[Value, ...] | list[Value]) -> tuple[Node, ...]:
     return tuple(found)
 
 
-_TYPE_WORDS = {"boolean": "true or false", "record": "a row of several values", "column": "the name of a column"}
+_OF_TYPE = {"boolean": "is-boolean", "record": "is-record", "column": "is-column"}
 
 
 def describe(value: Value) -> str:
     """What a value is, in the words of a diagnostic: `a number`."""
     match value:
         case TextValue():
-            return "text"
+            return phrase("is-text")
         case NumberValue():
             if not isinstance(value.number, int):
-                return (
-                    "a number of type numeric"
-                    if value.number == value.number.to_integral_value()
-                    else "a number with decimals"
-                )
-            return "a whole number of type bigint" if value.bits > 32 else "a whole number"
+                # 60.0: "with decimals" would be wrong to the eye, and "a whole number" is what was asked for.
+                whole = value.number == value.number.to_integral_value()
+                return phrase("is-numeric" if whole else "is-decimal")
+            return phrase("is-bigint" if value.bits > 32 else "is-integer")
         case BooleanValue():
-            return "true or false"
+            return phrase("is-boolean")
         case NullValue():
-            return "NULL"
+            return phrase("is-null")
         case JsonValue():
-            return "jsonb"
+            return phrase("is-jsonb")
         case ArrayValue():
-            return "an array"
+            return phrase("is-array")
         case StepValue():
-            return "a step"
+            return phrase("is-step")
         case PartialIf():
-            return "a half-built if"
-        case OpaqueValue() if value.type in _TYPE_WORDS:
-            return _TYPE_WORDS[value.type]
+            return phrase("is-half-if")
+        case OpaqueValue() if value.type in _OF_TYPE:
+            return phrase(_OF_TYPE[value.type])
         case OpaqueValue() if value.type:
-            return f"of type {value.type}"
+            return phrase("is-of-type", type=value.type)
         case _:
-            return "something only the database knows"
+            return phrase("is-unknown")

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgweave.grammar import nodes
+from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.diagnostics import note
-from pgweave.grammar.meaning.durofut import BadStep, bad_name, ensure
+from pgweave.grammar.meaning.durofut import BadStep, ensure
 from pgweave.grammar.meaning.static_values import (
     BrokenValue,
     NullValue,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node, Text
     from pgweave.grammar.span import Span
 
-_CORRECT_JSON = "Correct the JSON, or write the step with a df call."
-
 
 def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
     """The step that a value is; None after reporting that it is none.
@@ -38,7 +37,7 @@ def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
         concat('SELECT ', some_column)          only the database knows: Opaque
         42                                      PW019
 
-    strict: how df.start and df.call_child begin what they say about a text that is no step.
+    strict: the phrase with which df.start and df.call_child begin what they say about a text that is no step.
     """
     match value:
         case StepValue():
@@ -58,13 +57,12 @@ def as_step(value: Value, report: Report, strict: str = "") -> Node | None:
         case PartialIf():
             dangling(value, report)
         case NullValue():
-            report.add("PW021", value.outer, what="This step")
+            report.add("PW021", value.outer, what=phrase("this-step"))
         case BrokenValue():
             pass
         case _:
-            report.add(
-                "PW019", value.outer, what="A step", expected="a text of SQL or a df call", actual=describe(value)
-            )
+            what, expected = phrase("a-step-of-sql"), phrase("want-step")
+            report.add("PW019", value.outer, what=what, expected=expected, actual=describe(value))
     return None
 
 
@@ -78,20 +76,14 @@ def dangling(partial: PartialIf, report: Report, variant: str = "", /, edits: tu
 
 
 def _report_bad_step(bad: BadStep, report: Report, strict: str) -> None:
-    if bad.code == "PW020":
-        report.bad_value(bad.title, bad.span, bad.help or _CORRECT_JSON)
-    elif bad.code == "PW023":
-        report.add("PW023", bad.span, title=strict + bad.title)
-    elif bad.code == "PW104":
-        report.add("PW104", bad.span)
-    else:
-        report.add(bad.code, bad.span)
+    prefix = (phrase(strict) if strict else "") + bad.prefix
+    report.add(bad.code, bad.span, bad.variant, values={**bad.fields, "prefix": prefix})
 
 
 def bind_name(node: Node, name: Text, span: Span, operator: Span | None, target: Span, report: Report) -> Node | None:
     """`node |=> name`. A later name takes the place of an earlier one, as in the rows."""
     if not is_name(name.value):
-        report.bad_value(bad_name(name.value), name.span, "Use letters, digits and underscores; begin with no digit.")
+        report.add("PW020", name.span, "bad-name" if name.value else "empty-name", name=name.value)
         return None
     grouped = node.parens is not None
     binding = Binding(name.value, name.span, operator, target, grouped)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pgweave.grammar.catalogue import phrase
 from pgweave.grammar.kinds import CALLS, EXPLAIN, SETVAR, START, Type
 from pgweave.grammar.reading.lalr import VOCABULARY
 from pgweave.grammar.reading.lexer import STRING, WORD
 from pgweave.grammar.reading.terminals import NAMES
+from pgweave.grammar.shortened import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,7 +27,7 @@ _MARKS = {
     "LPAR": '"("',
     "LSQB": '"["',
     "FROM": "FROM",
-    "$END": "the end of the statement",
+    "$END": phrase("the-end"),
 }
 _CALLS = {**CALLS, "start": START, "explain": EXPLAIN, "setvar": SETVAR}
 # Operators that take values, never steps: those on a level of their own. `||` and `->` may well stand between steps.
@@ -33,15 +35,10 @@ _VALUE_OPERATORS = frozenset(
     name for name in VOCABULARY.infix | VOCABULARY.prefix if VOCABULARY.levels[name] != VOCABULARY.levels["OPERATOR"]
 )
 
-# What people know from other languages: the word that is not expected here, or the one before it.
-_IF = "An if is written `condition ?> step !> other step`, or df.if(condition, step, other)."
-_PLPGSQL = "PL/pgSQL belongs into an .sql file, within DO or a function: there only the df.start calls are read."
+# What people know from other languages: the word that is not expected here, or the one before it, and the advice.
 _HABITS = {
-    "as": "A result is named with |=>: 'SELECT 1' |=> 'one'. Only what is selected takes AS.",
-    "then": _IF, "else": _IF, "if": _IF,
-    "while": "A loop with a condition is written df.loop(body, condition).",
-    "=>": "A result is named with |=>: 'SELECT 1' |=> 'one'. In a call, => stands behind the name of an argument.",
-    ":=": _PLPGSQL, "perform": _PLPGSQL, "return": _PLPGSQL, "declare": _PLPGSQL,
+    "as": "habit-as", "then": "habit-if", "else": "habit-if", "if": "habit-if", "while": "habit-while", "=>": "habit-arrow",
+    ":=": "habit-plpgsql", "perform": "habit-plpgsql", "return": "habit-plpgsql", "declare": "habit-plpgsql",
 }  # fmt: skip
 
 
@@ -60,23 +57,23 @@ def explain(text: str, terminals: Sequence[Token], at: int, accepts: Collection[
     operand = "NUMBER" in accepts  # a string may also follow a name: jsonb '{}'
     return Expected(
         _operand(terminals, at) if operand else _operator(accepts),
-        "the end of the statement" if found is None else _shown(text, found),
+        phrase("the-end") if found is None else _shown(text, found),
         _operand_help(text, found, before) if operand else _operator_help(text, terminals, at, accepts),
     )
 
 
 def _shown(text: str, token: Token) -> str:
-    text = " ".join(text[token.start : token.end].split())
+    text = one_line(text[token.start : token.end])
     return f"`{text[:37]}..`" if len(text) > 40 else f"`{text}`"
 
 
 def _operand(terminals: Sequence[Token], at: int) -> str:
     before = terminals[at - 1] if at else None
     if before is not None and before.type in _VALUE_OPERATORS:
-        return "a value"
+        return phrase("a-value")
     if before is not None and before.value == "|=>":
-        return "a name in quotes"
-    return 'a step, "(" or a df function' if _in_step_place(terminals, at) else "a value"
+        return phrase("a-quoted-name")
+    return phrase("an-operand" if _in_step_place(terminals, at) else "a-value")
 
 
 def _in_step_place(terminals: Sequence[Token], at: int) -> bool:
@@ -108,30 +105,30 @@ def _in_step_place(terminals: Sequence[Token], at: int) -> bool:
 
 def _operator(accepts: Collection[str]) -> str:
     if "TYPE" in accepts:
-        return "the name of a type"
-    words = ["an operator"] if "OPERATOR" in accepts else []
-    words += ["a name"] if "NAME" in accepts and "OPERATOR" not in accepts else []
-    words += ["AS and a type"] if "AS" in accepts and "NAME" not in accepts and "$END" not in accepts else []
+        return phrase("a-type")
+    words = [phrase("an-operator")] if "OPERATOR" in accepts else []
+    words += [phrase("a-name")] if "NAME" in accepts and "OPERATOR" not in accepts else []
+    words += [phrase("as-and-a-type")] if "AS" in accepts and "NAME" not in accepts and "$END" not in accepts else []
     words += [mark for terminal, mark in _MARKS.items() if terminal in accepts and not (terminal == "LPAR" and words)]
     if len(words) < 2:
-        return words[0] if words else "something else"
-    return ", ".join(words[:-1]) + " or " + words[-1]
+        return words[0] if words else phrase("something-else")
+    return phrase("either", others=", ".join(words[:-1]), last=words[-1])
 
 
 def _operand_help(text: str, found: Token | None, before: Token | None) -> str:
     if found is None:
-        return "Write what is missing before the statement ends."
+        return phrase("before-the-end")
     if before is not None and before.type == "DOT":
-        return "Write the name of a function."
+        return phrase("a-function")
     if found.type in ("KEYWORD", "SELECT"):
-        return "SQL is written in quotes: 'SELECT ..' or $$ SELECT .. $$."
+        return phrase("bare-sql")
     if found.type in ("COMMA", "RPAR", "RSQB"):
         if before is None or before.type in ("LPAR", "LSQB"):
-            return "Write what is missing here."
-        return f"Write what is missing after {_shown(text, before)}, or remove the {_shown(text, before)}."
+            return phrase("missing-here")
+        return phrase("missing-after", before=_shown(text, before))
     if found.type in VOCABULARY.infix and found.type != "ADD":  # a sign may begin an operand
-        return f"{_shown(text, found)} stands between two steps; only @> stands before one."
-    return "Write a step here: SQL in quotes, or a df call."
+        return phrase("no-prefix", found=_shown(text, found))
+    return phrase("write-a-step")
 
 
 def _operator_help(text: str, terminals: Sequence[Token], at: int, accepts: Collection[str]) -> str:
@@ -139,34 +136,34 @@ def _operator_help(text: str, terminals: Sequence[Token], at: int, accepts: Coll
     found = terminals[at] if at < len(terminals) else None
     before = terminals[at - 1] if at else None
     if found is None:
-        return "Complete the statement."
+        return phrase("complete-it")
     if before is not None and before.kind == STRING and found.kind == WORD and before.end == found.start:
-        return "A quote that belongs to the text is written twice, 'it''s', or the text stands between $$ and $$."
+        return phrase("quote-in-text")
     for word, advice in _HABITS.items():
         if found.value == word or (before is not None and before.kind == WORD and before.value == word):
-            return advice
+            return phrase(advice)
     if found.value == ":":
         return _colon_help(text, before, terminals[:at])
     if "TYPE" in accepts:
-        return "Write a type, for example jsonb or text."
+        return phrase("write-a-type")
     if "AS" in accepts and "$END" not in accepts:
-        return "Write it like CAST('{}' AS jsonb)."
+        return phrase("write-a-cast")
     return _neighbour_help(found, before)
 
 
 def _colon_help(text: str, before: Token | None, earlier: Sequence[Token]) -> str:
     """A colon is no sign of the language: `df.sleep(seconds: 5)`, `a ? b : c`."""
     if before is not None and before.type in NAMES:
-        return f"An argument is named with =>: {_shown(text, before)[1:-1]} => .."
-    return _IF if any(token.value == "?>" for token in earlier) else "Remove the colon."
+        return phrase("name-argument", name=_shown(text, before)[1:-1])
+    return phrase("habit-if" if any(token.value == "?>" for token in earlier) else "remove-colon")
 
 
 def _neighbour_help(found: Token, before: Token | None) -> str:
     """Two operands stand side by side; what could join them."""
     if found.type == "SELECT" or (found.type == "NAME" and found.value == "df"):
-        return "Put a semicolon between two statements, or an operator between two steps."
+        return phrase("two-statements")
     if before is not None and before.type in NAMES and found.type in ("STRING", "NUMBER"):
-        return "The arguments of a call are written in parentheses."
+        return phrase("call-parentheses")
     if found.type in ("STRING", *NAMES, "NUMBER", "LPAR", "CONSTANT", "OPAQUE"):
-        return "Put an operator between the two: `~>` runs one after the other, `&` both side by side. Arguments need a comma."
-    return "Write it between two steps, or remove it."
+        return phrase("two-steps")
+    return phrase("misplaced")

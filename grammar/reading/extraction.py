@@ -42,6 +42,7 @@ _SUFFIXES = {
 _FOUND = frozenset({"start", "explain", "setvar"})
 _LANGUAGES = frozenset({"sql", "plpgsql"})
 # Statements that name functions without calling them.
+# GRANT EXECUTE ON FUNCTION df.start(text, text) TO app: looks like a call and starts nothing.
 _ABOUT_FUNCTIONS = frozenset({"alter", "comment", "drop", "grant", "revoke", "security"})
 _MAX_NESTING = 8  # bodies within bodies; each level reads the same characters once more
 
@@ -133,6 +134,8 @@ def calls(lexed: Lexed, within: Text, depth: int = 0, *, certain: bool = True) -
             statement.append(token)
         elif statement:
             for found in _in_statement(statement, within, depth, certain=certain):
+                # A call in a body has brought the findings of its body along; these here are of the text around
+                # it.
                 if found.within is within:
                     found.diagnostics.extend(_taken(diagnostics, Span(found.tokens[0].start, found.tokens[-1].end)))
                 yield found
@@ -142,6 +145,8 @@ def calls(lexed: Lexed, within: Text, depth: int = 0, *, certain: bool = True) -
 def _taken(diagnostics: deque[Diagnostic], place: Span) -> list[Diagnostic]:
     """Remove what stands before `place`; remove and return what is in it."""
     taken: list[Diagnostic] = []
+    # Both run in the order of the text, so each finding is looked at once: with a search per call, a file of a
+    # thousand calls with a thousand mistakes would take a million looks.
     while diagnostics and diagnostics[0].span.start < place.end:
         found = diagnostics.popleft()
         if found.span.start >= place.start:
@@ -208,6 +213,8 @@ def _call_end(tokens: list[Token], at: int) -> int:
     for place in range(at, len(tokens)):
         token = tokens[place]
         if token.kind == PUNCT:
+            # No recursion and no partners: the brackets of the SQL around the call may be wrong, and that is
+            # not our matter.
             depth += (token.value in "([") - (token.value in ")]")
             if depth == 0:
                 return place + 1
@@ -216,8 +223,11 @@ def _call_end(tokens: list[Token], at: int) -> int:
 
 def _bodies(tokens: list[Token], words: list[str]) -> set[int]:
     """Which strings of this statement are code: of DO, of CREATE FUNCTION and PROCEDURE in SQL or PL/pgSQL."""
+    # CREATE FUNCTION and CREATE OR REPLACE FUNCTION have their body at the same place, counted from the kind of
+    # object.
     if words[1:3] == ["or", "replace"]:
         words = [words[0], *words[3:]]
+    # Any string of a DO is its body: DO LANGUAGE plpgsql $$..$$ and DO $$..$$.
     block = words[0] == "do"
     if not block and not (words[0] == "create" and words[1:2] and words[1] in ("function", "procedure")):
         return set()
@@ -225,6 +235,8 @@ def _bodies(tokens: list[Token], words: list[str]) -> set[int]:
     before: Token | None = None
     for at, token in enumerate(tokens):
         introduced = before.value if before is not None and before.kind == WORD else ""
+        # The language may come behind the body, CREATE FUNCTION .. AS $$..$$ LANGUAGE plpython3u, so all
+        # strings found so far are dropped.
         if introduced == "language" and token.value.lower() not in _LANGUAGES:
             return set()
         # LANGUAGE 'sql' names a language; AS 'obj_file', 'link_symbol' is refused above, by its language c.

@@ -66,6 +66,8 @@ STATES: dict[str, tuple[Rule, ...]] = {
 # What a single character is that no rule of its state knows.
 OTHERWISE = {"root": "text", "quote": "string", "escape": "string", "dollar": "string", "comment": "comment"}
 
+# Not those of keywords.py: here a word only gets a colour, and `date` or `name` would be coloured wherever a
+# column has that name.
 _KEYWORDS = (
     "all", "alter", "analyze", "and", "any", "array", "as", "asc", "begin", "between", "by", "call", "case", "cast",
     "commit", "conflict", "create", "cross", "current_date", "current_timestamp", "current_user", "declare", "default",
@@ -102,6 +104,7 @@ def _line(line: str, stack: list[tuple[str, str]]) -> Iterator[tuple[int, str, s
     at = 0
     while at < len(line):
         state, end = stack[-1]  # end: `$tag$` in a dollar-quoted text, else empty
+        # Before the rules: in a `dollar` state `$tag$` would match as a placeholder or as plain text.
         if end and line.startswith(end, at):
             stack.pop()
             yield at, "string", end

@@ -144,6 +144,7 @@ _PSQL_COMMAND = re.compile(
 )
 _PSQL_COPY = re.compile(r"\\copy\b[^\n\r]*?\bfrom\s+(?:p?stdin)\b", re.IGNORECASE)
 _END_OF_DATA = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE)
+# Every semicolon looks back over its statement; without a limit, a dump of one long INSERT would be read twice.
 _COPY_TOKENS = 500  # a COPY statement with more tokens than these is not looked for
 
 # To PostgreSQL `~>@>` is one operator, as `<=` is. This finds the operators of df that were meant.
@@ -186,6 +187,7 @@ def operator_length(run: str) -> int:
     ends = [at for at in (run.find("--"), run.find("/*")) if at >= 0]
     length = min(ends) if ends else len(run)
     if length > 1 and run[length - 1] in "+-" and not _SIGN_KEEPERS.intersection(run[: length - 1]):
+        # `x =-1` has to be `x = -1`; PostgreSQL forbids such names for that reason.
         while length > 1 and run[length - 1] in "+-":
             length -= 1
     return length
@@ -201,6 +203,8 @@ class _Lexer:
         text, match, tokens = self.text, _TOKEN.match, self.out.tokens
         at, size = (1 if text.startswith("\ufeff") else 0), len(text)  # a byte order mark is no part of the program
         while at < size:
+            # One regular expression with named groups, and not one per kind: Python then tries the alternatives
+            # in C.
             found = match(text, at)
             if found is None:
                 at = self._stray(at)
@@ -211,6 +215,8 @@ class _Lexer:
                 pass
             elif kind == "word":
                 word = found.group()
+                # PostgreSQL takes every character beyond ASCII as a letter, so `“hi”` is a word to it. That is
+                # never what was meant.
                 if not word.isascii() and (_LOOKALIKE.search(word) or _INVISIBLE.search(word)):
                     end = self._lookalike(at, word)
                 else:
@@ -222,6 +228,8 @@ class _Lexer:
                     end = self._copied_data(end)
             elif kind == "op":
                 end = self._operator(at, found.group())
+            # The prefix is e, n, b, x, u& or empty: E'..' has escapes, B'..' is refused, N'..' is an ordinary
+            # string.
             elif kind == "string":
                 end = self._string(at, end, found.group()[:-1].lower())
             elif kind == "dollar":
@@ -257,6 +265,7 @@ class _Lexer:
         r"""Skip `\set x 1`; one that sends the statement, such as `\gset`, ends it like a semicolon."""
         found = _PSQL_COMMAND.match(self.text, at)
         assert found is not None
+        # SELECT 1 \gset has no semicolon; without this token the next statement would be a part of it.
         if found["sends"] or found["separates"]:
             self.out.tokens.append(Token(PUNCT, ";", at, at + 1))
         if _PSQL_COPY.match(found.group()):
@@ -266,6 +275,7 @@ class _Lexer:
     def _copied_data(self, end: int) -> int:
         """Behind the data of a COPY .. FROM STDIN statement that ends at `end`; `end` itself for any other."""
         statement: list[Token] = []  # backwards: its first token comes last
+        # -1: the semicolon that has just been added.
         for token in reversed(self.out.tokens[-_COPY_TOKENS:-1]):
             if token.kind == PUNCT and token.value == ";":
                 break
@@ -283,6 +293,8 @@ class _Lexer:
         if self.psql and character == "\\":
             return self._psql_command(at)
         variant = {"\0": "nul", "\\": "backslash", "{": "brace", "}": "brace", "$": "dollar"}.get(character, "")
+        # df.sleep($seconds): the commonest attempt to read a result outside of quotes, with words of its own.
+        # Only the dollar is consumed, so the name is read as a column.
         if character == "$" and (name := _RESULT.match(self.text, at)) is not None:
             return self._error(finding("PW008", Span(at, name.end()), "unquoted-result"), at, at + 1)
         return self._error(finding("PW008", Span(at, at + 1), variant, character=repr(character)), at, at + 1)
@@ -301,11 +313,13 @@ class _Lexer:
             variant, character = "invisible", f"{ord(found.group()):04X}"
         place = at + found.start()
         # Read on behind the closing quote of the same line: what stands between the two is meant to be a text.
+        # Else every word between the two quotes would be an error of its own.
         closing = _LOOKALIKE_END.match(self.text, place + 1) if _LOOKALIKE.match(found.group()) else None
         end = max(closing.end() if closing else 0, at + len(word))
         return self._error(finding("PW008", Span(place, place + 1), variant, character=character), at, end)
 
     def _operator(self, at: int, run: str) -> int:
+        # psql files have psql's comments; `#` and `//` there are operators of some extension.
         if run[0] in "/#" and not self.psql and (foreign := self._foreign_comment(at)):
             return foreign
         length = operator_length(run)
@@ -323,6 +337,7 @@ class _Lexer:
         self.out.diagnostics.append(
             finding("PW005", span, "spaced", operator=symbol, spaced=spaced, edits=edits, safe=True)
         )
+        # One finding instead of two: the parser sees the operators that were meant.
         for piece in pieces:  # read on as if the space were there
             self.out.tokens.append(Token(OP, piece, at, at + len(piece)))
             at += len(piece)
@@ -367,6 +382,7 @@ class _Lexer:
 
     def _string(self, at: int, opened: int, prefix: str) -> int:
         pattern = ESCAPE_END if prefix == "e" else PLAIN_END
+        # E'a' <newline> 'b' is `ab`: SQL joins literals over a line break, and only the first has a prefix.
         segments = []  # 'one' and, on the next line, 'two' are one literal of two segments
         start = opened
         while True:
@@ -394,7 +410,7 @@ class _Lexer:
                 value, anchors = decode_plain(self.text, segments)
         except BadEscape as bad:
             place = Span(bad.start, min(bad.end, content_end))
-            return self._error(finding("PW006", place, detail=bad.detail), at, end)
+            return self._error(finding("PW006", place, bad.case, escape=bad.escape), at, end)
         if "\0" in value:
             return self._nul(at, end)
         self.out.tokens.append(Token(STRING, value, at, end, anchors))
@@ -402,6 +418,7 @@ class _Lexer:
 
     def _dollar(self, at: int, tag: str) -> int:
         start = at + len(tag)
+        # $a$ .. $b$ .. $a$: only the same tag ends it, so that a function body may contain other dollar quotes.
         close = self.text.find(tag, start)
         if close < 0:
             return self._unterminated(at, start, tag)
@@ -429,6 +446,7 @@ class _Lexer:
         name = self.text[opened : end - 1].replace('""', '"')
         if not name:
             return self._error(finding("PW008", Span(at, end), "empty-name"), at, end)
+        # 1: the quote itself; more is the prefix U&.
         if opened - at > 1:  # U&"..": another spelling of a name; the token holds the name itself
             escape = "\\"
             if chosen := _UESCAPE.match(self.text, end):
@@ -436,7 +454,7 @@ class _Lexer:
             try:
                 name = decode_unicode(name, [(0, len(name))], escape)[0]
             except BadEscape as bad:
-                return self._error(finding("PW006", Span(at, end), detail=bad.detail), at, end)
+                return self._error(finding("PW006", Span(at, end), bad.case, escape=bad.escape), at, end)
         self.out.tokens.append(Token(QUOTED, name, at, end))
         return end
 
@@ -450,6 +468,8 @@ def split_glued(symbol: str) -> tuple[str, ...]:
     `&@>` gives `&`, `@>`. Only a prefix operator can follow another one, so the second piece is always `@>`, a sign or `@`.
     """
     found = _GLUED.fullmatch(symbol)
+    # A known operator in a longer run, `~>` in `~>=`, is no slip of the space bar: the whole run has to be
+    # taken apart.
     if found is None or found["first"] == symbol:
         return ()
     loops = ["@>"] * (len(found["loops"]) // 2)  # each is two characters of the run

@@ -20,6 +20,7 @@ IN_TAG = r"[^\x00-/:-@\[-^`{-\x7f]"  # a digit too
 IN_WORD = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # and `$`
 
 # Each matches from behind the opening quote to behind the closing one.
+# Possessive quantifiers (*+) throughout: a string that never closes is tried once, not from every quote in it.
 PLAIN_END = re.compile(r"[^']*+(?:''[^']*+)*+'")
 ESCAPE_END = re.compile(r"(?:[^'\\]++|''|\\.)*+'", re.DOTALL)
 QUOTED_END = re.compile(r'[^"]*+(?:""[^"]*+)*+"')
@@ -39,13 +40,17 @@ def comment_end(text: str, at: int, size: int) -> int | None:
 
 
 class BadEscape(ValueError):
-    """An escape that PostgreSQL refuses. start, end: where it stands."""
+    """An escape that PostgreSQL refuses. case: the variant of PW006 that says why. start, end: where it stands.
 
-    def __init__(self, detail: str, start: int, end: int) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    escape: the escape character, where the words name it.
+    """
+
+    def __init__(self, case: str, start: int, end: int, escape: str = "") -> None:
+        super().__init__(case)
+        self.case = case
         self.start = start
         self.end = end
+        self.escape = escape
 
 
 class _Builder:
@@ -78,6 +83,7 @@ def decode_plain(text: str, segments: Segments) -> tuple[str, Anchors]:
     for start, end in segments:
         parts = text[start:end].split("''")
         place = start
+        # '' is one character of the value and two of the text, so what follows it needs an anchor of its own.
         for part in parts[:-1]:
             out.add(part + "'", place)
             place += len(part) + 2
@@ -107,12 +113,12 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
     def flush(end: int) -> None:
         """Decode the bytes so far, before something else than a byte comes."""
         if high is not None:
-            raise BadEscape("half of a surrogate pair", high[1], end)
+            raise BadEscape("half-pair", high[1], end)
         if raw:
             try:
                 decoded = raw.decode()
             except UnicodeDecodeError:
-                raise BadEscape("these bytes are not UTF-8", places[0], end) from None
+                raise BadEscape("not-utf8", places[0], end) from None
             at = 0
             for character in decoded:
                 out.add(character, places[at])
@@ -127,7 +133,7 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
             if kind in ("octal", "hex"):
                 value = int(piece[kind], 8 if kind == "octal" else 16) & 0xFF  # \777 is a byte too, to PostgreSQL
                 if value == 0:
-                    raise BadEscape("PostgreSQL text cannot hold a NUL character", place, piece.end())
+                    raise BadEscape("nul-character", place, piece.end())
                 if not raw:
                     flush(place)
                 raw.append(value)
@@ -137,7 +143,7 @@ def decode_escapes(text: str, segments: Segments) -> tuple[str, Anchors]:
             else:
                 flush(place)
                 if kind == "bad":
-                    raise BadEscape(r"write \u with four or \U with eight hexadecimal digits", place, piece.end())
+                    raise BadEscape("digits", place, piece.end())
                 other = piece["other"]
                 if other is not None:
                     out.add(_SIMPLE.get(other, other), place)
@@ -155,7 +161,7 @@ def _unicode(
     """Add one code point, or remember the first half of a pair."""
     if high is not None:
         if not 0xDC00 <= code <= 0xDFFF:
-            raise BadEscape("half of a surrogate pair", high[1], end)
+            raise BadEscape("half-pair", high[1], end)
         # Two halves of ten bits each, above the 16 bits of the basic plane (UTF-16).
         out.add(chr(0x10000 + ((high[0] - 0xD800) << 10) + (code - 0xDC00)), high[1])
         return None
@@ -164,7 +170,7 @@ def _unicode(
     if 0xD800 <= code <= 0xDBFF:
         return code, place
     if code == 0 or code > 0x10FFFF or 0xDC00 <= code <= 0xDFFF:
-        raise BadEscape("not a Unicode character", place, end)
+        raise BadEscape("no-character", place, end)
     out.add(chr(code), place)
     return None
 
@@ -173,7 +179,7 @@ def decode_unicode(text: str, segments: Segments, escape: str) -> tuple[str, Anc
     r"""Decode `U&'..'`: `\XXXX`, `\+XXXXXX`, and the escape character doubled; `escape` may be another character."""
     first = segments[0][0]
     if len(escape) != 1 or escape in "+'\"" or escape.isspace() or re.fullmatch("[0-9A-Fa-f]", escape):
-        raise BadEscape("this cannot be the escape character", first, segments[-1][1])
+        raise BadEscape("escape-character", first, segments[-1][1])
     mark = re.escape(escape)
     pattern = re.compile(
         rf"(?P<plain>[^'{mark}]+)|(?P<quote>'')|{mark}(?:(?P<u4>[0-9A-Fa-f]{{4}})|\+(?P<u6>[0-9A-Fa-f]{{6}})"
@@ -184,7 +190,7 @@ def decode_unicode(text: str, segments: Segments, escape: str) -> tuple[str, Anc
 
     def flush(end: int) -> None:
         if high is not None:
-            raise BadEscape("half of a surrogate pair", high[1], end)
+            raise BadEscape("half-pair", high[1], end)
 
     for start, end in segments:
         for piece in pattern.finditer(text, start, end):
@@ -194,8 +200,7 @@ def decode_unicode(text: str, segments: Segments, escape: str) -> tuple[str, Anc
                 continue
             flush(place)
             if kind == "bad":
-                detail = f"write {escape} with four or {escape}+ with six hexadecimal digits"
-                raise BadEscape(detail, place, min(place + 5, end))
+                raise BadEscape("digits-of-unicode", place, min(place + 5, end), escape)
             out.add({"quote": "'", "self": escape}.get(kind or "", piece.group()), place)
         flush(end)
     if not out.anchors:

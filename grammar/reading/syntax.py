@@ -234,6 +234,7 @@ def post_order(root: Expr) -> Iterable[Expr]:
         expr = stack.pop()
         order.append(expr)
         stack.extend(expr.children)
+    # Parents first and right before left, read backwards, is children first and left before right.
     order.reverse()
     return order
 
@@ -276,6 +277,8 @@ class _Grouping:
     def run(self, items: Sequence[Expr | Token]) -> Expr:
         """Read the row from left to right."""
         operands, operators = self.operands, self.operators
+        # Tells a sign from a difference, and @> before a step from `@>` between two: both are one token to the
+        # lexer.
         operand_next = True
         for item in items:
             if isinstance(item, Expr):
@@ -290,12 +293,16 @@ class _Grouping:
                     self._check_between(item)
                 operators.append((item, _LEVELS[kind], True))
             elif kind == "TYPE":
+                # `::` binds tighter than everything before it, so its operand is complete: no operator has to
+                # wait. operands[-1] is read before pop() takes it, as arguments are evaluated from left to
+                # right.
                 operands.append(Cast(operands[-1].start, operands.pop(), item.value, item.end))
             elif kind in _SUFFIXES:
                 if self.between is not None:
                     self._check_between(item)
                 self._reduce(_LEVELS[kind], item)
                 operands.append(Unknown(operands[-1].start, item.end, (operands.pop(),)))
+            # The `::` itself says nothing that its TYPE, the next item, does not say.
             elif kind != "TYPECAST":
                 if self.between is not None or kind == "BETWEEN":
                     self._enter_or_leave_between(item)
@@ -312,6 +319,7 @@ class _Grouping:
         operators = self.operators
         while operators and operators[-1][1] >= level:
             operator, own_level, _ = operators[-1]
+            # a BETWEEN b = c AND d: the first bound is b = c, though = binds looser than BETWEEN.
             if operator is self.between and following is not None:
                 return
             # `a = b = c`. The BETWEEN and the AND that belong together are of one level too, and no chain.
@@ -328,6 +336,7 @@ class _Grouping:
         operands.append(Prefix(operator, right) if is_prefix else Binary(operands.pop(), operator, right))
 
     def _set_chained(self, operator: Token, following: Token | None) -> None:
+        # Only the first is kept: what follows a mistake is not worth a word.
         if self.chained is None and following is not None:
             self.chained = (operator, following)
 
@@ -336,6 +345,8 @@ class _Grouping:
         if self.between is not None:
             self._set_chained(self.between, item.word)
         operator, _, is_prefix = self.operators[-1] if self.operators else (item.word, _END, True)
+        # gram.y takes ANY, ALL and SOME only behind subquery_Op: operators without a word of their own, and
+        # LIKE.
         if is_prefix or operator.type in _NO_QUANTIFIER:
             self._set_chained(operator, item.word)
         else:

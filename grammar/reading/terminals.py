@@ -88,6 +88,7 @@ class _Assignment:
             elif token.kind == QUOTED:
                 at = self._name(at)
             else:
+                # Strings, numbers, parameters and errors are terminals as the lexer gave them.
                 self.out.append(self._operator(token) if token.kind == OP else token)
                 at += 1
         return self.out
@@ -106,6 +107,7 @@ class _Assignment:
         symbol = token.value
         if symbol in ("+", "-"):  # -x binds tighter than x - y
             return token.as_terminal("ADD" if self._last() in _EXPRESSION_ENDS else "SIGN")
+        # SELECT * FROM df.start('..') is how people call a function in psql; any other `*` is multiplication.
         if symbol == "*" and self._last() == "SELECT":
             return token.as_terminal("STAR")
         return token.as_terminal("NAMED" if symbol == "=>" else VOCABULARY.symbols.get(symbol, "OPERATOR"))
@@ -116,6 +118,8 @@ class _Assignment:
         symbol = token.value
         if symbol == "(":
             return self._parenthesis(at, token)
+        # x[1] and x[1:2] are left to the database, as one terminal; ARRAY[1] is read, since its elements may be
+        # constants.
         if symbol == "[" and self._last() in _OPERAND_ENDS:
             return self._emit("SUBSCRIPT", at, self.tokens.behind(at))
         self.out.append(token)
@@ -134,6 +138,8 @@ class _Assignment:
 
     def _parenthesis(self, at: int, token: Token) -> int:
         last = self._last()
+        # f((SELECT 1)) has a name before its first bracket: that is the bracket of a call, and the second one
+        # holds the query.
         if last not in NAMES and last != "CAST" and self._holds_query(at):
             return self._emit("OPAQUE", at, self.tokens.behind(at))
         self.out.append(token)
@@ -159,10 +165,13 @@ class _Assignment:
         if last == "STAR" and word == "from":
             return self._emit("FROM", at, at + 1)
         if last != "DOT":  # behind a dot every word is a name: `t.from`
+            # `select 1 as case`: behind AS a keyword is a name, and _as takes it before it comes here.
             if word in _KEYWORDS:
                 return self._keyword(at, word)
             if word in RESERVED:
                 return self._emit("KEYWORD", at, at + 1)
+        # Not in brackets (in_cast has an entry for each that is open): there two operands side by side are an
+        # error.
         if not self.in_cast and last in _OPERAND_ENDS and self.out[0].type == "SELECT":
             return self._emit("ALIAS", at, at + 1)  # SELECT df.start('..') id
         return self._name(at)
@@ -174,6 +183,7 @@ class _Assignment:
         if tokens.word(end) == "(" and self._is_special_call(parts, end):
             return self._emit("OPAQUE", at, self._call_end(end))
         self.out.extend(tokens.tokens[at:end])
+        # parts are folded, so DF.Sleep and "df"."sleep" are df.sleep too; "DF".sleep is not.
         if len(parts) == 2 and parts[0] == "df":
             name = parts[1]
             terminal = "STEP_CALL" if name in _STEP_CALLS else "START_CALL" if name in _START_CALLS else "NAME"
@@ -185,6 +195,8 @@ class _Assignment:
 
         `count(*)`, `extract(day from x)`, `array(select 1)`, `sum(x) over ()`; never so for df functions.
         """
+        # df.if(..) and concat(..) are read in full, even if an argument is `x order by y`: the grammar then
+        # says what is wrong.
         if name[0] == "df" or name[-1] in COMPUTED_FUNCTIONS:
             return False
         tokens, close = self.tokens, self.tokens.partners[at]
@@ -208,6 +220,8 @@ class _Assignment:
             if clause == "over" and tokens.word(end + 1) != "(":  # sum(x) over w
                 return min(end + 2, len(tokens.tokens))
             opening = end + {"over": 1, "filter": 1, "within": 2}.get(clause, 0)
+            # sum(x) filter (where y) over (order by z): each clause is one pair of brackets, behind one or two
+            # words.
             if opening == end or tokens.word(opening) != "(":
                 return end
             end = tokens.behind(opening)
@@ -261,6 +275,8 @@ class _Assignment:
         return self._emit(terminal, at, self.tokens.behind(opening), value)
 
     def _and(self, at: int) -> int:
+        # a BETWEEN 1 AND 2 AND b: the first AND is the range's. Brackets have a count of their own: a BETWEEN
+        # (b AND c) AND d.
         if self.betweens[-1]:
             self.betweens[-1] -= 1
             return self._emit("BETWEEN_AND", at, at + 1, "between and")
@@ -284,6 +300,7 @@ class _Assignment:
             return self._in(at, at + 2)
         if negated in ("like", "ilike"):
             return self._emit("LIKE", at, at + 2, negated)
+        # NOT SIMILAR TO is three words and one operator, on the level of LIKE.
         if negated == "similar" and self.tokens.word(at + 2) == "to":
             return self._emit("LIKE", at, at + 3, "similar")
         return self._emit("NOT", at, at + 1)
@@ -305,6 +322,7 @@ class _Assignment:
         return self._emit("TEST", at, end + 1) if word in _TEST_WORDS else self._emit("KEYWORD", at, at + 1)
 
     def _similar(self, at: int) -> int:
+        # Without TO the word is read as a name, and what is wrong with it is left for the grammar to say.
         return self._emit("LIKE", at, at + 2) if self.tokens.word(at + 1) == "to" else self._name(at)
 
     def _collate(self, at: int) -> int:
@@ -336,10 +354,12 @@ class _Assignment:
         if self.in_cast and self.in_cast[-1]:
             return self._type(at + 1)
         following = self.tokens.tokens[at + 1 : at + 2]
+        # `SELECT df.start('..') AS select` is legal, and the word must not begin a sub-select.
         return self._name(at + 1) if following and following[0].kind == WORD else at + 1  # an alias may be any keyword
 
     def _qualified_operator(self, at: int) -> int:
         """`OPERATOR(schema.~>)` is the plain operator, on the level of the operators without one of their own."""
+        # Without a bracket `close` is 0 and `symbol` the last token; the test below fails then.
         close = self.tokens.partners.get(at + 1, 0)
         symbol = self.tokens.tokens[close - 1]
         if self.tokens.word(at + 1) == "(" and symbol.kind == OP:
@@ -362,6 +382,7 @@ def _case_ends(tokens: StatementTokens) -> dict[int, int]:
         elif token.kind == PUNCT and token.value in ")]":
             while opened and opened.pop()[0] != "(":
                 pass  # a CASE without END inside of these brackets
+        # t.end and t.case are columns.
         elif token.kind == WORD and token.value in ("case", "end") and not (at and tokens.word(at - 1) == "."):
             if token.value == "case":
                 opened.append(("case", at))

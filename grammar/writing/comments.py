@@ -115,6 +115,8 @@ def _gap(text: str, start: int, spans: Sequence[Span], end: int) -> _Gap:
     comments: list[Comment] = []
     for span, space, begins in reversed(list(zip(spans, spaces, begins_line, strict=True))):
         comments.append(Comment(span.of(text).rstrip(), own=own, blank=space.count("\n") > 1))
+        # From the back: a comment has its line for itself if the one behind it begins a line, or nothing
+        # follows.
         own = own or begins  # what comes before a comment that begins a line has the end of its own line for itself
     comments.reverse()
     count = next((i for i, begins in enumerate(begins_line) if begins), len(spans))
@@ -136,6 +138,7 @@ class Placement:
 
     def settled(self) -> list[tuple[list[Comment], list[Comment]]]:
         """The comments before and after each lexeme, moved to where they are to stay."""
+        # First, since the rules below look at one lexeme and its neighbour, and this one at three.
         self._pass_over_names()
         # From the back to the front: what moves forward over one lexeme stays in front of the next, which has been
         # dealt with, and what moves back is still looked at.
@@ -145,6 +148,7 @@ class Placement:
 
     def _pass_over_names(self) -> None:
         """`'a' -- why` above `|=> 'x'` goes behind the name, for a step and its name stand on one line."""
+        # Every three lexemes in a row: 0 1 2, 1 2 3, ..
         for step, operator, name in zip(*(range(skip, len(self.lexemes)) for skip in range(3)), strict=False):
             crowded = self.before[operator] or self.after[operator] or self.before[name] or self.after[name]
             if self.lexemes[operator].value == "|=>" and not crowded:
@@ -158,6 +162,7 @@ class Placement:
         elif has_following and self._begins_line(at):
             self._settle_operator(at)
         elif has_previous and (kind in CLOSERS or kind == "END"):
+            # df.seq( -- nothing yet <newline> ): in empty brackets a comment stays where it is.
             if self.lexemes[at - 1].type not in OPENERS:
                 self._move_back(at)
             if kind == "END" and self.after[at]:
@@ -181,12 +186,15 @@ class Placement:
         """What stands behind an operator belongs to the operand before it, or above the operator."""
         if self.after[at]:
             # 'a' ~> -- then   is   'a' -- then   and on the next line ~>; but a line has room for one `--` only.
+            # `@> @> 'a'`: behind a prefix operator there is no operand that a comment could belong to.
             no_operand = at == 0 or self._is_before_operand(at - 1)
             if no_operand or self.before[at] or ends_line(self.after[at - 1]):
                 self.before[at] += own_lines(self.after[at])
             else:
                 self.after[at - 1] += self.after[at]
             self.after[at] = []
+        # What is on lines of its own between an operator and its operand goes above the operator: the operator
+        # begins the line, and nothing may come between it and the operand.
         count = _last_own(self.before[at + 1]) + 1
         self.before[at] += own_lines(self.before[at + 1][:count])
         self.before[at + 1] = self.before[at + 1][count:]

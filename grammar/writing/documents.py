@@ -163,6 +163,7 @@ class _Statement:
             elif lexeme.type == "NAMED":
                 frame.head = [*frame.pieces, lexeme]  # type: ignore[list-item]  # a single NAME, says the grammar
                 frame.pieces = []
+            # What follows goes to the tail, however many words a type has: CAST(x AS double precision).
             elif lexeme.type in ("AS", "ALIAS"):
                 frame.tail = [lexeme]
             elif lexeme.type in ("SELECT", "STAR", "FROM"):
@@ -173,6 +174,7 @@ class _Statement:
                 frame.tail.append(lexeme)
             else:
                 frame.pieces.append(lexeme)
+        # All brackets are closed, since the program has been parsed.
         (top,) = self.frames
         if top.pieces or top.row:
             _end_item(top, None)
@@ -181,6 +183,7 @@ class _Statement:
     def _open(self, opener: Lexeme) -> None:
         frame = self.frames[-1]
         call = None
+        # Without pieces before it, a parenthesis groups; with them it is a call's: `df.seq (`.
         if frame.pieces and opener.type == "LPAR":
             call = "".join(piece.value for piece in frame.pieces if isinstance(piece, Lexeme))
         elif opener.type == "LSQB":
@@ -240,6 +243,7 @@ def _items(frame: _Frame) -> list[Doc]:
         return [frame.items[0].laid.whole()] if single else [item.doc() for item in frame.items]
     start = frame.call in ("df.start", "df.explain")
     docs = [item.doc(forced=start and i == 0 and item.laid.steps) for i, item in enumerate(frame.items)]
+    # With a comment anywhere each argument has its own line, as a comment about one of two would have no place.
     if frame.call.rpartition(".")[2] in _OF_PAIRS and all(item.quiet for item in frame.items):
         return [join(" ", docs[i : i + 2]) for i in range(0, len(docs), 2)]
     return docs
@@ -262,6 +266,8 @@ def _alone(comments: Sequence[Comment]) -> Iterator[Doc]:
 def _end_item(frame: _Frame, comma: Lexeme | None) -> None:
     _end_operand(frame)
     laid = _row(frame.row)
+    # df.seq(('a'), 'b') loses the inner pair; CAST(('a') AS text) keeps it, since AS takes an expression of its
+    # own rules.
     if laid.inner is not None and frame.tail is None:  # an argument needs no parentheses around all of it
         laid = _unwrapped(laid)
     if frame.head or frame.tail:
@@ -332,6 +338,7 @@ def _row(row: Sequence[Laid | Lexeme]) -> Laid:
     """Operands and operators of one item, grouped as PostgreSQL groups them."""
     if len(row) == 1 and isinstance(row[0], Laid):
         return row[0]
+    # NOT and `IS NULL` are left flat: grouping them would only add parentheses where nobody expects any.
     if not any(isinstance(item, Lexeme) and (item.type == "NOT" or item.type in VOCABULARY.suffix) for item in row):
         tree = syntax.group(row)
         if not isinstance(tree, syntax.Chained):
@@ -346,6 +353,7 @@ def _grouped(tree: syntax.Expr) -> Laid:
     program, go to the left and are loops.
     """
     spine: list[syntax.Binary] = []
+    # a ~> b ~> c is (a ~> b) ~> c: the left edge is as long as the program.
     while isinstance(tree, syntax.Binary):
         spine.append(tree)
         tree = tree.left
@@ -375,6 +383,8 @@ def _prefixed(operator: Lexeme, operand: Laid) -> Laid:
 
 
 def _combined(left: Laid, operator: Lexeme, right: Laid) -> Laid:
+    # Operators of steps get parentheses around mixed operands (`a & b | c` is written `(a & b) | c`), those of
+    # values keep what is written: for + and * everybody knows which binds tighter.
     symbol = operator.value
     if symbol not in _LEFT:
         return _value(left, operator, right)

@@ -63,6 +63,7 @@ def format_source(source: Source) -> Formatted:
         text = _embedded(source, parsed.module)
     if len(text) > MAX_TEXT:
         return Formatted(source.text, (finding("PW010", Span(0, 0), size=f"{len(text):,}", limit=f"{MAX_TEXT:,}"),))
+    # The formatter proves its result every time: a wrong layout would change what people run.
     again = parse(Source(source.name, text))
     if not (again.ok and same(again.module, parsed.module)):
         raise LayoutBug("the tree")
@@ -89,6 +90,7 @@ def _prove(before: str, after: str) -> None:
 def _words(lexed: Lexed) -> list[tuple[str, str]]:
     """The tokens as far as they must stay: without parentheses, with `=>` for `:=`, without semicolons that end nothing."""
     words = [(token.kind, "=>" if token.value == ":=" else token.value) for token in lexed.tokens]
+    # `:=` is punctuation to the lexer and `=>` an operator; both name an argument.
     kept = [word if word[1] != "=>" else (PUNCT, "=>") for word in words if word not in ((PUNCT, "("), (PUNCT, ")"))]
     end = (PUNCT, ";")
     return [word for before, word in pairwise([end, *kept]) if word != end or before != end]
@@ -119,6 +121,7 @@ def _embedded(source: Source, module: Module) -> str:
     forms = _forms(source)
     for definition in sorted(module.definitions, key=lambda definition: definition.span):
         form = forms.get(definition.span.start)
+        # df.start within df.start's own SQL: the outer one has been laid out with all that is in it.
         if definition.span.start >= place and form is not None:
             out.append(text[place : definition.span.start])
             out.append(_in_place(source, definition, form))
@@ -148,6 +151,7 @@ def _in_place(source: Source, definition: Definition, form: Form) -> str:
     """One workflow, indented like the line it begins on; as it is where its text is not just that, as inside of quotes."""
     text = definition.span.of(source.text)
     alone = parse_as(Source(source.name, text), form)
+    # Taken out of its quotes the text may read otherwise: in '.. df.start(''a'') ..' every quote is doubled.
     if not alone.ok or not same(tuple(each.node for each in alone.module.definitions), (definition.node,)):
         return text
     if lex(text).diagnostics:  # psql's own commands stand between its lines
@@ -157,6 +161,8 @@ def _in_place(source: Source, definition: Definition, form: Form) -> str:
     start = definition.span.start
     line = source.text[source.text.rfind("\n", 0, start) + 1 : start]
     marks = " \t>" if form_of(source.name) is Form.MARKDOWN else " \t"  # a quoted fence has a mark on every line
+    # The indentation of the line, not the column of the call: SELECT df.start( has its arguments four columns
+    # in, not twenty.
     margin = line[: len(line) - len(line.lstrip(marks))]
     newline = "\r\n" if "\r\n" in source.text else "\n"
     laid_out = render(document(statement), width=WIDTH, newline=newline, margin=margin, column=len(line))

@@ -138,6 +138,7 @@ class _Renderer:
             elif isinstance(doc, Indent):
                 stack.append((indent + INDENT, flat, doc.doc))
             elif isinstance(doc, Align):  # the margin is written by _break, so it is no part of the indentation
+                # A string that is continued on the next line begins below its own quote.
                 stack.append((self.column - len(self.margin), flat, doc.doc))
             elif isinstance(doc, Group):
                 fits = flat or (not doc.forced and self._fits(doc.doc, stack))
@@ -146,6 +147,7 @@ class _Renderer:
                 self.suffixes.append(doc.text)
             elif flat and doc.flat is not None:
                 self._text(doc.flat)
+            # A suffix waits for the end of this line, so the line is not empty even if nothing else is on it.
             elif not (doc.fresh and self.blank and not self.suffixes):  # FRESH on an empty line does nothing
                 self._break(indent)
         self._flush()
@@ -165,6 +167,7 @@ class _Renderer:
         elif self.out and "\n" not in self.out[-1]:  # spaces at the end of a string of several lines are its own
             self.out[-1] = self.out[-1].rstrip(" ")
         start = self.margin + " " * min(indent, _MAX_INDENT)
+        # The indentation is written at once; if the line stays empty, the next _break takes it away again.
         self.out.append(self.newline + start)
         self.column = len(start)
         self.blank = True
@@ -201,6 +204,7 @@ class _Renderer:
             elif isinstance(part, Indent | Align):
                 stack.append((flat, part.doc))
             elif isinstance(part, Group):
+                # A group behind may break on its own: then its first break ends what has to fit here.
                 stack.append((flat and not part.forced, part.doc))
             elif isinstance(part, _Break):
                 if not flat or part.flat is None:  # here a line may end, or does

@@ -65,6 +65,8 @@ class Lexeme(Token):
         while opened is not None:
             literals.append(self.text[start : opened.end()])
             more = CONTINUED.match(self.text, opened.end())
+            # 'a' -- why <newline> 'b': a comment between two segments has its place in the text only, so the
+            # string stays as it is.
             if more is None or "--" in more.group():
                 break
             start = more.end() - 1
@@ -129,6 +131,7 @@ def _lexemes(text: str, tokens: list[Token], frozen: dict[int, int], *, requote:
     until = 0
     # What is frozen is one lexeme: terminals that begin within it are left out.
     for terminal in assign(tokens, match_brackets(tokens).partners):
+        # A part of what is frozen, read a second time as terminals.
         if terminal.start < until:
             continue
         kind, stop = terminal.type, terminal.end
@@ -157,5 +160,6 @@ def _fewest_escapes(value: str, literal: str) -> str:
     plain = literal.startswith("'") and literal.replace("''", "").count("'") == 2 and "''" in literal[1:-1]
     if plain or (_SIMPLE_ESCAPES.fullmatch(literal) and len(value) + 3 < len(literal)):
         chosen = quote(value)
+        # A text that needs E'..' in any case gains nothing.
         return literal if chosen[0] in "eE" else chosen
     return literal

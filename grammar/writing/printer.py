@@ -90,6 +90,7 @@ def _call(name: str, *arguments: tuple[str, str | None]) -> str:
 
     _call("http", ("url", "'u'"), ("method", None), ("body", "'b'")) gives df.http('u', body => 'b').
     """
+    # df.http('u', body => 'b'): once one argument is left out, position no longer says which is which.
     written, skipped = [], False
     for parameter, text in arguments:
         if text is None:
@@ -136,6 +137,7 @@ class _Printer:
             case nodes.Sql():
                 return _Form(self._sql(node.query))
             case nodes.Then():
+                # Only on the left: a ~> (b ~> c) is another tree than a ~> b ~> c.
                 first = self._operand(node.first, _Shape.SEQUENCE, _Shape.NAMED)
                 return _Form(f"{first} ~> {self._operand(node.second)}", _Shape.SEQUENCE)
             case nodes.If():
@@ -156,6 +158,7 @@ class _Printer:
                 child, label = ("fut", self._text(node.child)), ("label", self.maybe(node.label))
                 return _Form(_call("call_child", child, label, ("options", options)))
             case nodes.Opaque():
+                # `x || y ~> 'b'` groups as `(x || y) ~> 'b'`; with the parentheses nobody has to know that.
                 return _Form(node.text) if is_primary(node.text) else _Form(f"({node.text})")
             case _:
                 return self._leaf(node)
@@ -165,6 +168,7 @@ class _Printer:
         written = [(param, self._argument(value)) for param, _, value in leaves.arguments(node)]
         text = _call(node.kind.function, *((param.name, value) for param, value in written))
         # A call refuses a text that it needs, such as an empty name.
+        # Only these are read back, as that costs a parse each.
         strict = any(param.required and param.type is Type.TEXT for param, _ in written)
         return self._json(node) if strict and not _gives(text, node) else _Form(text)
 
@@ -243,6 +247,7 @@ def opaque_span(text: str, node: nodes.Opaque) -> Span:
         return node.span
     target = node.binding.target
     starts = (target.start + token.start for token in lex(target.of(text)).tokens)
+    # target may have parentheses before it, which are no part of the expression's text.
     start = next(start for start in starts if text.startswith(node.text, start))
     return Span(start, start + len(node.text))
 

@@ -87,6 +87,7 @@ class Exchange:
         except (
             Expired, Unreachable, TooLarge, httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.DecodingError,
         ) as error:  # fmt: skip
+            # Whatever error the cut has caused, it was ours.
             if self._line.was_cut:
                 raise StepInterrupted from None
             raise self._problem(error) from None
@@ -115,12 +116,15 @@ class Exchange:
     def _run(self, headers: list[tuple[bytes, bytes]]) -> Answer:
         message = httpx2.Request(self._request.method, self._request.url, headers=headers, **_content(self._request))
         url = message.url
+        # It would be in messages and in the row; headers may have secrets, which are in neither.
         if url.userinfo:
             raise RequestProblem("The URL holds a user name or a password; send an Authorization header instead")
         port = PORTS[url.scheme] if url.port is None else url.port
         if not 0 < port < 65536:
             raise RequestProblem(f"The URL names port {port}; ports are 1 to 65535")
         host = url.raw_host.decode("ascii")
+        # The addresses that were judged are the ones that are connected to: a second look-up could give others
+        # (DNS rebinding).
         self._line.addresses = self._policy.vetted(host, port, lambda: self._line.look_up(self._policy, host, port))
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path)
         connection = httpcore2.HTTPConnection(target.origin, ssl_context=tls_context(), network_backend=self._line)
@@ -174,6 +178,7 @@ def _headers(request: Request, key: str, secrets: Mapping[str, str], agent: str)
     if request.parts:
         headers.append(("Content-Type", f"multipart/form-data; boundary={_boundary(request, key)}"))
     encoded = [(name.encode("ascii"), value.encode()) for name, value in headers]
+    # Again, as in request.py: secrets have taken their places since.
     if sum(len(name) + len(value) for name, value in encoded) > MAX_HEADER_BYTES:
         raise RequestProblem(f"the headers are more than {MAX_HEADER_BYTES} bytes")
     return encoded
@@ -228,6 +233,7 @@ class _Line(httpcore2.NetworkBackend):
     def cut(self) -> None:
         """End whatever is going on, from another thread."""
         self.was_cut = True
+        # Whoever waits for a look-up is waiting on this queue.
         self._answers.put(Expired())
         connection = self._socket
         if connection is not None:
@@ -326,6 +332,7 @@ class _Connection(httpcore2.NetworkStream):
         try:
             while view:
                 self._socket.settimeout(self._line.left())
+                # send and not sendall, so that the deadline is asked before each piece.
                 view = view[self._socket.send(view) :]
         except TimeoutError:
             raise Expired from None

@@ -174,6 +174,7 @@ def advance(
 
     variables: for the texts of breaks. loop_seconds: the least time from turn to turn of a loop without a condition.
     """
+    # A new visit each time: only `ended` outlives it, since what has ended never changes.
     visit = _Visit(graph, runs, progress or Progress(), variables or {}, loop_seconds)
     step = visit.node(graph.root, (), {})
     outcome = None if isinstance(step, Pending) else step
@@ -226,9 +227,11 @@ class _Visit:
             case _:
                 step = self._leaf(row, iteration, names)
         if isinstance(step, Done) and row.result_name is not None:
+            # A copy: branches of a JOIN start from the same names, and must not see each other's.
             step = Done(step.result, {**step.names, row.result_name: step.result}, step.at)
         if not isinstance(step, Pending):
             self.ended[key] = step
+        # Leaves have runs that say how they are; a break has none.
         if not row.kind.is_leaf or row.node_type == "BREAK":
             self.shown[row.id] = _shown(step)
         return step
@@ -240,11 +243,13 @@ class _Visit:
             return Failed({"message": f"Invalid BREAK config: {problem}"}, 0.0)
         except ValueProblem as problem:
             return Failed({"message": str(problem)}, 0.0)
+        # 0.0: a break takes no time, so it happens when what came before it ended (_not_before).
         return Broke(value, names if row.result_name is None else {**names, row.result_name: value}, 0.0)
 
     def _leaf(self, row: Row, iteration: Iteration, names: Names) -> Step:
         run = self.runs.get((row.id, iteration))
         if run is None:
+            # With the names as they are here: two branches may have bound one name to different values.
             self.todo.append(Todo(row, iteration, names))
             return PENDING
         match run.status:
@@ -266,6 +271,7 @@ class _Visit:
     def _if(self, row: Row, iteration: Iteration, names: Names) -> Step:
         condition = self.graph.condition(row)
         if condition is None:
+            # Decided again at every visit, from a result that does not change.
             branch, at = _rows_branch(self.graph, row, names), 0.0
         else:
             tested = self.node(condition, iteration, names)
@@ -294,11 +300,13 @@ class _Visit:
         at = max(end.at for end in ends)
         merged = dict(names)
         for number, end in enumerate(ends, start=1):
+            # In program order and not by time, so that the same failures give the same message.
             if isinstance(end, Failed):
                 return _not_before(end.within(f"JOIN branch {number} failed"), at)
             # Only what the branch has changed: an inherited name must not undo a sibling's new value.
             merged.update({name: value for name, value in end.names.items() if _differs(names.get(name), value)})
             if isinstance(end, Broke):
+                # With the names of the branches before it; those behind it are not looked at.
                 return Broke(end.value, merged, at)
         return Done(f"[{','.join(end.result for end in ends if isinstance(end, Done))}]", merged, at)
 
@@ -311,6 +319,7 @@ class _Visit:
         """
         branches = self.graph.branches(row)
         decided = self.runs.get((row.id, iteration))
+        # Both branches are walked until there is a winner; afterwards only the winner's.
         if decided is None:
             ends, decisions = [], len(self.decisions)
             for side, branch in enumerate(branches):
@@ -351,10 +360,12 @@ class _Visit:
             entry = {name: Result(value, columns.get(name)) for name, value in recorded["names"].items()}
             may_begin = float(recorded.get("may_begin", began))
         inner = (*iteration, turn)
+        # began: of turns whose leaves are forgotten nothing else says when they ended.
         body = _not_before(self.node(self.graph.left(row), inner, entry), began)
         if isinstance(body, Broke):
             return Done(body.value, body.names, body.at)
         if isinstance(body, Failed) and body.by_step and _goes_on(row):
+            # entry and not body's names: what a failed turn has bound is lost with it.
             self._next_turn(row, iteration, turn, Done("null", entry, body.at), may_begin)
             return PENDING
         if not isinstance(body, Done):
@@ -362,6 +373,7 @@ class _Visit:
         again, after = True, body
         condition = self.graph.condition(row)
         if condition is not None:
+            # The condition is in the same turn as the body: it reads the names that the body bound.
             tested = _not_before(self.node(condition, inner, body.names), body.at)
             if isinstance(tested, Broke):
                 return Done(tested.value, tested.names, tested.at)
@@ -372,6 +384,7 @@ class _Visit:
                 return met
             again, after = met, tested
         if not again:
+            # The loop's result is the last body's; the condition's is only its truth.
             return Done(body.result, after.names, after.at)
         self._next_turn(row, iteration, turn, after, may_begin)
         return PENDING
@@ -387,12 +400,14 @@ class _Visit:
 
         over = tuple(key for key in self.runs if is_over(key))
         pause = self._pause(row, over, may_begin, after.at)
+        # Types are kept beside the names: the texts in "names" go through JSON and lose them.
         typed = {name: columns for name, value in after.names.items() if (columns := columns_of(value)) is not None}
         state = {
             "turn": turn + 1, "names": dict(after.names), "columns": typed, "at": after.at, "may_begin": after.at + pause,
         }  # fmt: skip
         recorded = json.dumps(state, ensure_ascii=False)
         self.decisions.append(Decision((row.id, iteration), recorded, final=False, forget=over, pause_seconds=pause))
+        # A list first: entries are deleted while the loop runs.
         for key in [key for key in self.ended if is_over(key)]:
             del self.ended[key]
 
@@ -406,6 +421,7 @@ class _Visit:
         if self.graph.condition(row) is not None or any(self._took_signal(key) for key in over):
             return 0.0
         if began is None:
+            # The first turn has no record of its beginning: it is when the first of its steps began.
             times = [self.runs[key].started_at or self.runs[key].finished_at for key in over]
             began = min((time for time in times if time), default=ended)
         # Not longer, even when the turn began before it might (a worker that died took the pause with it).
@@ -421,6 +437,7 @@ class _Visit:
 
 def _goes_on(row: Row) -> bool:
     """Whether a loop has continue_on_failure."""
+    # The text first: this is asked at every visit of every loop, and few have the option.
     return "continue_on_failure" in (row.query or "") and bool(json.loads(row.query or "{}").get("continue_on_failure"))
 
 

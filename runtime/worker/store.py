@@ -173,6 +173,7 @@ class Store:
 
     def load(self, lease: Lease) -> Loaded:
         """Read the graph and mark the instance as running."""
+        # One JSON document: a graph of 10,000 rows is one value on the wire.
         found = json.loads(self._call("load", lease.instance_id, lease.token))
         graph = Graph(rows=tuple(Row(**node) for node in found["nodes"]))
         return Loaded(graph, found["label"], found["variables"], found["format"], found["problem"])
@@ -184,6 +185,7 @@ class Store:
         """
         found = json.loads(self._call("settle", lease.instance_id, lease.token, decided))
         now = _seconds(found["now"])
+        # On the database's clock, like `now`: this machine's may differ.
         due = [_seconds(run["due_at"]) for run in found["runs"] if run["status"] == "waiting" and run["due_at"]]
         return Situation(
             runs={
@@ -199,6 +201,7 @@ class Store:
             },
             wakes=found["wakes"],
             cancel=found["cancel"],
+            # A wait that is due may be held until a race is decided, see `more`.
             due_in=max(0.0, min(due) - now) if due else None,
             more=found["more"],
         )
@@ -305,6 +308,7 @@ class Store:
         import psycopg
 
         with self._connection() as connection:
+            # The lock is that of a transaction: it ends with the session, however that ends.
             connection.execute(QUERIES["begin"])
             row = connection.execute(QUERIES["quarantine"]).fetchone()
             assert row is not None
@@ -353,6 +357,7 @@ def fenced() -> Iterator[None]:
 
 
 def _seconds(text: str) -> float:
+    # df.sleep with more seconds than timestamptz has room for is due at infinity.
     return datetime.fromisoformat(text).timestamp() if text != "infinity" else float("inf")
 
 

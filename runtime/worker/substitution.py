@@ -63,7 +63,12 @@ def parse(text: str) -> Json:
     """Read JSON, numbers with their exact digits. ValueProblem when it nests too deeply for us."""
     try:
         value: Json = json.loads(
-            text, parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=_object
+            # Numbers stay texts: as a float 0.10 would be written back as 0.1, and 1e400 as Infinity.
+            text,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=Number,
+            object_pairs_hook=_object,
         )
     except RecursionError:
         raise ValueProblem("the result is nested too deeply") from None
@@ -121,6 +126,7 @@ def is_true(text: str) -> bool:
 
 def _truth(value: Json) -> bool:
     match value:
+        # Number is a str, so its case comes before that of str.
         case bool():
             return value
         case None:
@@ -129,6 +135,7 @@ def _truth(value: Json) -> bool:
             return float(value) != 0
         case str():
             word = value.strip().lower()
+            # `off` and `n` are none of these words, and so they are true.
             if word in {"", "false", "f", "no"}:
                 return False
             try:
@@ -153,6 +160,7 @@ class Rendered:
 
     def origin(self, offset: int) -> int:
         """Offset in what people wrote that stands behind `offset` of the text, for carets; best effort inside a value."""
+        # Pieces ascend in both numbers, so the greatest that begins before the offset is the last.
         start, source = max(piece for piece in self.pieces if piece[0] <= offset)
         found = source + offset - start
         return found if self.template is None else self.template.origin(found)
@@ -170,12 +178,14 @@ def render_sql(
 
     def write(place: Placeholder) -> str:
         code = _render(raw.text, place, names)
+        # standard_conforming_strings = off: '..' of our own would have escapes too, so it is written as E'..'.
         if backslashes and place.context is Context.CODE and "\\" in code:
             code = _PLAIN_STRING.sub(_doubled, code)
         return _apart(raw.text, place, _undollared(place, code))
 
     found = [
         (place.span, write(place))
+        # Scanned again: a variable may have opened a quote, and then `$name` behind it is in a string.
         for place in scan(raw.text)
         if not place.brace and place.name in names and not _overlaps(place.span, inserted)
         and place.context is not Context.COMMENT
@@ -260,6 +270,7 @@ def _lookup(place: Placeholder, names: Mapping[str, str]) -> Json | object:
             # A scalar is a value of SQL: the string "done" is the text done. Of an object or array every digit and space counts.
             return names[name] if isinstance(value, dict | list) else value
         first = rows[0]
+        # The order of the columns: json.loads keeps that of the text.
         value = next(iter(first.values()), None) if isinstance(first, dict) else first
         if value is None and not place.nullable:
             raise ValueProblem(f"${name} is NULL — first column of first row is NULL")
@@ -334,6 +345,7 @@ def _apart(text: str, place: Placeholder, value: str) -> str:
     if place.context is not Context.CODE or place.star:
         return value
     before = text[max(0, place.span.start - _NEARBY) : place.span.start]
+    # 'a' <newline> $x would be one literal of two segments.
     if value.startswith(("'", "E'")) and (_STRING_BEFORE.search(before) or _STRING_AFTER.match(text, place.span.end)):
         return f" ({value}) "
     left = " " if _WORD.match(before[-1:]) else ""
@@ -346,6 +358,7 @@ def _render(template: str, place: Placeholder, names: Mapping[str, str]) -> str:
         if place.context is not Context.CODE:
             raise ValueProblem(f"${place.name}.* is a row set; it can only be in a FROM list")
         table = _row_set(place.name, names[place.name])
+        # `$b.* AS x`: the table has the alias "b" already, and PostgreSQL takes only one.
         return f"(SELECT * FROM {table})" if has_alias(template, place.span.end) else table  # noqa: S608
     value = _lookup(place, names)
     if place.context is Context.CODE:
@@ -371,6 +384,7 @@ def _undollared(place: Placeholder, code: str) -> str:
     """Code without dollar signs where one could end the dollar-quoted body around it."""
     if place.context is not Context.CODE or not place.dollar or "$" not in code:
         return code
+    # \044 is a dollar sign: E'..\044..' within $$..$$ cannot end it.
     return _PLAIN_STRING.sub(_escaped, code)
 
 
@@ -421,6 +435,7 @@ def _literal(value: Json | object) -> str:
         case bool():
             return "true" if value else "false"
         case Number():
+            # `1 -$x` with -2 would begin a comment, and -2::text would be -(2::text).
             return f"({value})" if value.startswith("-") else _number(value)
         case str():
             return _quoted(value)
@@ -453,6 +468,7 @@ def _row_set(name: str, text: str) -> str:
     records = [row for row in rows if isinstance(row, dict)]
     if not records:
         return _empty_row_set(name, text)
+    # Without recorded types: the columns of the first row, as `to_json` has written them.
     columns = list(records[0])
     values = ",".join(f"({','.join(_cell(record.get(column)) for column in columns)})" for record in records)
     return f"(VALUES {values}) AS {_identifier(name)}({', '.join(map(_identifier, columns))})"
@@ -487,6 +503,7 @@ def _empty_row_set(name: str, text: str) -> str:
 
 def _cell(value: Json) -> str:
     literal = _literal(value)
+    # VALUES needs one type per column; a literal in quotes has none of its own.
     return f"{literal}::text" if literal.startswith("'") else literal
 
 

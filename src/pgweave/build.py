@@ -68,6 +68,7 @@ class Step:
 
     def named(self, name: str) -> Step:
         """Name the result: later steps read it as `$name`."""
+        # The parser says what a name may be, in the words that people know from the language.
         read = _read(f"'SELECT' |=> {_written(name)}")
         assert read.binding is not None
         return Step(replace(self.node, binding=Binding(read.binding.name, _NOWHERE)))
@@ -93,6 +94,7 @@ class Step:
     def __ror__(self, other: AnyStep) -> Step:
         return _two(nodes.Race, "left", other, "right", self)
 
+    # `a and b` would evaluate `bool(a)` and give b: a would be missing from the workflow, without a word.
     def __bool__(self) -> bool:
         raise TypeError(_NO_TRUTH)
 
@@ -147,6 +149,7 @@ def workflow(
         raise PgweaveError(
             f"The language cannot say this: {problem}.", "Write a join of more than three as (a & b) & (c & d)."
         ) from problem
+    # Read back from its text, so that what is built is what a file with that text would be.
     (made,) = load_source(Source(name, text), Workflow)
     assert same(made.definition.node, root), "the text does not say what was built"
     return made
@@ -217,6 +220,7 @@ if not TYPE_CHECKING:  # a type checker must not take every name for a function
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - of any leaf
         """The function of a leaf that has none of its own above: `nap(5)` gives `df.nap(5)`."""
+        # `break_`: a keyword of Python.
         if name.removesuffix("_") not in OF_CALL:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return partial(_call, name.removesuffix("_"))
@@ -268,6 +272,7 @@ def call_child(
     given = {name: value for name, value in named.items() if value is not None}
     if given and options is not None:
         raise TypeError("call_child takes options=.., or each by its name, not both")
+    # A step of SQL in the child's place, so that the parser checks label and options.
     made = cast("nodes.CallChild", _call("call_child", "SELECT", label=label, options=_json(given or options)).node)
     return Step(replace(made, child=_step(child).node))
 

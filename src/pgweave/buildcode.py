@@ -171,6 +171,7 @@ def _call(name: str, /, *arguments: _Piece, **named: _Piece | None) -> _Piece:
 
 
 def _prefixed(prefix: str, piece: _Piece) -> _Piece:
+    # name=a <newline> >> b would end at the line break; within brackets Python reads on.
     if len(piece.lines) > 1 and piece.lines[0][-1:] not in "([{":
         piece = _in_brackets(piece)
     return _Piece([prefix + piece.lines[0], *piece.lines[1:]], depth=piece.depth, calls=piece.calls)
@@ -178,10 +179,13 @@ def _prefixed(prefix: str, piece: _Piece) -> _Piece:
 
 def _binary(left: _Piece, operator: str, right: _Piece) -> _Piece:
     """Two operands; a chain of one operator groups from the left without brackets."""
+    # a >> b >> c is (a >> b) >> c in Python as in the language; on the right side every operator needs
+    # brackets.
     left = left if left.operator in ("", operator) else _in_brackets(left)
     right = right if right.operator == "" else _in_brackets(right)
     depth, calls = max(left.depth, right.depth), left.calls | right.calls
     line = f"{left.lines[-1]} {operator} {right.lines[0]}"
+    # 12: room for what may be written around it, such as `.named(..)`.
     if len(left.lines) == len(right.lines) == 1 and len(line) <= _WIDTH - 12:
         return _Piece([line], operator, depth, calls)
     if len(left.lines) == 1 and left.operator == operator:  # a chain that fitted so far: break it everywhere
@@ -246,6 +250,7 @@ def _text(text: str) -> _Piece:
 
 def _quoted(text: str) -> str:
     plain = repr(text)
+    # Double quotes where they need no escapes, as formatters of Python write them.
     return f'"{plain[1:-1]}"' if plain[0] == "'" and '"' not in text and "\\'" not in plain else plain
 
 
@@ -276,6 +281,7 @@ def _options(node: nodes.CallChild) -> dict[str, _Piece]:
     names = [option.name for option in node.options]
     usual = {"timeout_seconds", "database", "on_failure", "on_timeout", "on_cancel"}
     plain = all(isinstance(option.value, str | int) for option in node.options)
+    # A repeated or unknown option has no keyword argument.
     if node.options and plain and len(set(names)) == len(names) and usual.issuperset(names):
         return {option.name: _Piece([_literal(option.value)]) for option in node.options}
     return {"options": _text(options_text(node.options))}

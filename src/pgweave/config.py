@@ -52,6 +52,7 @@ class Config:
         if is_unreadable(code):
             return True
         chosen = max((len(start) for start in self.select or ("",) if code.startswith(start)), default=-1)
+        # select = ["PW2"], ignore = ["PW201"]: the longer one says it more exactly. Equal lengths drop.
         dropped = max((len(start) for start in self.ignore if code.startswith(start)), default=-1)
         return chosen > dropped
 

@@ -96,6 +96,7 @@ def check(module: Module, connection: psycopg.Connection[Any], setup: Source | N
         run.begin(setup)
         statements = deque(around(module))
         for definition in module.definitions:
+            # Tables that stand before a workflow in the file exist when it is started, those behind it do not.
             while statements and statements[0].span.end <= definition.span.start:
                 run.around(statements.popleft())
             # Each begins with what the set-up left: workflows do not run one after the other.
@@ -151,6 +152,7 @@ class _Run:
         """What comes before the first workflow."""
         import psycopg
 
+        # lock_timeout and statement_timeout: a check must not wait for a lock of somebody's migration.
         self.connection.execute(_queries()["limits"])
         row = self.connection.execute(_queries()["where_we_are"]).fetchone()
         self.knows_df, self.database = row or (True, "")
@@ -172,8 +174,10 @@ class _Run:
         read = sqltext.examine(statement.text)
         if read is None or read.tree is None:
             return
+        # CREATE EXTENSION, DO and CALL are not run for a check; from here on a missing table proves nothing.
         if read.kind in _MAY_MAKE:
             self.complete = False
+        # CREATE INDEX CONCURRENTLY refuses to run in this transaction.
         if read.kind not in _DDL or (read.kind == "index_stmt" and read.body.concurrent):
             return
         refusal = self.replay(_without_data(read.text) if read.kind == "create_table_as_stmt" else read.text)
@@ -192,6 +196,7 @@ class _Run:
         if definition.database is not None and definition.database.value != self.database:
             self.note(f"{definition.name} runs in the database {definition.database.value}: not looked at")
             return
+        # Put back at the end: what this workflow may make says nothing about the next one.
         facts, complete = Facts(definition), self.complete
         if not facts.parser:
             self.note("postgast is not installed, so no step is prepared: pip install postgast")
@@ -213,6 +218,7 @@ class _Run:
             self.note("the df schema is not in this database; steps that call it are not looked at")
         elif statement.kind in _DDL:
             self.make(texts, step, statement, certain=certain)
+        # SELECT INTO makes a table that is not made here.
         elif statement.kind == "select_stmt" and statement.body.HasField("into_clause"):
             self.complete = False
         elif statement.kind in _PLANNED:
@@ -224,6 +230,7 @@ class _Run:
 
     def make(self, texts: Texts, step: Step, statement: Statement, *, certain: bool) -> None:
         """Run a DDL step. Left alone: what may be dropped or not, and what cannot run in a transaction."""
+        # A DROP in one branch of an if: on the other path the table is still there.
         if statement.kind in ("index_stmt", "drop_stmt") and (statement.body.concurrent or not certain):
             return
         sent = texts.with_variables(step, statement)
@@ -254,8 +261,11 @@ class _Run:
         """Prepare a planned step; where a type does not fit, again with what its literal could be."""
         first: tuple[psycopg.DatabaseError, Sent] | None = None
         tried: set[tuple[int, ...]] = set()
+        # The worker writes a literal, which is of unknown type until PostgreSQL sees its place; a parameter has
+        # its type at once.
         for soften in (as_it_is, as_integer, as_text):
             sent = texts.with_parameters(step, statement, soften)
+            # A step without parameters of these types is the same text again.
             if sent is None or sent.types in tried:
                 continue
             tried.add(sent.types)
@@ -266,6 +276,7 @@ class _Run:
                 self.name_types(texts, answer)
                 self.columns(texts, step)
                 return
+            # The first refusal is the one with the true types.
             first = first or (answer, sent)
             if answer.sqlstate not in _MISFITS:
                 break
@@ -289,6 +300,7 @@ class _Run:
         import psycopg
 
         protocol = self.connection.pgconn
+        # A failed Parse ends the transaction it is in; this one is a savepoint.
         with self.connection.transaction(force_rollback=True):
             answer = protocol.prepare(b"", sent.rendered.text.encode(), sent.types)
             if answer.status != psycopg.pq.ExecStatus.COMMAND_OK:
@@ -309,6 +321,7 @@ class _Run:
             return False  # a literal is fine there, and a parameter is not: date $x
         places = reads.placeholders(statement.text)
         filled = [place for place in places if place.context is not Context.CODE or place.brace]
+        # 22xxx, a bad value: a placeholder within quotes stands there as it is, '$x'::date.
         return not (state.startswith("22") and filled)
 
     def columns(self, texts: Texts, step: Step) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BOOL, INT8, INT2, INT4, TEXT, FLOAT4, FLOAT8, NUMERIC, UNKNOWN = 16, 20, 21, 23, 25, 700, 701, 1700, 0
 """Types as pg_type numbers them; these never change. UNKNOWN: let the server find out."""
 
+# INT2 -> INT4: a literal of a few digits is an integer, whatever type the column had.
 _BARE = {INT2: INT4, INT4: INT4, INT8: INT8, FLOAT4: NUMERIC, FLOAT8: NUMERIC, NUMERIC: NUMERIC, BOOL: BOOL}
 """What is written without quotes, and the type that its digits have."""
 
@@ -85,6 +86,7 @@ class Texts:
         found: list[tuple[Placeholder, str]] = []
         types: list[int] = []
         for place in reads.placeholders(statement.text):
+            # In quotes the value becomes a part of a literal, whose type does not depend on it.
             if place.brace or place.context is not Context.CODE:
                 continue
             read = by_place.get(place)
@@ -95,6 +97,7 @@ class Texts:
                 named = "" if has_alias(statement.text, place.span.end) else f" AS {_identifier(read.reference.name)}"
                 found.append((place, rows + named))
             else:
+                # Parameters are numbered in the order of the text: $1, $2, ..
                 types.append(soften(UNKNOWN if read is None else self._type(read)))
                 found.append((place, f"${len(types)}"))
         variables = self._variables(statement)
@@ -111,6 +114,7 @@ class Texts:
         label = self.facts.definition.label
         values: Mapping[str, str] = {
             **{one.name: one.value for one in self.module.variables if one.value is not None},
+            # Any id of the right length.
             "sys_instance_id": "00000000",
             "sys_label": label.value if label is not None else "",
         }
@@ -120,6 +124,7 @@ class Texts:
                 continue
             if place.name in values:
                 found.append((place, values[place.name]))
+            # An undeclared variable within quotes does no harm to the syntax; in code it could be anything.
             elif place.context is Context.CODE:
                 return None
         return found
@@ -133,6 +138,7 @@ class Texts:
                 return UNKNOWN
             kind = columns[0][1] if place.column is None else dict(columns).get(place.column, UNKNOWN)
             found.add(_BARE.get(kind, UNKNOWN))
+        # Two possible binders with different types: the literal may be of either.
         return found.pop() if len(found) == 1 else UNKNOWN
 
     def _rows(self, read: Read) -> str | None:
@@ -140,6 +146,7 @@ class Texts:
         first, *others = self._results(read)
         if first is None or any(columns != first for columns in others):
             return None
+        # One row of typed NULLs: only the types of the columns matter to Parse.
         items = [f"NULL::{self.types.get(kind, 'text')} AS {_identifier(name)}" for name, kind in first]
         return f"(SELECT {', '.join(items)})"
 

@@ -78,8 +78,11 @@ class Document:
             return len(self.source.text)
         start = self.source.line_starts[position.line]
         line = self.source.line(position.line + 1)
+        # The protocol counts UTF-16 units unless agreed otherwise: one for é, two for an emoji. Python counts
+        # both as one character.
         units = 0
         for index, character in enumerate(line):
+            # >= and not ==: a place within a surrogate pair is taken for the next character.
             if units >= position.character:
                 return start + index
             units += self._units(character)
@@ -215,6 +218,7 @@ def complete(server: Server, params: types.CompletionParams) -> types.Completion
             documentation=types.MarkupContent(types.MarkupKind.Markdown, one.documentation)
             if one.documentation
             else None,
+            # Editors sort by label unless told otherwise, and ours are best first.
             sort_text=f"{number:04}",
             text_edit=types.TextEdit(document.range(one.span), one.label),
         )
@@ -267,6 +271,7 @@ def formatting(server: Server, params: types.DocumentFormattingParams) -> list[t
     text = document.source.text
     try:
         new = formatted(text, document.source.name)
+    # No message: the findings are on the screen already.
     except ProgramError:
         return []
     return [] if new == text else [types.TextEdit(document.range(Span(0, len(text))), new)]
@@ -297,6 +302,7 @@ def code_actions(server: Server, params: types.CodeActionParams) -> list[types.C
             edit=types.WorkspaceEdit(changes={document.uri: document.edits(found.fix.edits)}),
         )
         for found in server.found(document)
+        # Touching is enough, so that the fix is offered with the cursor right behind the word.
         if found.fix and found.span.start <= end and start <= found.span.end
     ]
 

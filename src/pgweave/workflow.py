@@ -90,6 +90,8 @@ class WorkflowSource:
 
         target: pg_durable for what would differ there, too.
         """
+        # The checks see all of the text, since workflows of one file may concern each other: it is checked once
+        # for all of them.
         if target not in self.checked:
             self.checked[target] = _of_module(self.module, target)
         return [finding for finding in self.checked[target] if finding.span in self.definition.span]
@@ -193,6 +195,7 @@ def start(
 
     variables: instead of what its text declares. Both are for this start alone and change nothing of the role's.
     """
+    # SELECT df.start('..', label => f(x)): only the statement around it knows the label.
     if workflow.definition.computed:
         names = " and ".join(workflow.definition.computed)
         raise PgweaveError(

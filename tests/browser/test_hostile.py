@@ -86,7 +86,7 @@ def test_a_hostile_comparison_is_a_picture_that_runs_nothing(design: Callable[..
 
 def test_hostile_results_errors_and_signals_are_shown_as_text(database: str, design: Callable[..., Designer]) -> None:
     hostile = IMAGE + SCRIPT + VECTOR
-    step, wrong = f"SELECT {quoted(hostile)} AS x", f"SELECT {quoted(hostile)}::int"
+    step, wrong = f"SELECT {quoted(hostile)} AS x", f"SELECT ({quoted(hostile)} || current_user)::int"
     names = quoted(hostile)
     program = f"SELECT df.start({quoted(step)} ~> df.wait_for_signal({names}) ~> {quoted(wrong)}, {names});\n"
     designer = design(program, "--dsn", database)
@@ -105,6 +105,19 @@ def test_hostile_results_errors_and_signals_are_shown_as_text(database: str, des
     designer.test_id("past-text").wait_for()
     designer.page.locator("[data-status=failed]").wait_for()
     see(designer, hostile)
+
+
+def test_characters_that_turn_text_around_are_marks_on_the_canvas_and_in_the_text(
+    design: Callable[..., Designer],
+) -> None:
+    """They would show a comment where code is (PW032 says so); what one sees is the order in which it is run."""
+    turns = "".join(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+    designer = design(f"'DELETE FROM t /* {turns} */' ~> df.wait_for_signal('go{turns}')")
+    shown = [designer.block(title).inner_text() for title in ("DELETE t", "wait for signal")]
+    assert [text.count("\N{REPLACEMENT CHARACTER}") for text in shown] == [len(turns)] * 2
+    assert not set(turns) & set("".join(shown))
+    assert designer.page.locator(".pw-text .cm-specialChar").count() == 2 * len(turns)
+    assert not set(turns) & set(designer.page.locator(".pw-text .cm-content").inner_text())
 
 
 def test_markup_that_did_get_into_the_page_would_run_nothing(design: Callable[..., Designer]) -> None:

@@ -188,6 +188,51 @@ def test_an_instance_is_cancelled(pgweave: Command, database: str) -> None:
     assert (done.code, json.loads(done.out)["status"]) == (0, "cancelled")
 
 
+def test_a_signal_that_nothing_waits_for_says_what_is_waited_for(pgweave: Command, database: str) -> None:
+    pgweave.write("waits.df", "df.wait_for_signal('go')")
+    identifier = pgweave("run", "waits.df", "--no-wait", "--dsn", database).out.strip()
+    pgweave("worker", "--once", "--dsn", database)
+    done = pgweave("signal", identifier, "goo", "--dsn", database)
+    assert (done.code, done.out) == (0, f"sent goo to {identifier}\n")
+    assert done.err == "Nothing waits for goo yet; the signal is kept until something does. It waits for: go.\n"
+    found = json.loads(pgweave("signal", identifier, "gooo", "--json", "--dsn", database).out)
+    assert found == {"instance_id": identifier, "sent": "gooo", "waited_for": ["go"]}
+    pgweave("cancel", identifier, "--dsn", database)
+    pgweave("worker", "--once", "--dsn", database)
+    done = pgweave("signal", identifier, "go", "--dsn", database)
+    assert (done.code, done.out) == (2, "")
+    assert f"Instance {identifier} is cancelled; a signal does not reach it any more." in done.err
+
+
+def test_a_worker_of_the_version_before_goes_on_where_the_newer_schema_allows_it(
+    pgweave: Command, database: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into df.migrations (number, name, checksum, works_with) values (%s, 'later', 'x', %s)",
+            [NEWEST + 1, NEWEST],
+        )
+        done = pgweave("run", "clean.df", "--dsn", database)
+        assert (done.code, "completed" in done.err or bool(done.out)) == (0, True)
+        assert pgweave("worker", "--once", "--dsn", database).code == 0
+        done = pgweave("db", "status", "--dsn", database)
+        said = f"Version {NEWEST + 1}, newer than this pgweave ({NEWEST}), and works with it. Upgrade pgweave.\n"
+        assert (done.code, done.out) == (1, said)
+        assert json.loads(pgweave("db", "status", "--json", "--dsn", database).out)["works"]
+        connection.execute("update df.migrations set works_with = null where number > %s", [NEWEST])
+        assert not json.loads(pgweave("db", "status", "--json", "--dsn", database).out)["works"]
+        assert pgweave("worker", "--once", "--dsn", database).code == 2
+
+
+def test_a_schema_that_does_not_say_its_version_is_refused_by_every_command(pgweave: Command, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("delete from df.migrations")
+    for arguments in (["db", "status"], ["db", "install"], ["worker", "--once"], ["ps"]):
+        done = pgweave(*arguments, "--dsn", database)
+        assert (done.code, done.out) == (2, "")
+        assert "df.migrations is empty" in done.err
+
+
 def test_the_exit_code_of_db_status_says_whether_the_schema_fits(pgweave: Command, bare: str) -> None:
     def found() -> tuple[int, str]:
         done = pgweave("db", "status", "--json", "--dsn", bare)
@@ -218,7 +263,7 @@ def test_the_schema_is_installed_looked_at_and_removed(pgweave: Command, bare: s
     assert pgweave("db", "upgrade", "--dsn", bare).code == 0
     assert pgweave("db", "status", "--dsn", bare).out == f"Version {NEWEST}, up to date.\n"
     found = json.loads(pgweave("db", "status", "--json", "--dsn", bare).out)
-    assert found == {"state": "current", "installed": NEWEST, "available": NEWEST, "pending": 0}
+    assert found == {"state": "current", "installed": NEWEST, "available": NEWEST, "works": True, "pending": 0}
 
     assert pgweave("db", "uninstall", "--dsn", bare, stdin=b"n\n").code == 1
     assert pgweave("db", "uninstall", "--dsn", bare).code == 1, "nobody answered"

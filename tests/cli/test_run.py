@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from support.signals import usual_signals
 
 from pgweave.runtime.client import Client
@@ -27,6 +29,18 @@ def test_a_program_runs_to_its_result(pgweave: Command, database: str) -> None:
     assert any(line.startswith("  ✓ SELECT 1 AS one") for line in lines)
     assert "draw the workflow: pgweave render clean.df -o clean.svg" in lines[-1]
     assert "The data is in database test_" in lines[-1]
+
+
+def test_columns_and_digits_are_printed_as_they_are_stored(pgweave: Command, database: str) -> None:
+    pgweave.write("stored.df", "'SELECT 1.50 AS n, 2 AS n, 12345678901234567890123 AS big'")
+    done = pgweave("run", "stored.df", "--dsn", database)
+    assert [line.split() for line in done.out.splitlines()[::2]] == [
+        ["n", "n", "big"], ["1.50", "2", "12345678901234567890123"],
+    ]  # fmt: skip
+    out = pgweave("run", "stored.df", "--json", "--dsn", database).out
+    assert '"n": 1.50,' in out
+    assert '"n": 2,' in out
+    assert '"big": 12345678901234567890123' in out
 
 
 def test_the_result_as_json(pgweave: Command, database: str) -> None:
@@ -121,6 +135,30 @@ def test_a_program_with_an_error_never_starts(pgweave: Command, database: str) -
     with psycopg.connect(database) as connection:
         assert connection.execute("select count(*) from df.instances").fetchone() == (0,)
         assert connection.execute("select to_regclass('too_early')").fetchone() == (None,)
+
+
+def test_a_role_that_may_not_be_a_worker_is_told_so_before_anything_is_started(pgweave: Command, database: str) -> None:
+    name = f"submitter_{os.getpid()}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"create role {name} login".encode())
+        connection.execute("select df.grant_usage(%s)", [name])
+        try:
+            dsn = make_conninfo(database, user=name)
+            done = pgweave("run", "clean.df", "--dsn", dsn)
+            assert (done.code, done.out) == (2, "")
+            assert done.err.splitlines() == [
+                f"pgweave: The role {name} may not work off workflows.",
+                (
+                    "  Start a worker as a role that may (`pgweave worker`), or let the owner of schema df admit this one:"
+                    f" pgweave db enrol --worker {name}"
+                ),
+                "  --no-wait starts the workflow and leaves it to a worker that runs.",
+            ]
+            assert connection.execute("select count(*) from df.instances").fetchone() == (0,)
+            identifier = pgweave("run", "clean.df", "--no-wait", "--dsn", dsn).out.strip()
+            assert connection.execute("select id from df.instances").fetchone() == (identifier,)
+        finally:
+            connection.execute(f"drop owned by {name}; drop role {name}".encode())
 
 
 def test_no_wait_prints_the_id_and_leaves_the_work_to_a_worker(pgweave: Command, database: str) -> None:

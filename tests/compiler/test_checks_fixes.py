@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.pace import examples
 from support.sections import FILES, Section, find, sections
 
 from pgweave.compiler import fixes, lower
@@ -186,7 +187,7 @@ def _rows(draw: st.DrawFn, depth: int = 2) -> str:
     return "".join(parts)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(_rows())
 def test_no_safe_fix_of_any_program_changes_what_it_does(text: str) -> None:
     source = Source("fix.df", text)
@@ -198,7 +199,7 @@ def test_no_safe_fix_of_any_program_changes_what_it_does(text: str) -> None:
     assert [found.code for found in done.left if found.fix is not None and found.fix.safe] == []
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(_rows())
 def test_after_every_fix_of_any_program_it_still_can_be_read(text: str) -> None:
     read = parse(Source("fix.df", text))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ast
+from support.pace import examples
 
 from pgweave.compiler.facts import reads
 from pgweave.grammar import nodes
@@ -30,7 +31,7 @@ def filled(text: str, *, sql: bool, names: dict[str, str], variables: dict[str, 
     return done != text
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(texts, st.sampled_from(["x", "xy", "y"]))
 @pytest.mark.parametrize("slot", ["sql", "break", "instance"])
 def test_a_name_is_read_where_the_runtime_fills_it_in(slot: str, text: str, name: str) -> None:

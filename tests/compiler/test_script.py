@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from support import ast
+from support.pace import examples
 from support.programs import definitions
 from support.work import with_worker
 
@@ -103,7 +104,9 @@ def promised(definition: Definition) -> list[Written]:
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(definition=definitions())
 def test_four_ways_to_start_a_program_write_the_same_rows(session: Connection, definition: Definition) -> None:

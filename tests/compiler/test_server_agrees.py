@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from support.pace import examples
+from support.programs import definitions
 from support.texts import programs
 
 from pgweave.compiler import lower, passes
 from pgweave.grammar.diagnostics import Severity
 from pgweave.grammar.parser import parse
 from pgweave.grammar.span import Source
+from pgweave.grammar.writing.printer import print_node
+from pgweave.grammar.writing.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pgweave.grammar.nodes import Definition
 
 # Where PostgreSQL builds something that nobody meant, without a word, and we refuse: text glued onto the JSON of a step,
 # and a NULL step as the condition of a loop, which then never ends. Findings above PW2xx but for the options of a child
@@ -71,7 +77,9 @@ def theirs(text: str, connection: psycopg.Connection) -> tuple[str, str]:
 
 
 @settings(
-    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(1000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(programs)
 def test_the_database_builds_the_same_tree_or_refuses_the_same_text(connection: psycopg.Connection, text: str) -> None:
@@ -82,3 +90,37 @@ def test_the_database_builds_the_same_tree_or_refuses_the_same_text(connection: 
     assert answer == verdict, (said, answered)
     if said and answered:
         assert said == answered
+
+
+@pytest.mark.parametrize(
+    ("call", "accepted"),
+    [
+        ("df.break({})", True), ("df.break(value => {})", True), ("df.sql({})", True), ("df.wait_for_signal({})", True),
+        ("df.http('https://example.com', 'POST', {})", True), ("df.call_child('SELECT 1', {})", True),
+        ("df.if_rows({}, 'SELECT 1', 'SELECT 2')", True), ("df.await_instance({})", True),
+        ("df.http({})", True), ("df.http('https://example.com', {})", False), ("df.wait_for_schedule({})", False),
+        ("df.as('SELECT 1', {})", False), ("df.sleep({})", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step", ["df.sleep(5)", "'a' ~> 'b'", "'a' |=> 'n'", "'a' ?> 'b'", "@> 'a'"])
+def test_a_step_in_the_place_of_a_text_is_accepted_by_both_or_by_neither(
+    connection: psycopg.Connection, call: str, step: str, accepted: bool
+) -> None:
+    text = call.format(step)
+    found = {one.code for one in parse(Source("generated.df", text)).diagnostics}
+    answer, _ = theirs(text, connection)
+    assert (found == {"PW033"}, answer) == ((True, "tree") if accepted else (False, "refused"))
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(definition=definitions())
+@pytest.mark.parametrize("call", ["df.break({})", "df.sql({})"])
+def test_a_step_given_to_break_or_sql_is_its_json_as_a_literal(
+    connection: psycopg.Connection, call: str, definition: Definition
+) -> None:
+    """What the server makes of the step is what the compiler makes of its JSON in quotes."""
+    step = f"df.ensure_durofut({print_node(definition.node)})"  # in quotes alone it is a value, no step
+    answer = theirs(call.format(step), connection)
+    assert answer == ours(call.format(quote(lower.tree(definition))))

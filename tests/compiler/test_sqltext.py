@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ast
+from support.pace import examples
 from support.programs import queries
 
 from pgweave.compiler import passes
@@ -60,7 +61,7 @@ PIECES = ("$x", "$x.y", "$x?", "$x.*", "{v}", "{v", "'", "''", "$", "$$", "$q$",
           "U&'", "&", "a", "é", "1", " ", ".", "?", "(", ";", "-", "/", "do ", "create function f() as ", "a$x", "$1")  # fmt: skip
 
 
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_a_comment_in_front_moves_placeholders_and_changes_nothing_else(text: str) -> None:
     """Texts without quotes and comments take a short way: one expression instead of the lexer, with the same result."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pace import examples
 
 from pgweave.designer.differences import difference, merge
 from pgweave.designer.disk import File, Layout
@@ -143,7 +144,7 @@ def moved(text: str, changes: Sections, at: int) -> int:
 PROGRAM = "".join(f"line {number}\n" for number in range(30))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, 2**32))
 def test_interleaved_changes_of_views_notebook_and_file_lose_nothing(seed: int) -> None:
     random = Random(seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pace import examples
 from support.programs import definitions
 
 from pgweave.designer import drawing
@@ -189,7 +190,7 @@ def test_examples_are_drawn_as_json_without_findings(path: Path) -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(definitions())
 def test_every_step_has_a_block_within_its_parent_and_every_id_leads_back(definition: Definition) -> None:
     parsed = parse(Source("x.df", print_definition(definition)))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support.layouts import scattered
+from support.pace import examples
 from support.programs import definitions
 
 from pgweave.designer.block_palette import PALETTE
@@ -267,7 +268,9 @@ def leaves(parsed: Parsed) -> Counter[str]:
     return Counter(print_node(replace(node, binding=None)) for node in found)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(definitions(), st.integers(0, 2**32), st.sampled_from(GESTURES))
 def test_any_gesture_on_any_block_leaves_a_program_that_parses(definition: Definition, seed: int, gesture: str) -> None:
     random = Random(seed)

@@ -273,7 +273,7 @@ def running(path: Path, database: str) -> Iterator[Page]:
 
 
 def test_a_workflow_is_started_watched_released_and_looked_at(running: Page, path: Path) -> None:
-    answer = running.ask("start", target="", label=None, variables={})
+    answer = running.ask("start", target="", label=None, variables={}, check=True)
     instance = answer["instance"]
     waiting = running.event("run", status="running")
     while not any(wait["action"]["kind"] == "signal" for wait in waiting["waits"]):
@@ -306,20 +306,20 @@ def leaves(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_the_second_of_two_workflows_is_started_and_shown_as_the_second(running: Page) -> None:
     running.type("SELECT df.start('SELECT 7", "SELECT df.start('SELECT 1', 'first');\nSELECT df.start('SELECT 7")
-    several = running.ask("start", target="", label=None, variables={})
+    several = running.ask("start", target="", label=None, variables={}, check=True)
     assert (several["ok"], several["advice"]) == (False, "Choose the one to start.")
-    instance = running.ask("start", target="1", label=None, variables={})["instance"]
+    instance = running.ask("start", target="1", label=None, variables={}, check=True)["instance"]
     event = running.event("run", instance=instance)
     past = running.ask("past", instance=instance)["drawing"]["programs"]
     assert [program["index"] for program in past] == [1]
     assert event["states"].keys() >= {block["id"] for block in leaves(past[0]["root"])}
     running.type("SELECT 1', 'first'", "SELECT 1' ~>, 'first'")
-    assert not running.ask("start", target="0", label=None, variables={})["ok"]
+    assert not running.ask("start", target="0", label=None, variables={}, check=True)["ok"]
 
 
 def test_a_program_that_the_database_puts_together_shows_its_states_on_what_it_put_together(running: Page) -> None:
     running.type("'SELECT $order.id AS id'", "reverse('di SA 8 TCELES')")
-    instance = running.ask("start", target="", label=None, variables={})["instance"]
+    instance = running.ask("start", target="", label=None, variables={}, check=True)["instance"]
     assert running.event("run", instance=instance)["states"] == {}
     past = running.ask("past", instance=instance)
     assert "SELECT 8 AS id" in past["text"]
@@ -332,7 +332,7 @@ def test_a_program_that_the_database_puts_together_shows_its_states_on_what_it_p
 
 def test_a_failed_step_says_what_the_server_said(running: Page) -> None:
     running.type("SELECT 7 AS id", "SELECT nothing AS id")
-    instance = running.ask("start", target="0", label="other", variables={"v": "1"})["instance"]
+    instance = running.ask("start", target="0", label="other", variables={"v": "1"}, check=False)["instance"]
     failed = running.event("run", status="failed")
     assert 'column "nothing" does not exist' in failed["error"]
     state = failed["states"]["0:0.0"]
@@ -344,7 +344,7 @@ def test_a_failed_step_says_what_the_server_said(running: Page) -> None:
 
 
 def test_an_instance_is_cancelled_from_the_page(running: Page) -> None:
-    instance = running.ask("start", target="", label=None, variables={})["instance"]
+    instance = running.ask("start", target="", label=None, variables={}, check=True)["instance"]
     assert running.ask("cancel", instance=instance)["ok"]
     assert running.event("run", status="cancelled")
     assert not running.ask("watch", instance="ffffffff")["ok"]
@@ -353,10 +353,20 @@ def test_an_instance_is_cancelled_from_the_page(running: Page) -> None:
 
 def test_what_a_check_refuses_is_not_started(running: Page) -> None:
     running.type("SELECT $order.id", "SELECT $nobody")
-    answer = running.ask("start", target="", label=None, variables={})
+    answer = running.ask("start", target="", label=None, variables={}, check=True)
     assert not answer["ok"]
     assert "nobody" in answer["message"]
     assert running.ask("instances", status=None, text=None, limit=10)["instances"] == []
+
+
+def test_what_the_database_refuses_is_not_started_unless_it_is_not_asked(running: Page) -> None:
+    """Else a workflow fails at its last step, days later."""
+    running.type("SELECT $order.id", "SELECT nothing + $order.id")
+    request: dict[str, Any] = {"target": "", "label": None, "variables": {}}
+    answer = running.ask("start", **request, check=True)
+    assert (answer["ok"], answer["message"]) == (False, 'Line 1: Column "nothing" does not exist.')
+    assert running.ask("instances", status=None, text=None, limit=10)["instances"] == []
+    assert running.ask("start", **request, check=False)["ok"]
 
 
 # The command

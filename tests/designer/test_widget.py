@@ -129,7 +129,7 @@ def test_a_workflow_is_started_from_the_widget(database: str, monkeypatch: pytes
 
     designer = pgweave.parse("SELECT df.start('SELECT 7 AS n', 'x');").design(dsn=database)
     front = FrontEnd(designer, monkeypatch)
-    assert front.ask("start", target="", label=None, variables={})["instance"]
+    assert front.ask("start", target="", label=None, variables={}, check=True)["instance"]
     try:
         while (event := front.next("run"))["status"] != "completed":
             pass

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support import ast, texts
 from support.layouts import expression, scattered
+from support.pace import examples
 from support.programs import programs
 
 from pgweave.compiler.facts import reads
@@ -157,7 +158,7 @@ parts = (programs(max_leaves=8), layouts, st.integers(0, 2**63), st.integers(0, 
 cases = st.builds(case, *parts)
 named_cases = st.builds(partial(case, named=True), *parts)
 
-THOROUGH = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @THOROUGH
@@ -266,7 +267,11 @@ def test_removing_a_name(case: Case) -> None:
 # Renaming
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(1000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(named_cases)
 def test_renaming(case: Case) -> None:
     """Every reader in the workflow of the step follows; a child has names of its own."""
@@ -368,7 +373,9 @@ def any_edit(number: int, place: Place, new: Node, other: Node) -> Edits:
             raise AssertionError(number)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(600), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(
     texts.programs | st.integers(0, 2**63).map(lambda seed: expression(Random(seed), 3)),
     st.integers(0, 2**31),
@@ -416,7 +423,7 @@ def dollars(body: str) -> str:
 
 
 @pytest.mark.parametrize("quote", [plain, escaped, unicode, two_literals, dollars], ids=lambda quote: quote.__name__)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(programs(max_leaves=4), min_size=1, max_size=3),
     st.booleans(),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.layouts import expression, scattered, statement
+from support.pace import examples
 from support.programs import programs
 
 from pgweave.grammar.nodes import Node, same
@@ -24,7 +25,7 @@ GOLDEN = ROOT / "tests" / "golden" / "format"
 CASES = sorted(GOLDEN.glob("*/before.*"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.df"))
 UPDATE = os.environ.get("PGWEAVE_UPDATE_GOLDEN") == "1"
-THOROUGH = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=examples(1000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def laid_out(text: str, name: str = "x.df") -> str:
@@ -170,7 +171,7 @@ def test_every_program_survives_its_layout(node: Node, seed: int) -> None:
     lays_out_once(scattered(print_node(node), Random(seed)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.integers(0, 2**63), st.sampled_from(("x.sql", "x.md")))
 def test_around_workflows_nothing_changes(seed: int, name: str) -> None:
     random = Random(seed)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ast
+from support.pace import examples
 from support.programs import bindings, programs
 
 from pgweave.compiler import lower
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINES = (Path(__file__).parents[1] / "golden" / "identity.df").read_text(encoding="utf-8").splitlines()
-THOROUGH = settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=examples(2000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def definition(text: str) -> Definition:
@@ -197,7 +198,7 @@ def test_no_character_of_any_text_is_lost(node: Node) -> None:
     assert reread(node) == node
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(1000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(in_json)
 def test_what_no_call_can_say_is_said_in_json(node: Node) -> None:
     """Joins of four, URLs that df.http refuses: steps that came as Durofut JSON go as Durofut JSON."""
@@ -263,7 +264,9 @@ def test_the_database_reads_what_is_printed_as_the_compiler_lowers_it(database: 
         connection.execute("set search_path = public, df")
         compared = 0
 
-        @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+        @settings(
+            max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+        )
         @given(programs(max_leaves=10))
         def compare(node: Node) -> None:
             nonlocal compared
@@ -272,4 +275,4 @@ def test_the_database_reads_what_is_printed_as_the_compiler_lowers_it(database: 
             compared += 1
 
         compare()
-    assert compared >= 400
+    assert compared >= examples(400)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ast
+from support.pace import examples
 from support.programs import programs, words
 
 import pgweave
@@ -52,7 +53,7 @@ def run(program: str) -> dict[str, object]:
     return {name: value for name, value in bound.items() if not hasattr(build, name) and name != "__builtins__"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(programs())
 def test_every_tree_can_be_built_and_its_python_builds_it(tree: Node) -> None:
     """Tree -> Python -> tree, for every kind of node with every kind of text, name and number."""
@@ -61,7 +62,7 @@ def test_every_tree_can_be_built_and_its_python_builds_it(tree: Node) -> None:
     assert same(built.node, tree)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(programs(), st.none() | words)
 def test_what_is_built_says_itself_in_the_language(tree: Node, label: str | None) -> None:
     """Tree -> workflow -> text -> tree, and the workflow's Python builds an equal one."""

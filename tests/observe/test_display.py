@@ -16,8 +16,9 @@ import pytest
 import pgweave
 from pgweave.compiler.pictures import draw
 from pgweave.compiler.pictures.palette import DARK, LIGHT
+from pgweave.designer import page_results
 from pgweave.grammar.reading.highlight import tokenise
-from pgweave.observe import display, picture_bundles, session_database, theme
+from pgweave.observe import display, picture_bundles, session_database, stored_json, text_tables, theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +116,7 @@ def _result(count: int) -> dict[str, Any]:
 
 
 def test_a_result_is_a_table_with_exact_numbers_and_still_a_dictionary() -> None:
-    result = display.result(_result(2))
+    result = display.result(stored_json.written(_result(2)))
     assert result == _result(2)
     assert isinstance(result, display.Result)
     bundle = result._repr_mimebundle_()
@@ -129,6 +130,40 @@ def test_a_result_is_a_table_with_exact_numbers_and_still_a_dictionary() -> None
     assert '<td class="pgw-number">1.10</td><td class="pgw-null">NULL</td>' in bundle["text/html"]
 
 
+STORED = (
+    '{"rows": [{"a": 1.50, "a": 12345678901234567890123, "n": 1e400, "j": {"k": 1, "k": 2.0}}, {"a": null, "n": 0}],'
+    ' "row_count": 2, "rows_affected": 2}'
+)
+
+
+def test_columns_of_one_name_and_digits_of_numbers_are_shown_as_they_are_stored() -> None:
+    """PostgreSQL's json keeps both, a dictionary or a float would not."""
+    terminal = text_tables.readable(STORED).splitlines()
+    assert terminal[0].split() == ["a", "a", "n", "j"]
+    assert terminal[2].split() == ["1.50", "12345678901234567890123", "1e400", '{"k":', "1,", '"k":', "2.0}"]
+    assert terminal[3].split() == ["NULL", "NULL", "0", "NULL"]
+    notebook = display.result(STORED)
+    assert isinstance(notebook, display.Result)
+    assert notebook.columns == ("a", "a (2)", "n", "j")
+    assert notebook.rows[0]["a (2)"] == 12345678901234567890123
+    assert notebook["row_count"] == 2
+    assert [line.split()[:2] for line in notebook._repr_mimebundle_()["text/plain"].splitlines()[2:4]] == [
+        ["1.50", "12345678901234567890123"], ["NULL", "NULL"],
+    ]  # fmt: skip
+    page = page_results.rows(STORED)
+    assert page["columns"] == ["a", "a", "n", "j"]
+    assert page["rows"][0] == ["1.50", "12345678901234567890123", "1e400", '{"k": 1, "k": 2.0}']
+
+
+def test_a_result_without_rows_is_indented_as_it_is_stored() -> None:
+    assert text_tables.readable('{"a":1.50,"a":[],"b":[2.0,{"c":"\\u00e9"}]}') == (
+        '{\n  "a": 1.50,\n  "a": [],\n  "b": [\n    2.0,\n    {\n      "c": "é"\n    }\n  ]\n}'
+    )
+    assert text_tables.readable('{"rows": [], "rows_affected": 3}') == "no rows returned, 3 affected"
+    assert text_tables.readable('{"rows": [], "rows_affected": 0}') == "no rows"
+    assert text_tables.readable('{"rows": [1.0]}') == '{\n  "rows": [\n    1.0\n  ]\n}'
+
+
 def test_a_large_result_is_cut_and_its_true_count_is_said() -> None:
     bundle = display.Result(_result(12_345))._repr_mimebundle_()
     assert bundle["text/html"].count("<tr>") == display.MAX_ROWS + 1
@@ -138,8 +173,10 @@ def test_a_large_result_is_cut_and_its_true_count_is_said() -> None:
 
 
 def test_what_is_no_table_says_what_it_is() -> None:
-    assert display.result("done") == "done"
-    assert display.result({"timed_out": True}) == {"timed_out": True}
+    assert display.result('"done"') == "done"
+    assert display.result('{"timed_out": true}') == {"timed_out": True}
+    assert display.result('{"rows": 1.50}') == {"rows": Decimal("1.50")}
+    assert display.result(None) is None
     changed = display.Result(rows=[], row_count=0, rows_affected=3)
     assert changed._repr_mimebundle_()["text/plain"] == "3 rows affected"
     assert display.Result(rows=[], row_count=0)._repr_mimebundle_()["text/plain"] == "0 rows"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from support.pace import examples
 from support.programs import definitions
 
 from pgweave.compiler import lower
@@ -42,7 +43,9 @@ def one(session: psycopg.Connection[Any], query: bytes, *arguments: object) -> A
 
 
 FEW = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 

@@ -4,7 +4,7 @@ A world gives every leaf a result or a failure and a duration. The scheduler her
 `advance`, begins what has been reached, lets time pass, records what has ended. The interpreter computes the same story
 from the tree alone. They have to agree on how the program ends, on every leaf that was begun and on the names it saw.
 
-PGWEAVE_EXAMPLES sets the number of random programs per property (default 1000).
+PGWEAVE_EXAMPLES sets the number of random programs per property (default 1000, fewer in CI).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ast, interpreter, programs
 from support.interpreter import Ending, Reached, interpret
+from support.pace import examples
 
 from pgweave.compiler import lower
 from pgweave.grammar import nodes
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
     from pgweave.runtime.worker.advance import Decision, Key
 
-EXAMPLES = int(os.environ.get("PGWEAVE_EXAMPLES", "1000"))
+EXAMPLES = int(os.environ.get("PGWEAVE_EXAMPLES", examples(1000)))
 HORIZON = 60.0  # what has not ended by then counts as never ending
 
 RESULTS = (

@@ -6,6 +6,7 @@ A bug is planted by changing one line of a function in the test's own database, 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -133,6 +134,12 @@ def a_timer_is_looked_at(place: Database) -> None:
     check(place.dsn)
 
 
+def a_loop_is_throttled_beside_a_wait(place: Database) -> None:
+    place.start("(@> 'SELECT 1') & df.wait_for_signal('never')")
+    Worker(place.dsn, replace(SETTINGS, loop_seconds=5.0)).run(once=True)
+    check(place.dsn)
+
+
 def an_early_start_is_committed_late(place: Database) -> None:
     with psycopg.connect(place.dsn) as slow:
         slow.execute("select df.start('SELECT 1')")
@@ -240,6 +247,13 @@ BUGS: dict[str, tuple[Callable[[Database], None], Callable[[Database], None], st
         ),
         a_timer_is_looked_at,
         "ended before it was due",
+    ),
+    "a pause is forgotten when there is a wait as well": (
+        lambda place: plant(
+            place, "df_internal.worker_park", "least(df_internal.seconds_from_now(p_delay_seconds), ", "least(null, "
+        ),
+        a_loop_is_throttled_beside_a_wait,
+        "a parked instance could go on",
     ),
     "claims go by a watermark": (watermark, an_early_start_is_committed_late, "work is left that nobody takes"),
     "only notifications are heard": (

@@ -4,7 +4,7 @@ The code is the runtime's own (`Drive`, `steps`, the functions df_internal.worke
 every rule the checker looks at the database; at the end everybody works on undisturbed, and then every instance has to
 have told a story that the reference interpreter can tell from the same record.
 
-PGWEAVE_STORIES sets how many stories are told (default 60).
+PGWEAVE_STORIES sets how many stories are told (default 60, fewer in CI).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from support import ast, interpreter, programs
 from support.checker import wrong
 from support.interpreter import Ending, Reached, interpret
 from support.lockstep import Fault, Heard, SimulatedWorker, Stage
+from support.pace import examples
 
 from pgweave.compiler import lower
 from pgweave.grammar import nodes
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from pgweave.grammar.nodes import Node
     from pgweave.runtime.worker.advance import Key
 
-STORIES = int(os.environ.get("PGWEAVE_STORIES", "60"))
+STORIES = int(os.environ.get("PGWEAVE_STORIES", examples(60)))
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(lease_seconds=15.0, poll_seconds=1.0, max_attempts=1000, loop_seconds=0.0)
 

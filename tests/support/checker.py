@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from pgweave.compiler.rows import Graph, Row
+from pgweave.runtime.worker.advance import Run, advance
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -117,6 +120,21 @@ LEFT_OVER = {
         " or exists (select from df.inbox as b where b.instance_id = q.instance_id and not b.seen))",
 }  # fmt: skip
 
+# Instances that no worker has and that nothing makes due, with all that `advance` asks for. distant: for longer than any
+# step is deferred beside waits, or a turn of a loop throttled.
+PARKED = (
+    "select i.id, i.variables, q.ready_at > df.clock() + interval '60 seconds' as distant,"
+    " (select json_agg(json_build_object('id', n.id, 'node_type', n.node_type, 'query', n.query, 'result_name', n.result_name,"
+    "  'left_node', n.left_node, 'right_node', n.right_node) order by n.ordinal) from df.nodes as n where n.instance_id = i.id),"
+    " (select coalesce(json_agg(json_build_array(r.node_id, r.iteration, r.status, r.result::text, r.error,"
+    "  extract(epoch from r.finished_at), extract(epoch from r.started_at))), '[]') from df.runs as r where r.instance_id = i.id)"
+    f" from df.instances as i join df.queue as q on q.instance_id = i.id where i.status not in {_ENDED}"
+    " and q.token is null and q.ready_at > df.clock()"
+    " and q.checked_nodes = (select count(*) from df.nodes as n where n.instance_id = i.id)"
+    " and not exists (select from df.inbox as b where b.instance_id = i.id and not b.seen)"
+    " limit 1000"
+)
+
 EFFECTS = "select step, count(*) from fx group by step having count(*) <> 1"
 
 
@@ -124,12 +142,28 @@ def check(dsn: str, *, worked_off: bool = False) -> None:
     """Fail with everything that is wrong. worked_off: workers have had all the time they need."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         found = wrong(connection)
+        if stuck := could_go_on(connection):
+            found["a parked instance could go on"] = stuck
         if worked_off:
             found |= wrong(connection, LEFT_OVER)
         (counted,) = connection.execute("select to_regclass('fx') is not null").fetchone() or (False,)
         if counted and (twice := connection.execute(EFFECTS).fetchall()):
             found["an effect happened more than once"] = twice
     assert not found, found
+
+
+def could_go_on(connection: psycopg.Connection[Any]) -> list[str]:
+    """Parked instances for which `advance` knows something to do: no wait has to end first, and nobody would look."""
+    found = []
+    for instance, variables, distant, nodes, recorded in connection.execute(PARKED.encode()):
+        runs = {
+            (node_id, tuple(turn)): Run(status, result, error, finished or 0.0, started or 0.0)
+            for node_id, turn, status, result, error, finished, started in recorded
+        }
+        plan = advance(Graph(rows=tuple(Row(**node) for node in nodes)), runs, variables=variables)
+        if plan.decisions or plan.outcome is not None or (plan.todo and distant):
+            found.append(f"{instance}: {[todo.key for todo in plan.todo]} {plan.decisions} {plan.outcome}")
+    return found
 
 
 def wrong(connection: psycopg.Connection[Any], questions: Mapping[str, str] = MUST_BE_EMPTY) -> dict[str, list[Any]]:

@@ -243,6 +243,7 @@ export interface StartRequest {
   target: string;
   label: string | null;
   variables: Record<string, string>;
+  check: boolean;
 }
 
 export interface StartResult {

@@ -68,7 +68,8 @@ def status(dsn: str | None, *, as_json: bool) -> None:
     elif found.pending > 0:
         typer.echo(f"Version {found.installed}; {found.pending} migrations behind. Run `pgweave db upgrade`.")
     elif found.pending < 0:
-        typer.echo(f"Version {found.installed}, newer than this pgweave ({found.available}). Upgrade pgweave.")
+        works = ", and works with it" if found.works else ""
+        typer.echo(f"Version {found.installed}, newer than this pgweave ({found.available}){works}. Upgrade pgweave.")
     else:
         typer.echo(f"Version {found.installed}, up to date.")
     if named(dsn) is None and not as_json:
@@ -138,6 +139,7 @@ def work(dsn: str | None, settings: Settings, *, once: bool, metrics_port: int |
             working.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM):
+            # The second Ctrl-C does no more than the first: a step that is running has to be recorded.
             signal.signal(number, stop)
         working.run(once=once, on_ready=lambda: say(f"worker {working.name} is ready"))
     say("worker stopped")

@@ -34,7 +34,8 @@ def check(
     select: Codes = None,
     ignore: Codes = None,
     target: Annotated[
-        str | None, typer.Option(help="pgweave, or pg_durable: say what would differ there.", show_default="pgweave")
+        str | None,
+        typer.Option(help="pgweave, or pg_durable: also report what would differ there.", show_default="pgweave"),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Fix what can be fixed without changing what a program means.")
@@ -43,7 +44,8 @@ def check(
         bool, typer.Option("--unsafe-fixes", help="With --fix: also apply fixes that may change what a program means.")
     ] = False,
     dsn: Annotated[
-        str | None, typer.Option("--dsn", help="Have this database prepare every step; nothing is executed.")
+        str | None,
+        typer.Option("--dsn", help="Have this database prepare every step; only DDL runs, and is rolled back."),
     ] = None,
     embedded: Annotated[bool, typer.Option("--embedded", help="The same, with the embedded server.")] = False,
     stdin_filename: StdinFilename = None,

@@ -90,6 +90,7 @@ def check(
 
 def _together(checked: list[Checked], config: Config) -> list[Checked]:
     """Add what only several files together show. Few files start workflows from their steps, so few are read again."""
+    # More than one: the first starts the workflow itself, a second one may be in the SQL of one of its steps.
     starting = [number for number, file in enumerate(checked) if file.source.text.lower().count("df.start") > 1]
     if len(starting) < 2 or not config.selects("PW605"):
         return checked

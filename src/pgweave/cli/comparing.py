@@ -77,6 +77,7 @@ def _line(change: Change, old: Source, new: Source) -> str:
     text = f"{sign} {change.what} {change.said}"
     if coloured(sys.stdout):
         text = f"\x1b[{_COLOURS[change.what]}m{text}\x1b[0m"
+    # A removed step has its place in the old text only.
     source, span = (new, change.new) if change.new else (old, change.old)
     if span is None:
         return text

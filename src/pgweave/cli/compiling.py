@@ -50,6 +50,7 @@ def compile_files(
     artefacts: dict[Path | None, bytes] = {}
     for file, workflow in _chosen(files, output, only):
         place = None if output is None else placed(output, file, workflow.name)
+        # Refused before anything is written, so that no half of the results replaces old files.
         if place in artefacts:
             raise _clash(place, workflow)
         text = workflow.compile(form, style=chosen_style)

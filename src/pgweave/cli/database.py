@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 OperatorSchema = Annotated[
-    str, typer.Option(help="Schema for the operators ~> & | ..; it has to be on people's search_path.")
+    str, typer.Option(help="Schema for the operators ~> & | ..; it must be on the search_path of those who use them.")
 ]
 
 
@@ -44,7 +44,7 @@ def upgrade(dsn: Dsn = None, operator_schema: OperatorSchema = "public") -> None
 
 @db.command()
 def status(dsn: Dsn = None, as_json: AsJson = False) -> None:
-    """Show which version of the df schema a database has; of the embedded server also how psql reaches it.
+    """Show which version of the df schema a database has; for the embedded server also how to connect psql to it.
 
     Exits with 0 when it is up to date, with 1 when it is missing, behind or ahead, with 2 when it is not pgweave's or
     was changed.
@@ -56,7 +56,7 @@ def status(dsn: Dsn = None, as_json: AsJson = False) -> None:
 
 @db.command()
 def uninstall(dsn: Dsn = None, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Drop the df schema with every instance in it."""
+    """Drop the schemas df and df_internal, with every instance."""
     from pgweave.cli import administration  # lazy: start-up
 
     administration.uninstall(dsn, ask=not yes)
@@ -64,14 +64,14 @@ def uninstall(dsn: Dsn = None, yes: Annotated[bool, typer.Option("--yes", help="
 
 @db.command()
 def enrol(
-    role: Annotated[str, typer.Argument(help="A role that logs in.")],
+    role: Annotated[str, typer.Argument(help="A role that can log in.")],
     dsn: Dsn = None,
-    http: Annotated[bool, typer.Option("--http", help="With HTTP steps.")] = False,
+    http: Annotated[bool, typer.Option("--http", help="Grant it HTTP steps too.")] = False,
     as_worker: Annotated[
-        bool, typer.Option("--worker", help="To run workflows of other roles, not to start its own.")
+        bool, typer.Option("--worker", help="Let it run the workflows of other roles, instead of starting its own.")
     ] = False,
 ) -> None:
-    """Let a role start workflows (or run them), and see whether workers can log in as it."""
+    """Let a role start workflows (or run them), and check that workers can log in as it."""
     from pgweave.cli import administration  # lazy: start-up
 
     administration.enrol(role, dsn, http=http, as_worker=as_worker)
@@ -87,21 +87,24 @@ def stop() -> None:
 
 def worker(
     dsn: Dsn = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Instances at once.")] = 8,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="How many instances of one role to execute at the same time.")
+    ] = 8,
     reserve: Annotated[
         int | None,
         typer.Option(
             min=0,
             show_default="half",
-            help="Slots beyond these, for roles that have few of them while others have many.",
+            help="How many more, for roles of which it executes few.",
         ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is due.")] = False,
     lease_seconds: Annotated[
-        float, typer.Option(min=1, help="Seconds until another worker takes over the instances of a dead one.")
+        float,
+        typer.Option(min=1, help="Seconds after which another worker takes over the instances of one that is silent."),
     ] = 15.0,
     poll_seconds: Annotated[
-        float, typer.Option(min=0.05, help="Seconds between looks for work whose notification was lost.")
+        float, typer.Option(min=0.05, help="Seconds between two polls for work whose notification was lost.")
     ] = 1.0,
     http_allow: Annotated[
         list[str] | None,
@@ -109,15 +112,17 @@ def worker(
             metavar="WHAT", help="What HTTP steps may reach, and nothing else: a host, *.domain, network or `public`."
         ),
     ] = None,
-    step_seconds: Annotated[float, typer.Option(min=0, help="How long one statement may take; 0 for no limit.")] = 0.0,
+    step_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds that one statement may take; 0 for no limit.")
+    ] = 0.0,
     loop_seconds: Annotated[
-        float, typer.Option(min=0, help="The least time from turn to turn of an endless loop.")
+        float, typer.Option(min=0, help="The least seconds from turn to turn of an endless loop.")
     ] = 1.0,
     max_result_bytes: Annotated[
-        int, typer.Option(min=100, help="How large the result of one step may be.")
+        int, typer.Option(min=100, help="Bytes that the result of one step may have.")
     ] = 1_000_000,
     metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus figures on this port of 127.0.0.1.")
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this port of 127.0.0.1.")
     ] = None,
     otel: Annotated[
         bool, typer.Option("--otel", help="Make OpenTelemetry spans, for the exporter that OTEL_* names.")

@@ -21,7 +21,7 @@ def diff(
         str | None, typer.Argument(metavar="[NEW]", help="The other; default: the file of OLD as it is now.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Draw it too: out.svg, .png, .pdf, .dot or .mmd.")
+        Path | None, typer.Option("--output", "-o", help="Draw both in one picture: out.svg, .png, .pdf, .dot or .mmd.")
     ] = None,
     only: Only = None,
     dark: Annotated[bool, typer.Option("--dark", help="Draw on a dark background.")] = False,

@@ -87,6 +87,7 @@ def excluded(path: Path, config: Config, *, folder: bool = False) -> bool:
     root = Path(os.path.abspath(config.root))  # noqa: PTH100
     inside = absolute.is_relative_to(root)
     parts = absolute.relative_to(root).parts if inside else absolute.parts[1:]
+    # /legacy, /legacy/old, /legacy/old/a.df: a pattern that names a folder excludes all below it.
     steps = ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
     if steps and folder:
         steps[-1] += "/"
@@ -103,6 +104,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     anchored = "/" in pattern.rstrip("/")
     body = re.escape(pattern.strip("/"))
     for glob, expression in (
+        # The longer ones first: `*` would take `**` apart.
         (r"\*\*/", "(?:.*/)?"),
         (r"/\*\*", "/.*"),
         (r"\*\*", ".*"),

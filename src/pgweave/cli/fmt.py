@@ -19,14 +19,16 @@ def fmt(
         list[str], typer.Argument(metavar="PATH..", help="Files, folders (all *.df below), or - for standard input.")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is laid out otherwise.")
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not formatted.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Write nothing but what would change; exit as --check.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Print what would change and write nothing; exit code as with --check.")
+    ] = False,
     stdin_filename: StdinFilename = None,
     config_file: ConfigFile = None,
     force_exclude: ForceExclude = False,
 ) -> None:
-    """Lay programs out; comments, SQL and meaning stay. Exits with 1 when a program cannot be read."""
+    """Format programs; comments, SQL and meaning stay the same. Exits with 1 when a program cannot be read."""
     from pgweave.cli import laying_out  # lazy: start-up
 
     laying_out.lay_out(paths, config_file, check=check, diff=diff, stdin_name=stdin_filename, force=force_exclude)

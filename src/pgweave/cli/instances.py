@@ -11,6 +11,7 @@ import typer
 
 from pgweave.cli.options import FINDINGS, choice, coloured
 from pgweave.cli.progress import Watch
+from pgweave.observe import stored_json
 from pgweave.observe.snapshot import take
 from pgweave.observe.text_tables import ago, plain, readable
 from pgweave.runtime.client import Client
@@ -39,7 +40,7 @@ def described(instance: Instance) -> dict[str, Any]:
         "created_at": instance.created_at.isoformat(),
         "completed_at": instance.completed_at.isoformat() if instance.completed_at else None,
         "parent_instance_id": instance.parent_instance_id,
-        "result": json.loads(instance.result) if instance.result else None,
+        "result": stored_json.read(instance.result) if instance.result else None,
         "error": instance.error,
     }
 
@@ -52,7 +53,7 @@ def _described_node(node: NodeState) -> dict[str, Any]:
         "result_name": node.result_name,
         "status": node.run_status or node.status,
         "iteration": list(node.iteration or ()),
-        "result": json.loads(node.result) if node.result else None,
+        "result": stored_json.read(node.result) if node.result else None,
         "error": node.run_error or node.error,
         "ran": node.ran,
         "attempts": node.attempts,
@@ -61,8 +62,9 @@ def _described_node(node: NodeState) -> dict[str, Any]:
     }
 
 
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: object) -> None:
+    """Print a value for scripts; results in it with their numbers and members as they are stored."""
+    typer.echo(stored_json.written(value, "\n"))
 
 
 STATUSES = ("pending", "running", "completed", "failed", "cancelled")
@@ -72,10 +74,11 @@ def ps(dsn: str | None, limit: int, status: list[str], label: str | None, *, as_
     """List the newest `limit` instances. status: only those; empty: any. label: a part of it."""
     wanted = [choice("--status", one, STATUSES) for one in status]
     with _client(dsn) as client:
+        # One more than is shown, to know whether there are more.
         found = client.instances(limit + 1, statuses=wanted, label=label)
     instances, more = found[:limit], len(found) > limit
     if as_json:
-        _print_json([described(instance) for instance in instances])
+        print_json([described(instance) for instance in instances])
         return
     if not instances:
         typer.echo("No such instances." if status or label else "No instances.")
@@ -95,7 +98,7 @@ def show(instance_id: str, dsn: str | None, *, as_json: bool) -> None:
         instance = client.instance(instance_id)
         nodes = client.nodes(instance_id)
         if as_json:
-            _print_json({**described(instance), "nodes": [_described_node(node) for node in nodes]})
+            print_json({**described(instance), "nodes": [_described_node(node) for node in nodes]})
             return
         for line in Watch(client, [instance_id]).lines():
             typer.echo(line.text())
@@ -111,11 +114,12 @@ def result(instance_id: str, dsn: str | None, *, as_json: bool) -> None:
     with _client(dsn) as client:
         instance = client.instance(instance_id)
     if as_json:
-        _print_json(described(instance))
+        print_json(described(instance))
     elif instance.result is not None:
         typer.echo(readable(instance.result))
     else:
         typer.echo(f"{instance_id} is {instance.status} and has no result.", err=True)
+    # Also for a workflow that failed: `pgweave result ID && next` must not go on.
     if instance.result is None:
         raise typer.Exit(FINDINGS)
 
@@ -129,7 +133,7 @@ def signal(instance_id: str, name: str, payload: str, dsn: str | None, *, as_jso
     with _client(dsn) as client:
         waited_for = client.signal(instance_id, name, value)
     if as_json:
-        _print_json({"instance_id": instance_id, "sent": name, "waited_for": waited_for})
+        print_json({"instance_id": instance_id, "sent": name, "waited_for": waited_for})
         return
     typer.echo(f"sent {name} to {instance_id}")
     if name not in waited_for:
@@ -142,7 +146,7 @@ def cancel(instance_id: str, reason: str, dsn: str | None, *, as_json: bool) -> 
     with _client(dsn) as client:
         answer = client.cancel(instance_id, reason)
         status = client.status(instance_id)
-    _print_json({"instance_id": instance_id, "status": status, "answer": answer}) if as_json else typer.echo(answer)
+    print_json({"instance_id": instance_id, "status": status, "answer": answer}) if as_json else typer.echo(answer)
 
 
 def wait(instance_id: str, timeout: int, dsn: str | None, *, as_json: bool) -> None:
@@ -155,6 +159,6 @@ def wait(instance_id: str, timeout: int, dsn: str | None, *, as_json: bool) -> N
                 f"{instance_id} has not ended after {timeout} s.", "Is a worker running? `pgweave worker`"
             ) from error
         instance = client.instance(instance_id)
-    _print_json(described(instance)) if as_json else typer.echo(instance.status)
+    print_json(described(instance)) if as_json else typer.echo(instance.status)
     if instance.status != "completed":
         raise typer.Exit(FINDINGS)

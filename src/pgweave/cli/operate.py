@@ -50,7 +50,7 @@ def result(instance_id: InstanceId, dsn: Dsn = None, as_json: AsJson = False) ->
 def signal(
     instance_id: InstanceId,
     name: Annotated[str, typer.Argument(help="Name of the signal.")],
-    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="What it carries.")] = "{}",
+    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="Payload of the signal, as JSON.")] = "{}",
     dsn: Dsn = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,8 +62,8 @@ def signal(
 
 def cancel(
     instance_id: InstanceId,
-    why: Annotated[str | None, typer.Argument(metavar="[REASON]", help="Kept with the instance.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="The same.")] = None,
+    why: Annotated[str | None, typer.Argument(metavar="[REASON]", help="Why; stored with the instance.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="The reason, as an option.")] = None,
     dsn: Dsn = None,
     as_json: AsJson = False,
 ) -> None:

@@ -21,9 +21,11 @@ Only = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Read [tool.pgweave] here instead of in the nearest pyproject.toml.")
 ]
-StdinFilename = Annotated[str | None, typer.Option(metavar="NAME", help="What standard input, -, is called.")]
+StdinFilename = Annotated[
+    str | None, typer.Option(metavar="NAME", help="File name that findings show for standard input.")
+]
 ForceExclude = Annotated[
-    bool, typer.Option("--force-exclude", help="Leave out what is excluded even if it is named, for pre-commit.")
+    bool, typer.Option("--force-exclude", help="Leave out excluded files even if they are named, for pre-commit.")
 ]
 
 FINDINGS, TROUBLE = 1, 2  # exit codes

@@ -32,7 +32,7 @@ def compile_(
         typer.Option("--output", "-o", help="Write here. {dir}, {stem} and {name} make a file for each workflow."),
     ] = None,
     stale: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail when what stands at --output is out of date.")
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if the file at --output is out of date.")
     ] = False,
     only: Only = None,
     config_file: ConfigFile = None,

@@ -171,6 +171,7 @@ def _write(watch: Watch) -> None:
     before: dict[tuple[str, str], str] = {}
     while True:
         for line in watch.lines():
+            # A line per change: a log of a CI run shows each step when it begins and when it ends.
             if line.state not in {"pending", before.get(line.key)}:
                 sys.stderr.write(line.text() + "\n")
             before[line.key] = line.state

@@ -39,6 +39,7 @@ def summarise(paths: list[str], base: str | None, output: Path | None, config_fi
     pairs: list[tuple[str, Source | None, Source | None]] = []
     for source in sources(paths, config):
         before = _before(base, source.name)
+        # Byte for byte: a file that was only laid out is compared too, and has no difference to show.
         if base is None or before is None or before.text != source.text:
             pairs.append((source.name, before, source))
         found = tuple(finding for finding in findings(source, config.target) if config.selects(finding.code))

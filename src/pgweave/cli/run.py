@@ -25,7 +25,7 @@ def run(
         bool, typer.Option("--no-check", help="Start it without having the database prepare every step first.")
     ] = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Start it, print its id and return; a worker goes on with it.")
+        bool, typer.Option("--no-wait", help="Start it, print its id and return; a worker executes it.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from pgweave.cli.compiling import choose
-from pgweave.cli.instances import described
+from pgweave.cli.instances import described, print_json
 from pgweave.cli.options import FINDINGS, coloured, say
 from pgweave.cli.progress import Watch, follow
 from pgweave.companion import set_up
@@ -22,6 +22,7 @@ from pgweave.dbcheck import refuse_before_start
 from pgweave.observe.snapshot import take
 from pgweave.observe.text_tables import readable
 from pgweave.runtime.client import Client
+from pgweave.runtime.errors import WorkerRefused
 from pgweave.runtime.server import embedded
 from pgweave.runtime.target import named, prepared
 from pgweave.runtime.worker.service import working
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pgweave.runtime.client import Instance
+    from pgweave.runtime.worker.service import Worker
     from pgweave.workflow import WorkflowSource
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
@@ -64,12 +66,12 @@ def run(
             say(f"set-up: {companion}")
         if ask:
             refuse_before_start(workflow, place)
-        instance_id = start(client, workflow, label, variables)
-        say(f"started {label or workflow.name}: instance {instance_id}")
         if not wait:
+            instance_id = _started(client, workflow, label, variables)
             typer.echo(json.dumps({"instance_id": instance_id}) if as_json else instance_id)
             return
-        with working(place) as worker:
+        with _worker(place) as worker:  # begins first: a role that may not be one has started nothing then
+            instance_id = _started(client, workflow, label, variables)
             follow(Watch(client, [instance_id], lambda: set(worker.running)))
         instance = client.instance(instance_id)
         _print_end(client, workflow, instance, as_json=as_json)
@@ -77,6 +79,26 @@ def run(
         say(f"\nThe data is in {_where(dsn, place)}{drawing}")
     if instance.status != "completed":
         raise typer.Exit(FINDINGS)
+
+
+def _started(client: Client, workflow: WorkflowSource, label: str | None, variables: dict[str, str]) -> str:
+    """Start it and say so; its id."""
+    instance_id = start(client, workflow, label, variables)
+    say(f"started {label or workflow.name}: instance {instance_id}")
+    return instance_id
+
+
+@contextmanager
+def _worker(place: str) -> Iterator[Worker]:
+    """A worker of this process. WorkerRefused, with one way more to go on, when the role may not be one."""
+    with ExitStack() as stack:
+        try:
+            worker = stack.enter_context(working(place))
+        except WorkerRefused as refused:
+            raise WorkerRefused(
+                str(refused), f"{refused.advice}\n  --no-wait starts the workflow and leaves it to a worker that runs."
+            ) from refused
+        yield worker
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -105,7 +127,7 @@ def _stoppable() -> Iterator[None]:
 
 def _print_end(client: Client, workflow: WorkflowSource, instance: Instance, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(described(instance), indent=2, ensure_ascii=False))
+        print_json(described(instance))
     elif instance.result is not None:
         say("")
         typer.echo(readable(instance.result))

@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 def studio(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A program; made when it is saved if it is not there yet.")
+        Path | None, typer.Argument(metavar="[FILE]", help="A program; created when it is saved, if it does not exist.")
     ] = None,
     dsn: Dsn = None,
     port: Annotated[int, typer.Option(help="Port of the page; 0: any that is free.", min=0, max=65535)] = 0,

@@ -22,7 +22,7 @@ def summary(
     paths: Annotated[list[str], typer.Argument(metavar="PATH..", help="Files or folders (all *.df below).")],
     base: Annotated[
         str | None,
-        typer.Option(metavar="REV", help="Say what changed since this git revision; else show every workflow."),
+        typer.Option(metavar="REV", help="Show only what changed since this git revision; without it, every workflow."),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here.")] = None,
     config_file: ConfigFile = None,

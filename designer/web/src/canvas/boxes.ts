@@ -113,9 +113,12 @@ export function merge(into: Part, part: Picture, dx: number, dy: number): void {
   for (const slot of part.slots) into.slots.push({ ...slot, x: slot.x + dx, y: slot.y + dy });
 }
 
+/** Characters that turn the text behind them around, as marks; Python does the same with every other text of a block. */
+const inOrder = (text: string): string => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
 /** SQL is shown from the whole statement: `detail` has only its first line, and more than that fits. */
 export function detailOf(block: Block): string {
-  return (block.sql ? block.sql.value.replace(/\s+/g, " ") : block.detail).trim();
+  return (block.sql ? inOrder(block.sql.value).replace(/\s+/g, " ") : block.detail).trim();
 }
 
 /** Lines that the detail takes, broken between words as the browser breaks it. */

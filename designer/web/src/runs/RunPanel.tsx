@@ -39,10 +39,11 @@ function StartForm() {
   const errors = useDesignerState((state) => state.stale || state.findings.some((one) => one.severity === "error"));
   const [label, setLabel] = useState("");
   const [values, setValues] = useState<Record<string, string>>({});
+  const [check, setCheck] = useState(true);
   const [starting, setStarting] = useState(false);
   const begin = async (): Promise<void> => {
     setStarting(true);
-    await start(designer, label.trim() === "" ? null : label, values);
+    await start(designer, label.trim() === "" ? null : label, values, check);
     setStarting(false);
   };
   return (
@@ -62,6 +63,10 @@ function StartForm() {
           />
         </div>
       ))}
+      <label className="pw-check">
+        <input type="checkbox" data-testid="check-first" checked={check} onChange={(event) => setCheck(event.target.checked)} />
+        Have the database check every step first
+      </label>
       <button type="button" className="pw-button pw-primary" data-testid="start" disabled={starting || !program?.root} onClick={() => void begin()}>
         <Icon name="play" size={14} /> {starting ? "Starting …" : "Start"}
       </button>

@@ -3,12 +3,12 @@
 import type { Designer } from "../state/designer";
 import { shownProgram } from "../state/state";
 
-export async function start(designer: Designer, label: string | null, variables: Record<string, string>): Promise<void> {
+export async function start(designer: Designer, label: string | null, variables: Record<string, string>, check: boolean): Promise<void> {
   try {
     await designer.settle();
     await designer.tracker.upToDate();
     const program = shownProgram(designer.state);
-    const { instance } = await designer.wire.ask("start", { target: program ? String(program.index) : "", label, variables });
+    const { instance } = await designer.wire.ask("start", { target: program ? String(program.index) : "", label, variables, check });
     designer.set({ run: { instance, event: null, edited: false, past: null }, panel: "run" });
     await designer.wire.ask("watch", { instance });
   } catch (problem) {

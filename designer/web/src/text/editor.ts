@@ -7,7 +7,7 @@ import { bracketMatching, HighlightStyle, StreamLanguage, syntaxHighlighting } f
 import { lintGutter, lintKeymap, setDiagnostics, type Diagnostic } from "@codemirror/lint";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { EditorState, StateEffect, StateField, type Extension } from "@codemirror/state";
-import { Decoration, drawSelection, EditorView, highlightActiveLine, hoverTooltip, keymap, lineNumbers } from "@codemirror/view";
+import { Decoration, drawSelection, EditorView, highlightActiveLine, highlightSpecialChars, hoverTooltip, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { pgweave } from "../../../../notebooks/static/pgweave-mode.js";
 import { completion } from "./completion";
@@ -45,8 +45,11 @@ const theme = EditorView.theme({
   ".cm-matchingBracket": { backgroundColor: "color-mix(in srgb, var(--accent) 30%, transparent) !important" },
 });
 
+// Characters that turn the text around are drawn as marks, so that they turn nothing; CodeMirror knows some of them.
+const unseen = highlightSpecialChars({ addSpecialChars: /[\u202a-\u202e\u2066-\u2069]/g });
+
 /** Shared by the text pane and the SQL editor. */
-export const looks: Extension = [theme, syntaxHighlighting(highlight), bracketMatching(), closeBrackets(), drawSelection()];
+export const looks: Extension = [unseen, theme, syntaxHighlighting(highlight), bracketMatching(), closeBrackets(), drawSelection()];
 export const language = StreamLanguage.define(pgweave);
 
 const markBlock = StateEffect.define<{ from: number; to: number } | null>();

@@ -211,14 +211,26 @@ def _run(connection: Connection, migration: Migration, operator_schema: str) -> 
     except psycopg.errors.InsufficientPrivilege as error:
         raise PgweaveError(
             f"This role may not install the df schema in {_name(connection)}: {error.diag.message_primary}",
-            "Install as the owner of the database, or as a role with CREATE on it; such a role keeps the operators in a"
-            " schema of its own: --operator-schema NAME.",
+            _who_may_install(connection, operator_schema),
         ) from error
     except psycopg.errors.LockNotAvailable as error:
         raise PgweaveError(
             f"The tables of the df schema in {_name(connection)} are in use: {error.diag.message_primary}",
             "Try again when no long transaction holds them; nothing has been changed.",
         ) from error
+
+
+def _who_may_install(connection: Connection, operator_schema: str) -> str:
+    """What to do when the server has refused to let this role install: it depends on what the role may."""
+    ((may_create, may_place),) = ask(connection, "install_rights", [operator_schema])
+    if not may_create:
+        return "Install as the owner of the database, or as a role with CREATE on it."
+    if not may_place:
+        return f"Keep the operators in a schema in which this role may create them: --operator-schema NAME, not {operator_schema}."
+    return (
+        "It has CREATE on the database, so something else refuses it: an event trigger, or a node of a distributed PostgreSQL"
+        " that does not know the role. The role has to exist on every node before it installs."
+    )
 
 
 def _installed(connection: Connection) -> int | None:
@@ -272,7 +284,7 @@ def _is_ours(connection: Connection) -> bool:
     if schemas and not ours:
         raise SchemaForeign(
             f"In {_name(connection)} there is a schema df that pgweave did not make.",
-            "Rename that schema, or use another database.",
+            "Rename that schema, or use another database. On a node of a distributed PostgreSQL: use the coordinator.",
         )
     return bool(ours)
 

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '5fc30c474e890e44c817f65d67defa10d6519c2638048a380ea3c39184bf0279');
+values (1, '0001_schema', 'ddffeefc40db4a870460c349b8cb2742cdbbd460b858be98045b02f98c658ab3');
 commit;

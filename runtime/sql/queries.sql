@@ -74,7 +74,7 @@ notify pgweave;
 -- With synchronous_commit = off, here and below, the commit does not wait for the disk: leases, waits and parking follow
 -- from rows that are on disk already, and the commits that matter (a step, a request, an end) wait, and flush the earlier
 -- ones with them. A crash of the server loses the last of these commits, never one in the middle. (Idle start: 8 ms -> 1.3.)
-select instance_id, token, role_name, database, attempts from set_config('synchronous_commit', 'off', true), df_internal.worker_claim(%s, %s, %s);
+select instance_id, token, role_name, database, attempts from set_config('synchronous_commit', 'off', true), df_internal.worker_claim(%s, %s, %s, %s::text[], %s);
 
 -- beat --
 -- Say that this worker is alive.
@@ -112,6 +112,11 @@ select df.grant_usage(%s, %s);
 -- enrol_worker --
 -- Let a role work off the workflows of others.
 select df.grant_worker(%s);
+
+-- install_rights --
+-- Whether this role may create schemas in this database, and operators in this schema.
+select has_database_privilege(current_database(), 'create'),
+       coalesce((select has_schema_privilege(n.oid, 'create') from pg_namespace as n where n.nspname = %s), false);
 
 -- workers --
 -- Which workers there are, those heard of last first.

@@ -9,6 +9,7 @@ In the order in which an instance meets them:
     advance       pure: what is known of an instance -> what to do next
     activities    leaves: which are steps, and how a wait begins
     substitution  values into the text of a step
+    step_threads  the threads on which branches run side by side, shared out between roles
     sql_step      one SQL step to its checkpoint (HTTP steps: `pgweave.runtime.http`)
     sessions      the sessions that steps run on, logged in as the submitting role
     store         the worker's half of the database: every statement it sends on its own sessions

@@ -38,6 +38,7 @@ class Meaning(Enum):
     SESSION_LOST = "the session ended during the step: again, a few times; the step may be what ends sessions"
     CONFLICT = "about steps that got in each other's way: again, a few times; then the step fails"
     SHORTAGE = "something the step needs is full or away: defer it, up to a limit; then the step fails"
+    INTERNAL = "an internal error of the server, perhaps since one of its nodes is away: like SHORTAGE, for a minute"
     RUN_ALONE = "the statement refuses to run in a transaction: run it by itself"
     STEP = "about the step: it fails"
     INSTANCE = "about what the instance has written or is about to: it fails by name"
@@ -61,10 +62,12 @@ _OWN = (
 
 # In the SQL of a step. A disk that is full (53100) and a database behind dblink or a foreign table (08) come back after
 # minutes, so seven quick attempts would be wasted on them. Other resources (53) and conflicts pass within a second, or
-# not at all: a step that always asks for too much memory has to fail.
+# not at all: a step that always asks for too much memory has to fail. A distributed PostgreSQL says XX000 when it loses one
+# of its nodes, and every PostgreSQL says so of what its authors did not expect; that may come each time.
 _STEP = (
     (("40001", "40P01", "55P03", "53200", "53300", READ_ONLY), Meaning.CONFLICT),
     (("08", "53100"), Meaning.SHORTAGE),
+    (("XX000",), Meaning.INTERNAL),
     (("57P",), Meaning.SESSION_LOST),
 )
 

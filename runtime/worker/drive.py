@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,15 +20,16 @@ from pgweave.runtime.worker.advance import Broke, Done, Failed, Progress, Run, S
 from pgweave.runtime.worker.classify import Meaning, Whose, meaning
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sql_step import StepProblem
+from pgweave.runtime.worker.step_threads import Branches
 from pgweave.runtime.worker.store import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
 
     from pgweave.runtime.worker.advance import Decision, Iteration, Key, Outcome, Plan, Todo
     from pgweave.runtime.worker.sessions import Sessions
     from pgweave.runtime.worker.settings import Settings
+    from pgweave.runtime.worker.step_threads import Threads
     from pgweave.runtime.worker.store import Lease, Loaded, Situation, Store
 
 log = logging.getLogger("pgweave.worker")
@@ -46,9 +48,12 @@ class Host(Protocol):
     store: Store
     sessions: Sessions
     settings: Settings
-    steps: Executor
     emit: Callable[[str, str, str | None], None]
     running: dict[tuple[str, str], tuple[Iteration, float]]
+
+    @property
+    def steps(self) -> Threads:
+        """Where branches run side by side."""
 
     @property
     def stopping(self) -> bool:
@@ -68,7 +73,8 @@ class Drive:
         self.loaded: Loaded
         self.situation: Situation
         self.progress = Progress()
-        self.in_flight: dict[Future[Run], Todo] = {}
+        self.branches: Branches[Run] = Branches(worker.steps, lease.role or "", worker.settings.branches, self._ending)
+        self.in_flight: dict[Future[Run], Todo] = {}  # also those that wait for a thread
         self.shown: dict[str, Shown] = {}
         self.throttled_until: dict[Key, float] = {}  # loops: when their next turn may begin
         self.deferred_until: dict[Key, float] = {}  # steps that cannot be done now, beside others that can
@@ -157,13 +163,17 @@ class Drive:
         if self.lease.role is None:
             self._end_without_role(plan)
             return True
-        if self.worker.stopping or not self.worker.keeps(self.lease):
+        if self._ending():
             self._drain(interrupt=False)
             self.store.release(self.lease)
             self.worker.emit("released", self.lease.instance_id, None)
             return True
         begun = {todo.key for todo in self.in_flight.values()}
         return self._go_on([todo for todo in plan.todo if todo.key not in begun])
+
+    def _ending(self) -> bool:
+        """Whether nothing new may begin under this lease."""
+        return self.worker.stopping or not self.worker.keeps(self.lease)
 
     def _decide(self, plan: Plan) -> bool:
         """Record winners and turns. True when that turned the lease into a pause."""
@@ -232,7 +242,7 @@ class Drive:
             self._known({steps[0].key: self._step(steps[0])})
             return False
         for step in steps:
-            self.in_flight[self.worker.steps.submit(self._step, step)] = step
+            self.in_flight[self.branches.submit(partial(self._step, step))] = step
         if self.in_flight:
             self._collect(pause)
             return False
@@ -273,6 +283,7 @@ class Drive:
         if poll is not None and self.situation.due_in is not None:
             poll = min(poll, self.situation.due_in)
         patience = min((seconds for seconds in (poll, pause) if seconds is not None), default=None)
+        self.branches.start()
         done, _ = wait(self.in_flight, timeout=patience, return_when=FIRST_COMPLETED)
         if len(self.in_flight) > MANY:
             # To look at so many takes longer than a step does: take some more in before we do.
@@ -306,7 +317,12 @@ class Drive:
             self.situation.runs.update(ended)
 
     def _drain(self, *, interrupt: bool = True) -> None:
-        """Wait for the steps in flight. interrupt: they are not wanted any more. What they have recorded stays."""
+        """Wait for the steps in flight; those that wait for a thread will not begin. What is recorded stays.
+
+        interrupt: they are not wanted any more.
+        """
+        for future in self.branches.drop():
+            del self.in_flight[future]
         if not self.in_flight:
             return
         if interrupt:

@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import socket
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from threading import Event, Lock, Thread
@@ -29,6 +29,7 @@ from pgweave.runtime.worker.drive import Drive
 from pgweave.runtime.worker.failpoints import failpoint
 from pgweave.runtime.worker.sessions import Sessions
 from pgweave.runtime.worker.settings import Settings
+from pgweave.runtime.worker.step_threads import StepThreads
 from pgweave.runtime.worker.store import SUSPECT, InHand, Lease, Store
 from pgweave.runtime.worker.watchdog import Watchdog
 
@@ -92,7 +93,7 @@ class Worker:
         self.emit = on_event
         self.store: Store  # these three exist while `run` does
         self.sessions: Sessions
-        self.steps: Executor
+        self.steps: StepThreads
         # Steps in flight, for people who watch: (instance id, node id) -> (iteration, when it began).
         self.running: dict[tuple[str, str], tuple[Iteration, float]] = {}
         self._stop = Event()  # begin nothing new
@@ -137,13 +138,13 @@ class Worker:
             Thread(target=work, daemon=True, name=work.__name__)
             for work in (self._listen, self._renew, self._watch, self._end_silent_connections)
         ]
-        # One for each thread of `steps` below, as all of them may work for one role.
-        limit = self.settings.concurrency * 2
         # The statement of a worker that is gone must not lock its instance for long; the lease is over soon after.
         check = min(self.settings.lease_seconds / 2, CHECK_SECONDS) if checked else 0.0
         with (
             self._pool() as store,
-            Sessions(self.dsn, own, limit, step_seconds=self.settings.step_seconds, check_seconds=check) as sessions,
+            Sessions(
+                self.dsn, own, self.settings.sessions, step_seconds=self.settings.step_seconds, check_seconds=check
+            ) as sessions,
         ):
             self.store, self.sessions = store, sessions
             with suppress(psycopg.Error):  # a server that is read-only yet; said again with every renewal
@@ -152,10 +153,12 @@ class Worker:
                 helper.start()
             self.ready.set()
             try:
+                shared = self.settings.branches * 2  # so that a role alone has enough for a wide join
                 with (
-                    ThreadPoolExecutor(self.settings.concurrency, "instance") as instances,
-                    ThreadPoolExecutor(self.settings.concurrency * 2, "step") as self.steps,
+                    ThreadPoolExecutor(self.settings.slots, "instance") as instances,
+                    ThreadPoolExecutor(self.settings.slots + shared, "step") as steps,
                 ):
+                    self.steps = StepThreads(steps, shared)
                     try:
                         self._work(instances, once=once)
                     finally:
@@ -192,7 +195,7 @@ class Worker:
             own_conninfo(self.dsn),
             kwargs={"autocommit": True},
             min_size=1,
-            max_size=self.settings.concurrency + 2,
+            max_size=self.settings.slots + 2,
             timeout=ACQUIRE_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
             num_workers=1,
@@ -216,12 +219,12 @@ class Worker:
                 self._stop.wait((1 - free_looks) * MIN_POLL_SECONDS)
             self._bell.clear()
             pending = {future for future in pending if not future.done()}
-            free = self.settings.concurrency - len(pending)
+            free = self.settings.slots - len(pending)
             failpoint("before_claim")
             self._release_pending()
             try:
                 suspicious = self._end_vanished(suspicious)
-                leases = self.store.claim(self.name, free, self.settings.lease_seconds) if free else []
+                leases = self._claim(len(pending)) if free else []
                 pause = (
                     min(self.settings.poll_seconds, SUSPICIOUS_SECONDS) if suspicious else self.settings.poll_seconds
                 )
@@ -243,6 +246,15 @@ class Worker:
             # As many as there was room for: there may be more, so claim again at once.
             if len(leases) < free or not free:
                 self._bell.wait(pause)
+
+    def _claim(self, used: int) -> list[Lease]:
+        """Lease what there are slots for. used: how many are."""
+        with self._lock:
+            in_hand = list(self._leases)
+        settings = self.settings
+        return self.store.claim(
+            self.name, settings.concurrency - used, settings.lease_seconds, in_hand, settings.reserved
+        )
 
     def _end_vanished(self, before: bool) -> bool:
         """Free the leases of workers that are gone. Whether one seems to be, and is to be looked at again soon."""

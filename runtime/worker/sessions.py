@@ -8,6 +8,7 @@ psycopg prepares nothing on them: a step could replace a prepared statement by i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -37,6 +38,7 @@ _FOR_GOOD = re.compile("FATAL: .*(pg_hba|authentication|permi|certificate|does n
 
 IDLE_SECONDS = 60.0
 SHORTAGE_SECONDS = 3600.0  # how long a step is deferred because of a full disk, or a database elsewhere that is away
+INTERNAL_SECONDS = 60.0  # how long because of an internal error
 FORGET_SECONDS = 300.0  # a step that has not been deferred for so long has run since
 MAX_AGE_SECONDS = 600.0
 
@@ -61,8 +63,9 @@ class RoleSettings:
 class Sessions:
     """Pools of step sessions, one per role and database.
 
-    own_role, own_database: those of the worker itself. limit: sessions per pool. step_seconds: how long the server lets
-    one statement run; 0 for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
+    own_role, own_database: those of the worker itself. limit: sessions per pool; a role that has so many, in all databases,
+    loses those that it does not use when it needs another pool. step_seconds: how long the server lets one statement run; 0
+    for ever. check_seconds: how often it looks, while one runs, whether this worker is still there.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Sessions:
         self._check_seconds = check_seconds
         self._acquire_seconds = acquire_seconds
         self._pools: dict[tuple[str, str | None], ConnectionPool[Connection]] = {}
+        self._users: Counter[tuple[str, str | None]] = Counter()  # of pools
         # Weak: pools close sessions by themselves, and this must not keep them.
         self._settings: WeakKeyDictionary[Connection, RoleSettings] = WeakKeyDictionary()
         self._in_use: dict[Tag, Callable[[], object]] = {}
@@ -97,11 +101,16 @@ class Sessions:
         psycopg_pool.PoolTimeout when none becomes free in time; StepInterrupted when the step is not wanted any more.
         """
         with (
-            lent(self._pool(role, database)) as connection,
-            self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)),
+            self._pool(role, database) as pool,
+            lent(pool) as connection,
             self._waiting_for(tag, connection),
         ):
-            yield connection
+            try:
+                with self.interruptible(tag, lambda: connection.cancel_safe(timeout=5.0)):
+                    yield connection
+            finally:
+                # On the thread of the step. A pool has one thread for all its sessions: each would wait for the others.
+                self._wipe(connection)
 
     @contextmanager
     def _waiting_for(self, tag: Tag, connection: Connection) -> Iterator[None]:
@@ -157,11 +166,12 @@ class Sessions:
         """Whether `interrupt` has stopped this step: then a cancelled statement is not its failure."""
         return tag in self._interrupted
 
-    def may_defer(self, tag: Tag) -> bool:
+    def may_defer(self, tag: Tag, *, internal: bool = False) -> bool:
         """Whether a step may be deferred once more because something that it needs is full or away.
 
         Not when it was deferred for the first time SHORTAGE_SECONDS ago: perhaps it is the step that always asks for
-        too much. Counted in this process; another worker that takes the instance over counts from zero.
+        too much. internal: INTERNAL_SECONDS, for an internal error of the server. Counted in this process; another worker
+        that takes the instance over counts from zero.
         """
         now = monotonic()
         with self._lock:
@@ -170,7 +180,7 @@ class Sessions:
             }
             first, _ = self._short_since.get(tag, (now, now))
             self._short_since[tag] = (first, now)
-        return now - first < SHORTAGE_SECONDS
+        return now - first < (INTERNAL_SECONDS if internal else SHORTAGE_SECONDS)
 
     def forget(self, instance_id: str) -> None:
         """The lease on an instance has ended; so have its interruptions."""
@@ -233,15 +243,33 @@ class Sessions:
             connection.execute(QUERIES["limit_step"], [str(limit_ms)])
 
     def _wipe(self, connection: Connection) -> None:
-        connection.execute(QUERIES["discard"])
-        self._set_limit(connection)
+        """Leave nothing of a step, in one round trip. A session that cannot be wiped is closed."""
+        import psycopg
+        from psycopg.pq import TransactionStatus
 
-    def _pool(self, role: str, database: str | None) -> ConnectionPool[Connection]:
+        limit_ms = self._settings[connection].limit_ms
+        try:
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                connection.rollback()
+            if limit_ms is None:
+                connection.execute(QUERIES["discard"])
+            else:
+                # A cursor that binds in the client, since only then several statements go in one message.
+                both = QUERIES["discard"] + b";\n" + QUERIES["limit_step"]
+                psycopg.ClientCursor(connection).execute(both, [str(limit_ms)])
+        except psycopg.Error:
+            connection.close()
+
+    @contextmanager
+    def _pool(self, role: str, database: str | None) -> Iterator[ConnectionPool[Connection]]:
+        """The sessions of a role in a database, which stay open at least while the block lasts."""
         from psycopg_pool import ConnectionPool
 
+        key = (role, database)
+        unused = []
         with self._lock:
-            key = (role, database)
             if key not in self._pools:
+                unused = self._surplus(role)
                 self._pools[key] = ConnectionPool(
                     self._conninfo(role, database),
                     kwargs={"autocommit": True, "prepare_threshold": None},
@@ -253,13 +281,27 @@ class Sessions:
                     max_idle=IDLE_SECONDS,
                     max_lifetime=MAX_AGE_SECONDS,
                     reconnect_timeout=RECONNECT_SECONDS,
-                    # Threads of the pool that connect in the background; one is enough for a role.
+                    # Threads of the pool that connect in the background; one is enough for a role: sessions are wiped elsewhere.
                     num_workers=1,
                     configure=self._begin,
-                    reset=self._wipe,
                     open=True,
                 )
-            return self._pools[key]
+            self._users[key] += 1
+            pool = self._pools[key]
+        for other in unused:
+            other.close()
+        try:
+            yield pool
+        finally:
+            with self._lock:
+                self._users[key] -= 1
+
+    def _surplus(self, role: str) -> list[ConnectionPool[Connection]]:
+        """Give up the unused pools of a role that has as many sessions as it may, in all databases together."""
+        its = {key: pool for key, pool in self._pools.items() if key[0] == role}
+        if sum(pool.get_stats()["pool_size"] for pool in its.values()) < self._limit:
+            return []
+        return [self._pools.pop(key) for key in its if not self._users[key]]
 
     def close(self) -> None:
         """Close every session."""

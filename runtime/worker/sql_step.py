@@ -425,7 +425,7 @@ def _consequence(error: psycopg.Error, step: Step, whose: Whose) -> Exception:
     if isinstance(error, psycopg.errors.QueryCanceled) and step.sessions.is_interrupted(step.tag):
         return StepInterrupted()
     described = describe(error, step.rendered)
-    match meaning(error, whose):
+    match found := meaning(error, whose):
         case Meaning.LEASE_LOST:
             return LeaseLost(described["message"])
         case Meaning.TO_BE_CANCELLED:
@@ -436,8 +436,8 @@ def _consequence(error: psycopg.Error, step: Step, whose: Whose) -> Exception:
             return _RefusesTransactions()
         case Meaning.PASSING:
             return Deferred(described["message"])
-        case Meaning.SHORTAGE:
-            if step.sessions.may_defer(step.tag):
+        case Meaning.SHORTAGE | Meaning.INTERNAL:
+            if step.sessions.may_defer(step.tag, internal=found is Meaning.INTERNAL):
                 return Deferred(described["message"])
             return StepProblem(**described)
         case Meaning.CONFLICT:

@@ -139,9 +139,11 @@ class Store:
         """Wake every listener."""
         self._rows("ring")
 
-    def claim(self, worker: str, limit: int, lease_seconds: float) -> list[Lease]:
-        """Lease up to `limit` instances that want a worker."""
-        return [Lease(*row) for row in self._rows("claim", worker, limit, lease_seconds)]
+    def claim(
+        self, worker: str, limit: int, lease_seconds: float, in_hand: Iterable[str] = (), reserve: int = 0
+    ) -> list[Lease]:
+        """Lease instances that want a worker: up to `limit`, and of `reserve` for roles that have few of those in hand."""
+        return [Lease(*row) for row in self._rows("claim", worker, limit, lease_seconds, list(in_hand), reserve)]
 
     def beat(self, worker: str, concurrency: int, version: str, leases: int, lock_key: int | None) -> None:
         """Say that a worker is alive. lock_key: the advisory lock that one of its sessions has."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from support.signals import usual_signals
 
 from pgweave.runtime.client import Client
 
@@ -184,8 +185,7 @@ def test_an_interrupted_run_is_kept_for_the_next_worker(
         cwd=pgweave.folder,
         env=pgweave.environment(),
         text=True,
-        # A shell that runs this suite in the background has SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs here
+        preexec_fn=usual_signals,  # noqa: PLW1509 - sets signals and nothing else
     )
     assert process.stderr is not None
     before = []

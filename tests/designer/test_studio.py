@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.signals import usual_signals
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
@@ -378,6 +379,7 @@ def test_the_command_prints_its_address_and_ends_when_it_is_told_to(path: Path, 
     process = subprocess.Popen(
         [sys.executable, "-m", "pgweave", "studio", str(path), "--no-browser"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PGWEAVE_DATA": str(path.parent)},
+        preexec_fn=usual_signals,  # noqa: PLW1509 - sets signals and nothing else
     )  # fmt: skip
     try:
         assert process.stdout is not None

@@ -447,6 +447,15 @@ comment on column df.secrets.set_at is 'When it was set.';
 create index idx_secrets_name on df.secrets (owner, name, id);
 
 
+create table df_internal.wanted_sessions (
+    name text primary key,
+    owner regrole not null default df_internal.caller()
+);
+comment on table df_internal.wanted_sessions is
+    'While df.start(.., transaction_mode => ''new'') runs: the second session that it wants. Always empty for others.';
+comment on column df_internal.wanted_sessions.name is 'Of the connection of dblink.';
+comment on column df_internal.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
+
 create table df.quarantine (
     one boolean primary key default true constraint quarantine_one_row_chk check (one)
 );
@@ -1559,10 +1568,8 @@ as $$
 declare
     v_schema text;
     v_session constant text := 'pgweave_' || gen_random_uuid();
-    v_host text;
-    v_conninfo text;
-    v_function text;
     v_instance text;
+    v_hint text;
 begin
     if current_setting('df.in_workflow', true) = 'true' then
         raise exception 'df.start() with transaction_mode => ''new'' cannot be called inside a workflow - leave transaction_mode out'
@@ -1577,40 +1584,94 @@ begin
             hint = 'CREATE EXTENSION dblink, or leave transaction_mode out: the start then is part of your transaction.';
     end if;
     begin
-        -- This role may not read unix_socket_directories; libpq's default then has to do.
-        v_host := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
-    exception when insufficient_privilege then
-        v_host := null;
-    end;
-    select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ') into v_conninfo
-    from (values ('dbname', current_database()::text), ('user', current_user::text), ('port', current_setting('port')),
-                 ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
-                 ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
-    where c.value is not null;
-    -- Only dblink_connect_u connects without a password, where the server admits that; not every role may execute it.
-    v_function := case when has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute')
-                       then 'dblink_connect_u' else 'dblink_connect' end;
-    begin
-        execute format('select %I.%I($1, $2)', v_schema, v_function) using v_session, v_conninfo;
+        -- Of the owner of the schema or a superuser: another role's could lead anywhere.
+        if exists (
+            select from pg_foreign_server as f join pg_user_mappings as m on m.srvid = f.oid join pg_roles as r on r.oid = f.srvowner
+            where f.srvname = 'pgweave_loopback' and m.usename = current_user and has_server_privilege(f.oid, 'usage')
+              and (r.rolsuper or r.oid = (select n.nspowner from pg_namespace as n where n.nspname = 'df'))
+        ) then
+            execute format('select %I.dblink_connect($1, $2)', v_schema) using v_session, 'pgweave_loopback';
+        elsif has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute') then
+            execute format('select %I.dblink_connect_u($1, $2)', v_schema) using v_session, df_internal.loopback(current_user);
+        else
+            -- Row-level security lets nobody write the name of another role as the owner of this row.
+            insert into df_internal.wanted_sessions (name) values (v_session);
+            perform df_internal.connect_as_owner_of(v_session);
+        end if;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
         using v_session, format(
             'select df.start(%L, %L, %L, ''caller'', %L) from pg_catalog.set_config(''pgweave.variables'', %L, true)',
             p_fut, p_label, p_database, p_key, coalesce(current_setting('pgweave.variables', true), '')
         );
     exception when others then
+        get stacked diagnostics v_hint = pg_exception_hint;
         if v_session = any (coalesce(df_internal.dblink_sessions(v_schema), '{}')) then
             execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
         end if;
         raise exception '%', case sqlstate
             when '55P03' then 'pgweave: transaction_mode => ''new'' launch hit lock_timeout after 30000ms while waiting on a lock in the loopback session: '
             when '57014' then 'pgweave: transaction_mode => ''new'' launch hit statement_timeout after 30000ms while running df.start() in the loopback session: '
-            else 'df.start() on new transaction failed: ' end || sqlerrm using errcode = sqlstate;
+            else 'df.start() on new transaction failed: ' end || sqlerrm using errcode = sqlstate, hint = case
+            when sqlstate in ('08001', '2F003') then format(
+                'pg_hba.conf has to admit %I from the server itself, or there has to be a user mapping for pgweave_loopback: see docs/operations.md.',
+                current_user)
+            else v_hint end;
     end;
     execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
     return v_instance;
 end $$;
 comment on function df_internal.start_in_new_transaction(text, text, text, text) is
     'df.start on a second session of the same role, which commits independently of the caller''s transaction.';
+
+create function df_internal.loopback(p_role text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_host text;
+begin
+    begin
+        -- This role may not read unix_socket_directories; libpq's default then has to do.
+        v_host := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
+    exception when insufficient_privilege then
+        v_host := null;
+    end;
+    return (
+        select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ')
+        from (values ('dbname', current_database()::text), ('user', p_role), ('port', current_setting('port')),
+                     ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
+                     ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
+        where c.value is not null
+    );
+end $$;
+comment on function df_internal.loopback(text) is 'Connection string from this server to itself, without a password.';
+
+create function df_internal.connect_as_owner_of(p_session text) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_schema text;
+    v_role text;
+begin
+    -- dblink_connect_u can become any role that pg_hba.conf admits, so only the owner of the schema may execute it, and
+    -- here it becomes whoever wrote this row. In a table of its own: no function writes names there that others choose. A
+    -- superuser needs none of this, so no mistake here can lead to one.
+    delete from df_internal.wanted_sessions as w using pg_roles as r
+    where w.name = p_session and r.oid = w.owner and not r.rolsuper returning r.rolname into v_role;
+    if not found then
+        raise exception 'no session is wanted by that name' using errcode = 'insufficient_privilege';
+    end if;
+    select n.nspname into v_schema from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace
+    where e.extname = 'dblink';
+    if not has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute') then
+        raise exception 'the server has no way to log in to itself as role "%"', v_role using errcode = 'insufficient_privilege',
+            hint = 'Make a user mapping for the foreign server pgweave_loopback, as docs/operations.md shows, or leave transaction_mode out.';
+    end if;
+    execute format('select %I.dblink_connect_u($1, $2)', v_schema) using p_session, df_internal.loopback(v_role);
+end $$;
+comment on function df_internal.connect_as_owner_of(text) is
+    'Opens a dblink session of this name, as the role that has asked for it in df_internal.wanted_sessions.';
 
 create function df_internal.dblink_sessions(p_schema text) returns text[]
 language plpgsql
@@ -2395,8 +2456,9 @@ comment on function df_internal.exec_node(text, text, integer[], uuid, text, int
 -- with several leases and no progress are worked on one at a time over all workers (worker_quarantine): the one that
 -- kills workers reaches its limit of attempts alone, and the others make progress without it.
 
-create function df_internal.worker_claim(p_worker text, p_limit integer, p_lease_seconds double precision)
-returns table (instance_id text, token uuid, role_name text, database text, attempts integer)
+create function df_internal.worker_claim(
+    p_worker text, p_limit integer, p_lease_seconds double precision, p_in_hand text[] default '{}', p_reserve integer default 0
+) returns table (instance_id text, token uuid, role_name text, database text, attempts integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2404,6 +2466,8 @@ as $$
 declare
     -- A constant, so that the indexes can be used: a million sleeping instances cost nothing here.
     v_now constant timestamptz := df.clock();
+    -- p_limit is below 0 while slots of the reserve are in use.
+    v_most constant integer := greatest(p_limit + p_reserve, 0);
 begin
     return query
     with recursive roles (role) as (
@@ -2422,23 +2486,37 @@ begin
                 where not b.seen and b.instance_id > l.instance_id order by b.instance_id limit 1)
         from unseen as l where l.instance_id is not null
     ),
-    wanted (instance_id) as (
-        -- In turns: the first of each role, then the second of each, so that the backlog of one role does not delay others.
-        (select w.instance_id from roles as r cross join lateral (
-             select q.instance_id, row_number() over (order by q.ready_at) as place from df.queue as q
+    candidates (instance_id, role, ready_at) as (
+        (select w.instance_id, r.role, w.ready_at from roles as r cross join lateral (
+             select q.instance_id, q.ready_at from df.queue as q
              where q.submitted_by = r.role and q.ready_at < 'infinity' and q.ready_at <= v_now and q.leased_until <= v_now
-             order by q.ready_at limit p_limit
-         ) as w
-         order by w.place limit p_limit)
+             order by q.ready_at limit v_most
+         ) as w)
         union
-        (select q.instance_id from unseen as l join df.queue as q on q.instance_id = l.instance_id
-         where q.leased_until <= v_now limit p_limit)
+        (select q.instance_id, q.submitted_by::oid, q.ready_at from unseen as l join df.queue as q on q.instance_id = l.instance_id
+         where q.leased_until <= v_now limit v_most)
+    ),
+    in_hand (role, slots) as (
+        select q.submitted_by::oid, count(*) from df.queue as q where q.instance_id = any (p_in_hand) group by q.submitted_by
+    ),
+    placed (instance_id, role, place) as (
+        select c.instance_id, c.role, coalesce(h.slots, 0) + row_number() over (partition by c.role order by c.ready_at)
+        from candidates as c left join in_hand as h on h.role = c.role
+    ),
+    -- Next is always the role with the fewest slots. Between equals by chance: the first row of one may be locked for long.
+    ordered (instance_id, place, turn) as (
+        select p.instance_id, p.place, row_number() over (order by p.place, o.chance)
+        from placed as p join (select r.role, random() as chance from (select distinct c.role from candidates as c) as r) as o
+          on o.role = p.role
+    ),
+    wanted (instance_id) as (
+        -- The n-th slot of a role: one of p_limit, or one of the reserve while n of that are free.
+        select o.instance_id from ordered as o where o.turn <= p_limit + greatest(p_reserve + 1 - o.place, 0)
     ),
     due as (
         -- Skip locked: two workers never wait for each other here, and a step in flight keeps its instance.
         select q.instance_id from df.queue as q
         where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now
-        limit p_limit
         for update skip locked
     )
     update df.queue as q
@@ -2450,8 +2528,8 @@ begin
     where q.instance_id = due.instance_id and i.id = due.instance_id
     returning q.instance_id::text, q.token, r.rolname::text, i.database, q.attempts;
 end $$;
-comment on function df_internal.worker_claim(text, integer, double precision) is
-    'Leases up to p_limit instances that are due, the roles in turns. An expired lease counts as none: that is crash recovery.';
+comment on function df_internal.worker_claim(text, integer, double precision, text[], integer) is
+    'Leases instances that are due, the role with the fewest in hand first: p_limit, and up to p_reserve beyond them for roles with few. p_in_hand: what the worker has. An expired lease counts as none: that is crash recovery.';
 
 create function df_internal.worker_heartbeat(
     p_worker text, p_concurrency integer, p_version text, p_leases integer, p_lock_key bigint
@@ -3998,6 +4076,7 @@ alter table df.nodes enable row level security, force row level security;
 alter table df.runs enable row level security, force row level security;
 alter table df.inbox enable row level security, force row level security;
 alter table df.vars enable row level security, force row level security;
+alter table df_internal.wanted_sessions enable row level security, force row level security;
 alter table df.queue enable row level security, force row level security;
 alter table df.secrets enable row level security, force row level security;
 
@@ -4025,6 +4104,8 @@ create policy instances_owner on df.instances to current_user using (true) with 
 create policy nodes_owner on df.nodes to current_user using (true) with check (true);
 create policy runs_owner on df.runs to current_user using (true) with check (true);
 create policy inbox_owner on df.inbox to current_user using (true) with check (true);
+create policy wanted_sessions_user on df_internal.wanted_sessions for insert with check (owner = (select df_internal.caller()));
+create policy wanted_sessions_owner on df_internal.wanted_sessions to current_user using (true) with check (true);
 create policy vars_owner on df.vars to current_user using (true) with check (true);
 create policy queue_owner on df.queue to current_user using (true) with check (true);
 create policy secrets_owner on df.secrets to current_user using (true) with check (true);
@@ -4044,6 +4125,7 @@ begin
     execute 'grant usage on schema df, df_internal ' || v_to;
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
+    execute 'grant insert (name) on df_internal.wanted_sessions ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
     execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
@@ -4071,7 +4153,7 @@ declare
     v_from constant text := format('from %I cascade', p_role);
     v_function regprocedure;
 begin
-    execute 'revoke all on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.vars, df.settings, df.migrations ' || v_from;
+    execute 'revoke all on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.vars, df_internal.wanted_sessions, df.settings, df.migrations ' || v_from;
     for v_function in
         select f from unnest(array[
             'df.http(text, text, text, jsonb, integer)', 'df.http_multipart(text, text, jsonb, jsonb, integer)',
@@ -4152,6 +4234,7 @@ grant execute on function
     df_internal.caller(),
     df_internal.check_limit(integer),
     df_internal.config_of(text),
+    df_internal.connect_as_owner_of(text),
     df_internal.cron_problem(text),
     df_internal.current_turn(text, text),
     df_internal.cursor_after(timestamptz, text),
@@ -4168,6 +4251,7 @@ grant execute on function
     df_internal.graph_problem(text),
     df_internal.http_problem(text, text, integer, text[]),
     df_internal.live_graph(text),
+    df_internal.loopback(text),
     df_internal.new_id(),
     df_internal.new_instance(text, text, text, text),
     df_internal.node_id(bigint, integer),
@@ -4213,5 +4297,5 @@ begin
 end $$;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '5fc30c474e890e44c817f65d67defa10d6519c2638048a380ea3c39184bf0279');
+values (1, '0001_schema', 'ddffeefc40db4a870460c349b8cb2742cdbbd460b858be98045b02f98c658ab3');
 commit;

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,15 +63,20 @@ def verdict(copy: Path, tests: tuple[str, ...]) -> str:
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", "import pytest; raise SystemExit(pytest.main())"]
     command += ["--exitfirst", "--quiet", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
-    try:
-        ran = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "seen"
+    # Into a file, and as a process group: what the tests have started would keep a pipe open when they are ended.
+    with (copy / "mutant.log").open("w+", encoding="utf-8") as log:
+        running = subprocess.Popen(command, cwd=copy, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            running.wait(TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+            return "seen"
+        log.seek(0)
+        said = log.read()
     suite = ElementTree.parse(report).getroot().find("testsuite") if report.exists() else None
     if suite is None or int(suite.attrib["tests"]) == 0:
-        return "no test ran: " + ran.stdout[-2000:] + ran.stderr[-2000:]
+        return "no test ran: " + said[-4000:]
     if int(suite.attrib["failures"]):
         return "seen"
     # An error in a fixture: of the checker after the test, or of a schema that cannot be installed.

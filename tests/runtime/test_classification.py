@@ -132,7 +132,7 @@ def test_an_outcome_that_cannot_be_recorded_fails_the_step_and_is_not_sought_aga
 # Something a step needs is full or away.
 
 
-SHORTAGES = ["53100", "08006", "08001"]
+SHORTAGES = ["53100", "08006", "08001", "XX000"]
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_step_is_deferred_until_there_is_room(scarce: Database, state: str) ->
 def test_a_step_that_always_asks_for_too_much_fails_in_the_end(
     scarce: Database, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    monkeypatch.setattr(sessions, "SHORTAGE_SECONDS", 0.5)
+    monkeypatch.setattr(sessions, "INTERNAL_SECONDS" if state == "XX000" else "SHORTAGE_SECONDS", 0.5)
     ended = scarce.finish(f"$$SELECT use_it('{state}')$$")
     assert (ended.status, (ended.error or {}).get("sqlstate")) == ("failed", state)
 

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from support.database import TemplateDatabases
+from support.signals import usual_signals
 
 from pgweave.runtime.server import embedded, provision, server_users
 
@@ -90,6 +91,7 @@ def client(base: Path, mode: str = "use", **options: object) -> subprocess.Popen
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=usual_signals,  # noqa: PLW1509 - sets signals and nothing else
         **options,
     )
 

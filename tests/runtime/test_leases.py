@@ -251,6 +251,46 @@ def test_a_timer_does_not_end_a_moment_before_its_time(database: str) -> None:
             assert connection.execute("select status from df.runs").fetchall() == [(status,)]
 
 
+def test_a_worker_that_lost_its_session_keeps_its_leases_for_a_moment_and_with_a_new_session_for_good(
+    database: str,
+) -> None:
+    place = Database(database)
+    place.start("'SELECT 1'")
+    place.client.close()
+    with (
+        psycopg.connect(database, autocommit=True) as connection,
+        psycopg.connect(database, autocommit=True) as session,
+    ):
+        at = clock(connection)
+
+        def look(seconds: float) -> tuple[bool, bool]:
+            """What another worker sees at this time: is one to be looked at again, and is the lease still there?"""
+            at(seconds)
+            again = connection.execute("select df_internal.worker_end_vanished('other')").fetchone()
+            held = connection.execute("select leased_until > df.clock() from df.queue").fetchone()
+            assert again is not None
+            assert held is not None
+            return again[0], held[0]
+
+        def begin_session(key: int) -> None:
+            session.execute("select pg_advisory_unlock_all(), pg_advisory_lock(%s)", [key])
+            connection.execute("select df_internal.worker_heartbeat('this', 1, '1', 1, %s)", [key])
+
+        at(0.0)
+        connection.execute("select df_internal.worker_claim('this', 1, 3600)")
+        begin_session(77)
+        assert look(1.0) == (False, True)
+        session.execute("select pg_advisory_unlock_all()")
+        assert look(2.0) == (True, True)
+        assert look(2.6) == (True, True)
+        begin_session(78)
+        assert look(2.7) == (False, True)
+        assert look(100.0) == (False, True)
+        session.execute("select pg_advisory_unlock_all()")
+        assert look(200.0) == (True, True)
+        assert look(200.8) == (False, False)
+
+
 def clock(connection: psycopg.Connection[Any]) -> Callable[[float], object]:
     """Sets the clock of a session, in seconds."""
     beginning = datetime(2030, 1, 1, tzinfo=UTC)

@@ -85,7 +85,10 @@ def test_the_generated_files_are_what_the_generator_writes() -> None:
         ("alter function df.clock() stable", "functions"),
         ("drop index df.idx_inbox_open", "indexes"),
         ("drop trigger notify_workers on df.inbox", "triggers"),
-        ("grant execute on function df_internal.worker_claim(text, integer, double precision) to public", "functions"),
+        (
+            "grant execute on function df_internal.worker_claim(text, integer, double precision, text[], integer) to public",
+            "functions",
+        ),
         ("grant usage on schema df_internal to public", "schema"),
         ("comment on domain df_internal.workflow is 'else'", "types"),
         ("update df.settings set value = 5 where name = 'max_depth'", "settings"),

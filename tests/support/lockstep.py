@@ -168,7 +168,7 @@ class Sessions:
     def is_interrupted(self, tag: Tag) -> bool:
         return tag in self._stage.interrupted
 
-    def may_defer(self, tag: Tag) -> bool:
+    def may_defer(self, tag: Tag, *, internal: bool = False) -> bool:
         return True
 
     def forget(self, instance_id: str) -> None:
@@ -187,17 +187,9 @@ class Threads:
     def __init__(self, worker: SimulatedWorker) -> None:
         self._worker = worker
 
-    def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(work(*arguments))
-            except Exception as error:
-                future.set_exception(error)
-
-        self._worker.begin("step", run)
-        return future
+    def begin(self, role: str, work: Callable[[], None], *, first: bool) -> bool:
+        self._worker.begin("step", work)
+        return True
 
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None, return_when: str = ALL_COMPLETED) -> Any:  # noqa: ANN401

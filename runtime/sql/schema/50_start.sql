@@ -435,10 +435,8 @@ as $$
 declare
     v_schema text;
     v_session constant text := 'pgweave_' || gen_random_uuid();
-    v_host text;
-    v_conninfo text;
-    v_function text;
     v_instance text;
+    v_hint text;
 begin
     if current_setting('df.in_workflow', true) = 'true' then
         raise exception 'df.start() with transaction_mode => ''new'' cannot be called inside a workflow - leave transaction_mode out'
@@ -453,40 +451,94 @@ begin
             hint = 'CREATE EXTENSION dblink, or leave transaction_mode out: the start then is part of your transaction.';
     end if;
     begin
-        -- This role may not read unix_socket_directories; libpq's default then has to do.
-        v_host := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
-    exception when insufficient_privilege then
-        v_host := null;
-    end;
-    select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ') into v_conninfo
-    from (values ('dbname', current_database()::text), ('user', current_user::text), ('port', current_setting('port')),
-                 ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
-                 ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
-    where c.value is not null;
-    -- Only dblink_connect_u connects without a password, where the server admits that; not every role may execute it.
-    v_function := case when has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute')
-                       then 'dblink_connect_u' else 'dblink_connect' end;
-    begin
-        execute format('select %I.%I($1, $2)', v_schema, v_function) using v_session, v_conninfo;
+        -- Of the owner of the schema or a superuser: another role's could lead anywhere.
+        if exists (
+            select from pg_foreign_server as f join pg_user_mappings as m on m.srvid = f.oid join pg_roles as r on r.oid = f.srvowner
+            where f.srvname = 'pgweave_loopback' and m.usename = current_user and has_server_privilege(f.oid, 'usage')
+              and (r.rolsuper or r.oid = (select n.nspowner from pg_namespace as n where n.nspname = 'df'))
+        ) then
+            execute format('select %I.dblink_connect($1, $2)', v_schema) using v_session, 'pgweave_loopback';
+        elsif has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute') then
+            execute format('select %I.dblink_connect_u($1, $2)', v_schema) using v_session, df_internal.loopback(current_user);
+        else
+            -- Row-level security lets nobody write the name of another role as the owner of this row.
+            insert into df_internal.wanted_sessions (name) values (v_session);
+            perform df_internal.connect_as_owner_of(v_session);
+        end if;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
         using v_session, format(
             'select df.start(%L, %L, %L, ''caller'', %L) from pg_catalog.set_config(''pgweave.variables'', %L, true)',
             p_fut, p_label, p_database, p_key, coalesce(current_setting('pgweave.variables', true), '')
         );
     exception when others then
+        get stacked diagnostics v_hint = pg_exception_hint;
         if v_session = any (coalesce(df_internal.dblink_sessions(v_schema), '{}')) then
             execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
         end if;
         raise exception '%', case sqlstate
             when '55P03' then 'pgweave: transaction_mode => ''new'' launch hit lock_timeout after 30000ms while waiting on a lock in the loopback session: '
             when '57014' then 'pgweave: transaction_mode => ''new'' launch hit statement_timeout after 30000ms while running df.start() in the loopback session: '
-            else 'df.start() on new transaction failed: ' end || sqlerrm using errcode = sqlstate;
+            else 'df.start() on new transaction failed: ' end || sqlerrm using errcode = sqlstate, hint = case
+            when sqlstate in ('08001', '2F003') then format(
+                'pg_hba.conf has to admit %I from the server itself, or there has to be a user mapping for pgweave_loopback: see docs/operations.md.',
+                current_user)
+            else v_hint end;
     end;
     execute format('select %I.dblink_disconnect($1)', v_schema) using v_session;
     return v_instance;
 end $$;
 comment on function df_internal.start_in_new_transaction(text, text, text, text) is
     'df.start on a second session of the same role, which commits independently of the caller''s transaction.';
+
+create function df_internal.loopback(p_role text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_host text;
+begin
+    begin
+        -- This role may not read unix_socket_directories; libpq's default then has to do.
+        v_host := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
+    exception when insufficient_privilege then
+        v_host := null;
+    end;
+    return (
+        select string_agg(c.key || '=''' || replace(replace(c.value, E'\\', E'\\\\'), '''', E'\\''') || '''', ' ')
+        from (values ('dbname', current_database()::text), ('user', p_role), ('port', current_setting('port')),
+                     ('host', nullif(v_host, '')), ('application_name', 'pgweave new transaction'),
+                     ('options', '-c lock_timeout=30s -c statement_timeout=30s')) as c (key, value)
+        where c.value is not null
+    );
+end $$;
+comment on function df_internal.loopback(text) is 'Connection string from this server to itself, without a password.';
+
+create function df_internal.connect_as_owner_of(p_session text) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_schema text;
+    v_role text;
+begin
+    -- dblink_connect_u can become any role that pg_hba.conf admits, so only the owner of the schema may execute it, and
+    -- here it becomes whoever wrote this row. In a table of its own: no function writes names there that others choose. A
+    -- superuser needs none of this, so no mistake here can lead to one.
+    delete from df_internal.wanted_sessions as w using pg_roles as r
+    where w.name = p_session and r.oid = w.owner and not r.rolsuper returning r.rolname into v_role;
+    if not found then
+        raise exception 'no session is wanted by that name' using errcode = 'insufficient_privilege';
+    end if;
+    select n.nspname into v_schema from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace
+    where e.extname = 'dblink';
+    if not has_function_privilege(format('%I.dblink_connect_u(text, text)', v_schema), 'execute') then
+        raise exception 'the server has no way to log in to itself as role "%"', v_role using errcode = 'insufficient_privilege',
+            hint = 'Make a user mapping for the foreign server pgweave_loopback, as docs/operations.md shows, or leave transaction_mode out.';
+    end if;
+    execute format('select %I.dblink_connect_u($1, $2)', v_schema) using p_session, df_internal.loopback(v_role);
+end $$;
+comment on function df_internal.connect_as_owner_of(text) is
+    'Opens a dblink session of this name, as the role that has asked for it in df_internal.wanted_sessions.';
 
 create function df_internal.dblink_sessions(p_schema text) returns text[]
 language plpgsql

@@ -9,8 +9,9 @@
 -- with several leases and no progress are worked on one at a time over all workers (worker_quarantine): the one that
 -- kills workers reaches its limit of attempts alone, and the others make progress without it.
 
-create function df_internal.worker_claim(p_worker text, p_limit integer, p_lease_seconds double precision)
-returns table (instance_id text, token uuid, role_name text, database text, attempts integer)
+create function df_internal.worker_claim(
+    p_worker text, p_limit integer, p_lease_seconds double precision, p_in_hand text[] default '{}', p_reserve integer default 0
+) returns table (instance_id text, token uuid, role_name text, database text, attempts integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -18,6 +19,8 @@ as $$
 declare
     -- A constant, so that the indexes can be used: a million sleeping instances cost nothing here.
     v_now constant timestamptz := df.clock();
+    -- p_limit is below 0 while slots of the reserve are in use.
+    v_most constant integer := greatest(p_limit + p_reserve, 0);
 begin
     return query
     with recursive roles (role) as (
@@ -36,23 +39,37 @@ begin
                 where not b.seen and b.instance_id > l.instance_id order by b.instance_id limit 1)
         from unseen as l where l.instance_id is not null
     ),
-    wanted (instance_id) as (
-        -- In turns: the first of each role, then the second of each, so that the backlog of one role does not delay others.
-        (select w.instance_id from roles as r cross join lateral (
-             select q.instance_id, row_number() over (order by q.ready_at) as place from df.queue as q
+    candidates (instance_id, role, ready_at) as (
+        (select w.instance_id, r.role, w.ready_at from roles as r cross join lateral (
+             select q.instance_id, q.ready_at from df.queue as q
              where q.submitted_by = r.role and q.ready_at < 'infinity' and q.ready_at <= v_now and q.leased_until <= v_now
-             order by q.ready_at limit p_limit
-         ) as w
-         order by w.place limit p_limit)
+             order by q.ready_at limit v_most
+         ) as w)
         union
-        (select q.instance_id from unseen as l join df.queue as q on q.instance_id = l.instance_id
-         where q.leased_until <= v_now limit p_limit)
+        (select q.instance_id, q.submitted_by::oid, q.ready_at from unseen as l join df.queue as q on q.instance_id = l.instance_id
+         where q.leased_until <= v_now limit v_most)
+    ),
+    in_hand (role, slots) as (
+        select q.submitted_by::oid, count(*) from df.queue as q where q.instance_id = any (p_in_hand) group by q.submitted_by
+    ),
+    placed (instance_id, role, place) as (
+        select c.instance_id, c.role, coalesce(h.slots, 0) + row_number() over (partition by c.role order by c.ready_at)
+        from candidates as c left join in_hand as h on h.role = c.role
+    ),
+    -- Next is always the role with the fewest slots. Between equals by chance: the first row of one may be locked for long.
+    ordered (instance_id, place, turn) as (
+        select p.instance_id, p.place, row_number() over (order by p.place, o.chance)
+        from placed as p join (select r.role, random() as chance from (select distinct c.role from candidates as c) as r) as o
+          on o.role = p.role
+    ),
+    wanted (instance_id) as (
+        -- The n-th slot of a role: one of p_limit, or one of the reserve while n of that are free.
+        select o.instance_id from ordered as o where o.turn <= p_limit + greatest(p_reserve + 1 - o.place, 0)
     ),
     due as (
         -- Skip locked: two workers never wait for each other here, and a step in flight keeps its instance.
         select q.instance_id from df.queue as q
         where q.instance_id in (select w.instance_id from wanted as w) and q.leased_until <= v_now
-        limit p_limit
         for update skip locked
     )
     update df.queue as q
@@ -64,8 +81,8 @@ begin
     where q.instance_id = due.instance_id and i.id = due.instance_id
     returning q.instance_id::text, q.token, r.rolname::text, i.database, q.attempts;
 end $$;
-comment on function df_internal.worker_claim(text, integer, double precision) is
-    'Leases up to p_limit instances that are due, the roles in turns. An expired lease counts as none: that is crash recovery.';
+comment on function df_internal.worker_claim(text, integer, double precision, text[], integer) is
+    'Leases instances that are due, the role with the fewest in hand first: p_limit, and up to p_reserve beyond them for roles with few. p_in_hand: what the worker has. An expired lease counts as none: that is crash recovery.';
 
 create function df_internal.worker_heartbeat(
     p_worker text, p_concurrency integer, p_version text, p_leases integer, p_lock_key bigint

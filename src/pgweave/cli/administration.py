@@ -108,6 +108,7 @@ def stop() -> None:
 
 def settings(
     concurrency: int,
+    reserve: int | None,
     lease_seconds: float,
     poll_seconds: float,
     step_seconds: float,
@@ -118,6 +119,7 @@ def settings(
     """Settings of a worker. http_allow: what HTTP steps may reach; empty: what the environment says."""
     return Settings(
         concurrency=concurrency,
+        reserve=reserve,
         lease_seconds=lease_seconds,
         poll_seconds=poll_seconds,
         step_seconds=step_seconds,

@@ -87,7 +87,17 @@ def stop() -> None:
 
 def worker(
     dsn: Dsn = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many instances to execute at the same time.")] = 8,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="How many instances of one role to execute at the same time.")
+    ] = 8,
+    reserve: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default="half",
+            help="How many more, for roles of which it executes few.",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is due.")] = False,
     lease_seconds: Annotated[
         float,
@@ -122,6 +132,13 @@ def worker(
     from pgweave.cli import administration  # lazy: start-up
 
     settings = administration.settings(
-        concurrency, lease_seconds, poll_seconds, step_seconds, loop_seconds, max_result_bytes, http_allow or []
+        concurrency,
+        reserve,
+        lease_seconds,
+        poll_seconds,
+        step_seconds,
+        loop_seconds,
+        max_result_bytes,
+        http_allow or [],
     )
     administration.work(dsn, settings, once=once, metrics_port=metrics_port, otel=otel)

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '6108003c0d7b9d933c3f07424f72b1f712566ef7788a073b71f405f267ddb7a7');
+values (1, '0001_schema', '24e2b93fa54b30acef832ab4bfc6e5605ebd023741d114a08c31123f5987efaf');
 commit;

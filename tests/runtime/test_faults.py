@@ -391,8 +391,7 @@ def test_in_a_database_that_is_set_to_read_only_steps_run_as_in_psql_and_the_wor
         writable = "-c default_transaction_read_only=off"
         with psycopg.connect(quiet.dsn, autocommit=True, options=writable) as connection:
             ids = [
-                connection.execute(f"select df.start({program})").fetchone()
-                for program in ("'select 1'", effect("a"))
+                connection.execute(f"select df.start({program})").fetchone() for program in ("'select 1'", effect("a"))
             ]
             reads, writes = (quiet.ended(str(row[0])) for row in ids if row)
             connection.execute(f"alter database {name} reset default_transaction_read_only")

@@ -38,7 +38,8 @@ HOSTILE = (
 def prepare(dsn: str) -> None:
     """Create the roles, and in this database the df schema with their privileges."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for role in (OWNER, WORKER, ANN, BOB, EVE, *HOSTILE):
+        there = {name for (name,) in connection.execute("select rolname from pg_roles")}
+        for role in {OWNER, WORKER, ANN, BOB, EVE, *HOSTILE} - there:  # another template of this server made them
             connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
         name = sql.Identifier(str(conninfo_to_dict(dsn)["dbname"]))
         connection.execute(sql.SQL("alter database {} owner to {}").format(name, sql.Identifier(OWNER)))

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '24e2b93fa54b30acef832ab4bfc6e5605ebd023741d114a08c31123f5987efaf');
+values (1, '0001_schema', '5b7c3a3d9739e8cf7bcd58c5f0e64f3fff2bce677e86587553879821a7344ad7');
 commit;

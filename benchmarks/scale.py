@@ -170,7 +170,7 @@ def restart(place: Place) -> None:
     """From the server's return until every instance that was at work has done a step."""
     count = 1000 // place.divisor
     place.sql("create table turn (instance text, at timestamptz default clock_timestamp())")
-    turn = "'insert into turn values ({sys_instance_id})' ~> df.sleep(1)"
+    turn = "'insert into turn values (''{sys_instance_id}'')' ~> df.sleep(1)"
     place.sql(f"select df.start(df.loop({turn})) from generate_series(1, {count})")
     taken = []
     with working(place.dsn):
@@ -229,7 +229,7 @@ def children(place: Place) -> None:
     levels = 1000 // place.divisor
     place.sql(
         "create function level(n int) returns text language sql as $f$ select case when n = 0 then df.start('select 0')"
-        " else df.start(df.seq(df.as_('select level(' || n - 1 || ') as id', 'child'), df.await_instance('$child')))"
+        " else df.start(df.seq(df.as_op('select level(' || n - 1 || ') as id', 'child'), df.await_instance('$child')))"
         " end $f$"
     )
     began = time.perf_counter()

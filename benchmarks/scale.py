@@ -229,7 +229,7 @@ def children(place: Place) -> None:
     levels = 1000 // place.divisor
     place.sql(
         "create function level(n int) returns text language sql as $f$ select case when n = 0 then df.start('select 0')"
-        " else df.start(df.seq(df.as_('select level(' || n - 1 || ') as id', 'child'), df.await_instance('$child')))"
+        " else df.start(df.seq(df.as_op('select level(' || n - 1 || ') as id', 'child'), df.await_instance('$child')))"
         " end $f$"
     )
     began = time.perf_counter()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pgweave.runtime.errors import ConnectionFailed
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 ACQUIRE_SECONDS = 5.0  # that a connection of a pool is waited for
-# The pauses between the attempts of a pool grow. After so long they start small again: else, after a long outage, work
-# would wait for a connection although the server is back.
-RECONNECT_SECONDS = 4.0
+ATTEMPT_SECONDS = 0.3  # between two attempts of a pool to connect, while somebody waits for a connection
+# A pool gives up after its first attempt to connect, and tries again when somebody asks for a connection (ATTEMPT_SECONDS).
+# By itself it would make longer and longer pauses, and work would wait for them when the server is back.
+RECONNECT_SECONDS = 0.5
 
 # A server that has vanished without a word (its machine died, a cable) is noticed within a minute. Without these it would
 # be after two hours, and a worker would stand still for as long. A connection string can say otherwise.
@@ -198,7 +200,7 @@ def lent(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
     import psycopg
 
     while True:
-        with pool.connection() as connection:
+        with _taken(pool) as connection:
             if is_quiet(connection):
                 yield connection
                 return
@@ -209,6 +211,25 @@ def lent(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
             else:
                 yield connection
                 return
+
+
+@contextmanager
+def _taken(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
+    """A connection of a pool, which tries to make one as soon as the server is back."""
+    from psycopg_pool import PoolTimeout
+
+    ends = monotonic() + pool.timeout
+    with ExitStack() as stack:
+        while True:
+            left = ends - monotonic()
+            try:
+                # A pool that cannot connect leaves those who wait alone, until the next one asks: so ask again.
+                connection = stack.enter_context(pool.connection(timeout=min(left, ATTEMPT_SECONDS)))
+                break
+            except PoolTimeout:
+                if left <= ATTEMPT_SECONDS:
+                    raise
+        yield connection
 
 
 def is_quiet(connection: Connection) -> bool:

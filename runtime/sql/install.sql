@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'ddffeefc40db4a870460c349b8cb2742cdbbd460b858be98045b02f98c658ab3');
+values (1, '0001_schema', '4b3e12c6b310daa66c22b4cc1e0668f8c395a1aa5c2ca5e6a3d237e94e997368');
 commit;

@@ -85,8 +85,11 @@ from set_config('synchronous_commit', 'off', true);
 -- A lock that this session has for as long as it lives, so that other workers see at once when it is gone.
 select pg_catalog.pg_advisory_lock(%s);
 
+-- keeps --
+select df_internal.worker_keeps(%s, %s);
+
 -- end_vanished --
--- End the leases of workers that are gone; true when one of them should be looked at again soon.
+-- End the leases of workers that are gone; true when one of them should be looked at again soon, null when there is none.
 select df_internal.worker_end_vanished(%s)
 from set_config('synchronous_commit', 'off', true);
 

@@ -48,18 +48,20 @@ log = logging.getLogger("pgweave.worker")
 MIN_POLL_SECONDS = 0.01  # between two claims of which the first found nothing, however many notifications come
 FREE_LOOKS = 8.0  # claims that may follow each other faster
 
-MAX_PAUSE_SECONDS = 5.0  # between two looks while the database refuses; work may wait so long once it is back
+MAX_PAUSE_SECONDS = 1.0  # between two looks while the database refuses; work may wait so long once it is back
 
 # Longer than the server lets our statements run (OWN_SETTINGS): what it says comes first.
 ANSWER_SECONDS = 40.0
 
-DEFER_SECONDS = (0.5, 2.0)  # at random between the two, so that those deferred together do not come back together
+DEFER_SECONDS = (0.2, 1.0)  # at random between the two, so that those deferred together do not come back together
 
 CHECK_SECONDS = 1.0  # how often the server looks, while a statement runs, whether its worker is still there
 
 LISTEN_AGAIN_SECONDS = 0.2  # less than the grace of df_internal.worker_end_vanished
 
-SUSPICIOUS_SECONDS = 0.3  # until the next look at a worker that seems to have vanished
+# Between two looks at the other workers, where there are any. With the grace of df_internal.worker_end_vanished it makes
+# the second within which the instances of a worker that has died are taken over.
+OTHERS_SECONDS = 0.25
 
 SILENT_SECONDS = 10.0  # a step takes so long before the server is asked whether it works on it
 
@@ -110,6 +112,8 @@ class Worker:
         self._lock_key: int | None = None  # of the advisory lock that the listener has
         self._knows_pids = False
         self._looked_for_vanished = 0.0
+        self._has_others = False
+        self._was_away = Event()  # the server may have forgotten what it was told last
         self._silent: set[tuple[int, Tag]] = set()  # long steps whose server process was idle at the last look
         self.ready = Event()  # it can work: schema, role and connection are in order
 
@@ -210,7 +214,6 @@ class Worker:
 
         pending: set[Future[None]] = set()
         pause, looked_at, free_looks = self.settings.poll_seconds, monotonic(), FREE_LOOKS
-        suspicious = False
         while not self.stopping:
             # A flood of notifications must not become a flood of claims; one that comes now and then is answered at once.
             # FREE_LOOKS is a token bucket: 8 claims at once, then one every MIN_POLL_SECONDS.
@@ -223,10 +226,11 @@ class Worker:
             failpoint("before_claim")
             self._release_pending()
             try:
-                suspicious = self._end_vanished(suspicious)
+                self._keep_known()
+                self._end_vanished()
                 leases = self._claim(len(pending)) if free else []
                 pause = (
-                    min(self.settings.poll_seconds, SUSPICIOUS_SECONDS) if suspicious else self.settings.poll_seconds
+                    min(self.settings.poll_seconds, OTHERS_SECONDS) if self._has_others else self.settings.poll_seconds
                 )
                 self._refusals.clear()
             except psycopg.Error as error:
@@ -256,12 +260,27 @@ class Worker:
             self.name, settings.concurrency - used, settings.lease_seconds, in_hand, settings.reserved
         )
 
-    def _end_vanished(self, before: bool) -> bool:
-        """Free the leases of workers that are gone. Whether one seems to be, and is to be looked at again soon."""
-        if monotonic() - self._looked_for_vanished < SUSPICIOUS_SECONDS:
-            return before
-        self._looked_for_vanished = monotonic()
-        return self.store.end_vanished(self.name)
+    def _keep_known(self) -> None:
+        """After a time without the server: end the leases it believes us to have. Only this thread claims new ones."""
+        if not self._was_away.is_set():
+            return
+        with self._lock:
+            known = [lease.token for lease in self._leases.values()]
+            known += [lease.token for lease, _ in self._pending_releases]
+        self._was_away.clear()
+        try:
+            freed = self.store.keeps(self.name, known)
+        except BaseException:
+            self._was_away.set()
+            raise
+        if freed:
+            log.warning("%d leases that the server remembered and this worker did not", freed)
+
+    def _end_vanished(self) -> None:
+        """Free the leases of workers that are gone."""
+        if monotonic() - self._looked_for_vanished >= OTHERS_SECONDS:
+            self._looked_for_vanished = monotonic()
+            self._has_others = self.store.end_vanished(self.name) is not None
 
     def _cannot_claim(self, error: psycopg.Error) -> None:
         """Say why, now and then. PgweaveError when the reason is this worker, its role or the schema: then it stops."""
@@ -358,6 +377,7 @@ class Worker:
                 with connect(self.dsn, application_name="pgweave listener") as connection:
                     connection.execute(QUERIES["listen"])
                     self._show_life(connection)
+                    self._was_away.set()
                     self._bell.set()
                     while not self._closed.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):

@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from support.checker import check
 from support.proxy import Cut, Proxy
 from support.work import QUICK, Database, with_worker
 
-from pgweave.runtime.worker.service import Worker
+from pgweave.runtime.worker.service import Settings, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,13 +283,31 @@ def test_a_worker_that_lost_its_session_keeps_its_leases_for_a_moment_and_with_a
         assert look(1.0) == (False, True)
         session.execute("select pg_advisory_unlock_all()")
         assert look(2.0) == (True, True)
-        assert look(2.6) == (True, True)
+        assert look(2.4) == (True, True)
         begin_session(78)
         assert look(2.7) == (False, True)
         assert look(100.0) == (False, True)
         session.execute("select pg_advisory_unlock_all()")
         assert look(200.0) == (True, True)
         assert look(200.8) == (False, False)
+
+
+def test_a_lease_that_only_the_server_remembers_ends_when_its_worker_is_back(database: str) -> None:
+    """As after a crash that took with it that the instance had been parked: commits of parks do not wait for the disk."""
+    place = Database(database)
+    with with_worker(database, Settings(lease_seconds=600.0)) as working:
+        parent = working.start("df.wait_for_signal('go')")
+        working.events.wait_for("parked", parent)
+        place.until("exists (select from df.workers where lock_key is not null)")
+        place.sql(
+            "update df.queue set worker = (select name from df.workers), token = gen_random_uuid(),"
+            " leased_until = now() + interval '1 hour'"
+        )
+        place.sql("select df.signal(%s, 'go')", parent)
+        place.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgweave listener'")
+        assert working.ended(parent).status == "completed"
+    place.client.close()
+    check(database)
 
 
 def clock(connection: psycopg.Connection[Any]) -> Callable[[float], object]:

@@ -110,10 +110,13 @@ as $$
 declare
     v_now constant timestamptz := df.clock();
     -- A worker that has only lost its session takes a new lock within a fraction of this.
-    v_grace constant interval := '0.7 s';
+    v_grace constant interval := '0.5 s';
     v_other record;
     v_again boolean := false;
 begin
+    if not exists (select from df.workers as w where w.name <> p_worker) then
+        return null;
+    end if;
     -- After a restart of the server every session is gone, and the workers come back one after the other.
     if pg_postmaster_start_time() > v_now - interval '5 s' then
         return false;
@@ -151,7 +154,28 @@ begin
     return v_again;
 end $$;
 comment on function df_internal.worker_end_vanished(text) is
-    'Ends the leases of workers whose session the server no longer has. True: one seems to have vanished, ask again soon.';
+    'Ends the leases of workers whose session the server no longer has. True: one seems to have vanished; null: there is no other worker.';
+
+create function df_internal.worker_keeps(p_worker text, p_tokens uuid[]) returns bigint
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Claims and parks do not wait for the disk. A server that crashes may forget that an instance has been parked, and
+    -- remembers a lease that its worker knows nothing of: it would keep the instance from everybody until it ends.
+    with forgotten as (
+        select q.instance_id from df.queue as q
+        where q.worker = p_worker and q.leased_until > df.clock() and q.token <> all (p_tokens)
+        for no key update skip locked
+    ),
+    freed as (
+        update df.queue as q set leased_until = '-infinity', ready_at = least(q.ready_at, df.clock())
+        from forgotten as f where q.instance_id = f.instance_id
+        returning q.instance_id
+    )
+    select count(*) from freed
+$$;
+comment on function df_internal.worker_keeps(text, uuid[]) is
+    'Ends the leases of a worker but for these: it has been away, and knows of no others. Returns how many that were.';
 
 create function df_internal.worker_stopped(p_worker text) returns void
 language sql security definer

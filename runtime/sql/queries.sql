@@ -86,6 +86,7 @@ from set_config('synchronous_commit', 'off', true);
 select pg_catalog.pg_advisory_lock(%s);
 
 -- keeps --
+-- End the leases of a worker but for those that it knows of.
 select df_internal.worker_keeps(%s, %s);
 
 -- end_vanished --

@@ -1,0 +1,251 @@
+"""The faults of a chaos run and the plan that a seed draws of them.
+
+Fast ones hit one worker, its process, its connections or its link, and come several times a second. Slow ones hit the
+server or come from other sessions; one at a time, beside the fast ones. Each says which instances it hits: those that
+the worker (or all of them) had leased when it began.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from random import Random
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from chaos import hostile
+from psycopg.conninfo import make_conninfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chaos.recovery import Recovery
+    from chaos.servers import Servers
+    from chaos.workers import Worker
+
+FAST = {
+    "terminate": 30, "terminate all": 4, "cancel": 24, "cut": 20, "silent link": 8, "kill -9": 7, "SIGSTOP": 7,
+}  # fmt: skip
+TENANTS = {tenant.__name__.replace("_", " "): tenant for tenant in hostile.TENANTS}
+SLOW = (
+    "restart", "failover", "disk full", "clock step", "table locks", "connection exhaustion",
+    *(f"tenant: {name}" for name in TENANTS),
+)  # fmt: skip
+LOCKED = ("df.queue", "df.runs", "df.inbox", "df.instances", "chaos.fx")
+EXHAUSTING = 200  # connections that are asked for; far more than the server has
+HELD = (
+    "select instance_id from df.queue where token is not null"
+    " and (%(pid)s::integer is null or split_part(worker, ':', 2) = %(pid)s::text)"
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """at: seconds after the beginning. seconds: how long it lasts. worker: which one, of the fast ones."""
+
+    at: float
+    kind: str
+    seconds: float = 0.0
+    worker: int = 0
+
+
+def plan(
+    seed: int, seconds: float, per_second: float, workers: int, slow_every: float
+) -> tuple[list[Fault], list[Fault]]:
+    """The fast faults and the slow ones, in order. Worker 0 is never killed, so that its memory can be followed."""
+    chance = Random(seed)
+    fast, at = [], 0.0
+    while (at := at + chance.expovariate(per_second)) < seconds:
+        (kind,) = chance.choices([*FAST], [*FAST.values()])
+        lasts = {"silent link": (0.2, 2.5), "SIGSTOP": (0.3, 4.5)}.get(kind, (0.0, 0.0))
+        first = 1 if kind == "kill -9" else 0
+        fast.append(Fault(at, kind, chance.uniform(*lasts), chance.randrange(first, workers)))
+    slow: list[Fault] = []
+    kinds: list[str] = []
+    at = slow_every / 2
+    while at < seconds - slow_every / 2:
+        if not kinds:
+            kinds = chance.sample(SLOW, len(SLOW))  # all of them, before one comes again
+        slow.append(Fault(at, kinds.pop(), chance.uniform(1.0, 2.5)))
+        at += slow_every
+    return fast, slow
+
+
+@dataclass
+class Injector:
+    """Carries out a plan. log: (seconds, what) of everything that was done. counted: by kind. skipped: why not."""
+
+    servers: Servers
+    workers: list[Worker]
+    recovery: Recovery
+    seed: int
+    log: list[tuple[float, str]] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    clock_went_back: bool = False
+    troubles: list[str] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._began = monotonic()
+        self._chance = Random(self.seed + 1)
+        self._session: psycopg.Connection[Any] | None = None
+        if self.servers.no_disk is not None:
+            self.skipped["disk full"] = self.servers.no_disk
+        if self.servers.no_clock is not None:
+            self.skipped["clock step"] = self.servers.no_clock
+
+    def run(self, fast: list[Fault], slow: list[Fault]) -> None:
+        """All of it, then nothing is out of order any more."""
+        self._began = monotonic()
+        beside = Thread(target=self._slowly, args=(slow,), name="slow faults", daemon=True)
+        beside.start()
+        open_until: list[tuple[float, Fault, int, frozenset[str]]] = []
+        for fault in fast:
+            while True:
+                due = min(open_until, default=None)
+                if due is None or due[0] > fault.at:
+                    break
+                self._sleep_until(due[0])
+                open_until.remove(due)
+                self._end(due[1], due[2], due[3])
+            self._sleep_until(fault.at)
+            held, pid = self._begin(fault)
+            if fault.seconds:
+                open_until.append((fault.at + fault.seconds, fault, pid, held))
+        for end, fault, pid, held in sorted(open_until):
+            self._sleep_until(end)
+            self._end(fault, pid, held)
+        beside.join()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the first fault could come."""
+        return monotonic() - self._began
+
+    def note(self, what: str) -> None:
+        """Write down what happens now."""
+        with self._lock:
+            self.log.append((round(self.now, 2), what))
+
+    def _sleep_until(self, at: float) -> None:
+        Event().wait(max(0.0, self._began + at - monotonic()))
+
+    def _begin(self, fault: Fault) -> tuple[frozenset[str], int]:
+        worker = self.workers[fault.worker]
+        pid = worker.pid
+        held = self._held(pid)
+        self.note(f"{fault.kind}: worker {worker.number} ({pid}), has {len(held)}")
+        self._count(fault.kind)
+        match fault.kind:
+            case "terminate" | "terminate all" | "cancel":
+                pids = worker.relay.pids()
+                chosen = pids if fault.kind == "terminate all" else self._chance.sample(pids, min(1, len(pids)))
+                self._ask(
+                    f"select pg_{'cancel' if fault.kind == 'cancel' else 'terminate'}_backend(pid)"
+                    " from pg_stat_activity where pid = any (%s)", chosen,
+                )  # fmt: skip
+            case "cut":
+                worker.relay.cut()
+            case "silent link":
+                worker.relay.fall_silent()
+            case "SIGSTOP":
+                worker.stop()
+            case "kill -9":
+                worker.kill()
+        if not fault.seconds:
+            self.recovery.over(fault.kind, held)
+        return held, pid
+
+    def _end(self, fault: Fault, pid: int, held: frozenset[str]) -> None:
+        worker = self.workers[fault.worker]
+        if fault.kind == "silent link":
+            worker.relay.speak_again()
+        elif worker.pid == pid:
+            worker.go_on()
+        self.note(f"{fault.kind} is over: worker {worker.number} ({pid})")
+        self.recovery.over(fault.kind, held)
+
+    def _slowly(self, slow: list[Fault]) -> None:
+        for fault in slow:
+            self._sleep_until(fault.at)
+            if fault.kind in self.skipped:
+                continue
+            held = self._held(None)
+            self.note(f"{fault.kind}, {len(held)} instances in hand")
+            try:
+                with ExitStack() as stack:
+                    self._hit(fault, stack)
+                self.note(f"{fault.kind} is over")
+                self.recovery.over(fault.kind, held)
+                if self.servers.standby is None:
+                    self.servers.attach()
+                    self.note("there is a standby again")
+            except Exception as error:
+                self.troubles.append(f"{fault.kind}: {type(error).__name__}: {error}")
+                with suppress(Exception):
+                    self.servers.ensure()
+                continue
+            self._count(fault.kind)
+
+    def _hit(self, fault: Fault, stack: ExitStack) -> None:
+        """The stack undoes it."""
+        lasts = Event()
+        match fault.kind:
+            case "restart":
+                self.servers.restart()
+            case "failover":
+                self.servers.fail_over()
+            case "disk full":
+                stack.callback(self.servers.free_disk)
+                self.servers.fill_disk()
+                lasts.wait(fault.seconds)
+            case "clock step":
+                self.clock_went_back = True
+                stack.callback(self.servers.step_clock, 0)
+                self.servers.step_clock(self._chance.choice((20, 7, -7, -15)))
+                lasts.wait(2 * fault.seconds)
+            case "table locks":
+                table = self._chance.choice(LOCKED)
+                with suppress(psycopg.Error), psycopg.connect(self.servers.dsn) as session:
+                    session.execute(f"lock table {table} in access exclusive mode".encode())
+                    lasts.wait(fault.seconds)
+            case "connection exhaustion":
+                for session in _exhaust(self.servers.dsn):
+                    stack.callback(session.close)
+                lasts.wait(fault.seconds)
+            case tenant:
+                over = Event()
+                work = TENANTS[tenant.removeprefix("tenant: ")]
+                beside = Thread(target=work, args=(self.servers.dsn, over, Random(self.seed + fault.at)), daemon=True)
+                beside.start()
+                beside.join(4 * fault.seconds)
+                over.set()
+                beside.join(60)
+
+    def _held(self, pid: int | None) -> frozenset[str]:
+        """The instances that this worker (None: any) has leased."""
+        try:
+            with psycopg.connect(self.servers.dsn, autocommit=True) as session:
+                session.execute("set statement_timeout = '300ms'")
+                return frozenset(str(row[0]) for row in session.execute(HELD, {"pid": pid}))
+        except psycopg.Error:
+            return frozenset()
+
+    def _ask(self, statement: str, *arguments: object) -> None:
+        with suppress(psycopg.Error), psycopg.connect(self.servers.dsn, autocommit=True) as session:
+            session.execute(statement.encode(), arguments)
+
+    def _count(self, kind: str) -> None:
+        with self._lock:
+            self.counted[kind] = self.counted.get(kind, 0) + 1
+
+
+def _exhaust(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    for _ in range(EXHAUSTING):
+        try:
+            yield psycopg.connect(make_conninfo(dsn, user=hostile.ROLE))
+        except psycopg.OperationalError:
+            return

@@ -153,7 +153,7 @@ class Injector:
                 worker.relay.fall_silent()
             case "SIGSTOP":
                 worker.stop()
-            case "kill -9":
+            case _:
                 worker.kill()
         if not fault.seconds:
             self.recovery.over(fault.kind, held)

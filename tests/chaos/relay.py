@@ -57,11 +57,34 @@ class _End(asyncio.Protocol):
     """One end of a link. Slow readers are not waited for: a run moves little data."""
 
     def __init__(self, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
-        self.data_received = received  # type: ignore[method-assign]
-        self._lost = lost
+        self._received, self._lost = received, lost
+
+    def data_received(self, data: bytes) -> None:
+        self._received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost()
+
+
+class _Accepted(asyncio.Protocol):
+    """The worker's end of a link, which begins the other one."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._link: Link
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._link = Link(cast("asyncio.Transport", transport), self._relay)
+        self._relay.links.add(self._link)
+        if not self._link.silent:
+            # Kept, or it could be collected before it is done.
+            self._connecting = asyncio.ensure_future(self._relay.connect(self._link))
+
+    def data_received(self, data: bytes) -> None:
+        self._link.from_client(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._link.close()
 
 
 class Relay:
@@ -104,24 +127,6 @@ class Relay:
             elif link.silent:
                 link.close()
 
-    def accept(self) -> asyncio.Protocol:
-        relay = self
-
-        class Accepted(_End):
-            def __init__(self) -> None:
-                super().__init__(lambda data: None, lambda: None)
-
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                link = Link(cast("asyncio.Transport", transport), relay)
-                relay.links.add(link)
-                self.data_received = link.from_client  # type: ignore[method-assign]
-                self._lost = link.close
-                if not link.silent:
-                    task = asyncio.ensure_future(relay.connect(link))
-                    self._task = task  # or it could be collected before it is done
-
-        return Accepted()
-
     async def connect(self, link: Link) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -131,7 +136,7 @@ class Relay:
         except OSError:
             link.close()
             return
-        link.server = cast("asyncio.Transport", server)
+        link.server = server
         if link not in self.links:
             link.server.abort()
             return
@@ -164,7 +169,7 @@ class Relays:
         made = Relay(self, Path(folder.name))
 
         async def listen() -> None:
-            await self._loop.create_unix_server(made.accept, str(made.folder / SOCKET_NAME))
+            await self._loop.create_unix_server(lambda: _Accepted(made), str(made.folder / SOCKET_NAME))
 
         self.call(listen())
         return made

@@ -79,8 +79,10 @@ class Run:
             self.injector = Injector(self.servers, self.workers, self.recovery, self.plan.seed)
             self._wait_for_workers()
             helpers = [Thread(target=work, daemon=True) for work in (self._look_after, self._check_again_and_again)]
-            for helper in (*helpers, self.recovery, self.load):
+            for helper in helpers:
                 helper.start()
+            self.recovery.start()
+            self.load.start()
             self.injector.run(*plan(self.plan.seed, self.plan.seconds, self.plan.faults_per_second,
                                     self.plan.workers, self.plan.slow_every))  # fmt: skip
             self.say(f"{sum(self.injector.counted.values())} faults; now without")

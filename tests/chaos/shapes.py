@@ -14,8 +14,10 @@ SIGNALS = 3
 
 @dataclass(frozen=True)
 class Shape:
-    """program: SQL expression with %TAG% and %URL%. signals: (name, how many) that it needs. ends: the status it comes to.
-    patient: ends only when it is cancelled. weight: how often it is started."""
+    """program: SQL expression with %TAG% and %URL%. signals: (name, how many) that it needs. left: steps of the left branch
+    of its race. ends: the status it comes to. patient: ends only when it is cancelled. weight: how often it is started.
+    A negative number in `turns` is the one turn that there is.
+    """
 
     name: str
     program: str
@@ -24,6 +26,7 @@ class Shape:
     turns: dict[str, int] = field(default_factory=dict)
     repeatable: frozenset[str] = frozenset()
     signals: tuple[str, int] | None = None
+    left: frozenset[str] = frozenset()
     ends: str = "completed"
     role: str = "app"
     patient: bool = False
@@ -65,6 +68,7 @@ SHAPES = (
         _steps("then"),
         _steps("won", "late"),
         signals=("go", 2),
+        left=_steps("won"),
         weight=6,
     ),
     Shape(

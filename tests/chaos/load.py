@@ -78,6 +78,8 @@ class Load:
             self._moment += 1
             self._run_errands()
             sleep(PAUSE_SECONDS)
+        for session in self._sessions.values():
+            session.close()
 
     def _last_errands(self) -> None:
         """What live instances still wait for; also of starts whose answer was lost."""

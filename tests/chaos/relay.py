@@ -151,6 +151,8 @@ class Relays:
         self.target = target
         self._loop = asyncio.new_event_loop()
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
+        self._listening: list[asyncio.Server] = []
+        self._relays: list[Relay] = []
         ready = Event()
 
         def run() -> None:
@@ -169,7 +171,10 @@ class Relays:
         made = Relay(self, Path(folder.name))
 
         async def listen() -> None:
-            await self._loop.create_unix_server(lambda: _Accepted(made), str(made.folder / SOCKET_NAME))
+            self._listening.append(
+                await self._loop.create_unix_server(lambda: _Accepted(made), str(made.folder / SOCKET_NAME))
+            )
+            self._relays.append(made)
 
         self.call(listen())
         return made
@@ -178,12 +183,22 @@ class Relays:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def close(self) -> None:
-        """End the thread and with it every connection."""
+        """End every connection, and the thread."""
+        self.call(self._hang_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
         for folder in self._folders:
             with suppress(OSError):
                 folder.cleanup()
+
+    async def _hang_up(self) -> None:
+        for server in self._listening:
+            server.close()
+        for relay in self._relays:
+            for link in list(relay.links):
+                link.close()
+        await asyncio.sleep(0.1)  # for the transports to close their sockets
 
 
 def backend_pid(answer: bytes) -> int | None:

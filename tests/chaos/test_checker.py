@@ -10,7 +10,6 @@ import pytest
 from chaos.checker import check
 from chaos.relay import backend_pid
 from chaos.shapes import BY_NAME
-from support.database import TemplateDatabases
 from support.work import with_worker
 
 from pgweave.runtime import migrate
@@ -50,18 +49,19 @@ def send(dsn: str, tag: int, instance: str, payload: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_databases() -> Iterator[TemplateDatabases]:
-    """On a server of their own, because the schema of a run makes roles."""
+def ended() -> Iterator[str]:
+    """DSN of the database with these instances, on a server of its own, because the schema of a run makes roles."""
     with embedded.temporary() as server:
-        yield TemplateDatabases(server.dsn, prepare)
+        prepare(server.dsn)
+        yield server.dsn
 
 
 @pytest.fixture
-def place(own_databases: TemplateDatabases) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    dsn = own_databases.create()
-    with psycopg.connect(dsn, autocommit=True) as connection:
+def place(ended: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A transaction, rolled back in the end."""
+    with psycopg.connect(ended) as connection:
         yield connection
-    own_databases.drop(dsn)
+        connection.rollback()
 
 
 def test_what_went_well_is_no_violation(place: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -116,7 +116,7 @@ BUGS = {
         (("insert into chaos.audit (instance_id, old_status, new_status) select instance_id, 'running', 'pending'"
          " from chaos.programs where tag = 6"), "a status went backwards"),
     "a result that was changed after the end":
-        (("set session_replication_role = replica; update df.instances set result = '[]'"
+        (("set local session_replication_role = replica; update df.instances set result = '[]'"
          " where id = (select instance_id from chaos.programs where tag = 1)"), "what has ended was changed later"),
     "an instance that ended otherwise":
         ("update chaos.programs set shape = 'chain' where tag = 4", "an instance ended otherwise than it had to"),
@@ -141,7 +141,7 @@ def test_an_ended_instance_of_which_only_a_statement_was_cancelled_is_no_violati
     place: psycopg.Connection[tuple[object, ...]],
 ) -> None:
     """An administrator who cancels the statement of a step fails the step; nothing else may."""
-    place.execute("set session_replication_role = replica")
+    place.execute("set local session_replication_role = replica")
     place.execute("update chaos.programs set shape = 'chain' where tag = 4")
     place.execute(
         'update df.instances set error = \'{"message": "canceling statement due to user request", "sqlstate": "57014"}\''

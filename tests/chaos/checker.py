@@ -28,6 +28,8 @@ OF_A_STEADY_CLOCK = (
     "something ended before it was due",
 )
 
+OF_A_CLOCK_THAT_HAS_CAUGHT_UP = ("a wait is over and its parked instance is not due",)
+
 ENDED = "('completed', 'failed', 'cancelled')"
 MARKS = r"'chaos\.mark\((\d+), ''(\w+)''(?:\)|, (\d+))'"
 REPEATABLE = sorted({step for shape in BY_NAME.values() for step in shape.repeatable})
@@ -110,15 +112,18 @@ def check(
     *,
     at_end: bool,
     steady_clock: bool = True,
+    clock_is_behind: bool = False,
     cancelled_by_hand: bool = False,
     acknowledged: Collection[int] = (),
 ) -> list[Violation]:
     """Everything that is wrong, each question about one snapshot.
 
-    at_end: everything had the time to end. steady_clock: it was never set back. cancelled_by_hand: statements were
+    at_end: everything had the time to end. steady_clock: it was never set back. clock_is_behind: it shows less than it has
+    shown before, so that what was due then is not due yet. cancelled_by_hand: statements were
     cancelled by an administrator, which fails their step. acknowledged: tags of the starts whose commit was.
     """
     left_out = (() if at_end else NOT_WHILE_RUNNING) + (() if steady_clock else OF_A_STEADY_CLOCK)
+    left_out += OF_A_CLOCK_THAT_HAS_CAUGHT_UP if clock_is_behind else ()
     questions = {text: query for text, query in MUST_BE_EMPTY.items() if text not in left_out}
     found = [
         Violation(promise, _instance(row), "", str(row)[:500])

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 FAST = {
     "terminate": 30, "terminate all": 4, "cancel": 24, "cut": 20, "silent link": 8, "kill -9": 7, "SIGSTOP": 7,
 }  # fmt: skip
+LONGEST = {"silent link": 3.0, "SIGSTOP": 4.5}  # seconds; the lease is three
 TENANTS = {tenant.__name__.replace("_", " "): tenant for tenant in hostile.TENANTS}
 SLOW = (
     "restart", "failover", "disk full", "clock step", "table locks", "connection exhaustion",
     *(f"tenant: {name}" for name in TENANTS),
 )  # fmt: skip
+STEPS = (20, 7, -7, -15)  # seconds, of the clock
 LOCKED = ("df.queue", "df.runs", "df.inbox", "df.instances", "chaos.fx")
+LATE_SECONDS = 8.0  # a slow fault that cannot come sooner is left out, if there was one of its kind
 EXHAUSTING = 200  # connections that are asked for; far more than the server has
 HELD = (
     "select instance_id from df.queue where token is not null"
@@ -59,9 +62,9 @@ def plan(
     fast, at = [], 0.0
     while (at := at + chance.expovariate(per_second)) < seconds:
         (kind,) = chance.choices([*FAST], [*FAST.values()])
-        lasts = {"silent link": (0.2, 2.5), "SIGSTOP": (0.3, 4.5)}.get(kind, (0.0, 0.0))
+        longest = LONGEST.get(kind, 0.0) * chance.choice((0.2, 0.2, 0.2, 1.0))
         first = 1 if kind == "kill -9" else 0
-        fast.append(Fault(at, kind, chance.uniform(*lasts), chance.randrange(first, workers)))
+        fast.append(Fault(at, kind, chance.uniform(longest / 4, longest), chance.randrange(first, workers)))
     slow: list[Fault] = []
     kinds: list[str] = []
     at = slow_every / 2
@@ -85,6 +88,7 @@ class Injector:
     counted: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     clock_went_back: bool = False
+    clock_is_behind_until: float = 0.0  # seconds after the beginning
     troubles: list[str] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
@@ -171,7 +175,7 @@ class Injector:
     def _slowly(self, slow: list[Fault]) -> None:
         for fault in slow:
             self._sleep_until(fault.at)
-            if fault.kind in self.skipped:
+            if fault.kind in self.skipped or (fault.kind in self.counted and self.now > fault.at + LATE_SECONDS):
                 continue
             held = self._held(None)
             self.note(f"{fault.kind}, {len(held)} instances in hand")
@@ -181,14 +185,25 @@ class Injector:
                 self.note(f"{fault.kind} is over")
                 self.recovery.over(fault.kind, held)
                 if self.servers.standby is None:
-                    self.servers.attach()
-                    self.note("there is a standby again")
+                    self._attach()
             except Exception as error:
                 self.troubles.append(f"{fault.kind}: {type(error).__name__}: {error}")
                 with suppress(Exception):
                     self.servers.ensure()
                 continue
             self._count(fault.kind)
+
+    def _attach(self) -> None:
+        for attempt in range(3):
+            try:
+                self.servers.attach()
+            except RuntimeError as error:  # the copy is made beside all that goes on
+                self.note(f"no standby yet: {error}")
+                if attempt == 2:
+                    raise
+            else:
+                self.note("there is a standby again")
+                return
 
     def _hit(self, fault: Fault, stack: ExitStack) -> None:
         """The stack undoes it."""
@@ -203,9 +218,9 @@ class Injector:
                 self.servers.fill_disk()
                 lasts.wait(fault.seconds)
             case "clock step":
-                self.clock_went_back = True
-                stack.callback(self.servers.step_clock, 0)
-                self.servers.step_clock(self._chance.choice((20, 7, -7, -15)))
+                self.clock_went_back, self.clock_is_behind_until = True, float("inf")
+                stack.callback(self._set_clock_right)
+                self.servers.step_clock(self._chance.choice(STEPS))
                 lasts.wait(2 * fault.seconds)
             case "table locks":
                 table = self._chance.choice(LOCKED)
@@ -224,6 +239,10 @@ class Injector:
                 beside.join(4 * fault.seconds)
                 over.set()
                 beside.join(60)
+
+    def _set_clock_right(self) -> None:
+        self.servers.step_clock(0)
+        self.clock_is_behind_until = self.now + max(STEPS) + 1
 
     def _held(self, pid: int | None) -> frozenset[str]:
         """The instances that this worker (None: any) has leased."""

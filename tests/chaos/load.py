@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chaos.shapes import Shape
 
 PAUSE_SECONDS = 0.05
+LIVE = "select count(*), count(*) filter (where token is not null or ready_at <= df.clock()) from df.queue"
 ENDED = "('completed', 'failed', 'cancelled')"
 
 
@@ -37,12 +38,13 @@ class Errand:
 
 @dataclass
 class Load:
-    """Keeps so many instances alive until `stop`. dsn: of the superuser on the server of the moment."""
+    """Keeps so many instances busy, and not more than so many alive, until `stop`. dsn: of the superuser, at the moment."""
 
     dsn: Callable[[], str]
     url: str
     seed: int
-    alive: int = 24
+    busy: int = 24
+    alive: int = 120
     schedules: int = 2
     acknowledged: set[int] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
@@ -98,8 +100,8 @@ class Load:
         return [Errand(self._moment + (0 if last else self._later()), tag, shape, payload) for payload in payloads]
 
     def _top_up(self) -> None:
-        ((live,),) = self._session("postgres").execute("select count(*) from df.queue").fetchall()
-        for _ in range(min(4, self.alive - live)):
+        ((live, busy),) = self._session("postgres").execute(LIVE).fetchall()
+        for _ in range(min(4, self.alive - live, self.busy - busy)):
             self._start(self._chance.choices(SHAPES, [shape.weight for shape in SHAPES])[0])
 
     def _start(self, shape: Shape) -> None:

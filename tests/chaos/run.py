@@ -38,14 +38,15 @@ CHECK_SHARE = 0.1  # of the time, at most, goes to the checker while the run goe
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. faults_per_second: fast ones. slow_every: seconds from one slow fault to the next. kills: in calm."""
+    """What to do. faults_per_second: fast ones. slow_every: seconds from one slow fault to the next. busy: instances
+    that are not parked. kills: in calm."""
 
     seconds: float
     seed: int
     faults_per_second: float = 4.0
-    slow_every: float = 4.0
+    slow_every: float = 5.0
     workers: int = 4
-    alive: int = 40
+    busy: int = 24
     kills: int = 5
 
 
@@ -75,7 +76,7 @@ class Run:
             url = http.on("/call", http_server.answer('"done"', content_type="application/json"))
             self.workers: list[Worker] = workers(self.plan.workers, self.relays, self.folder)
             stack.callback(self._kill_all)
-            self.load = Load(lambda: self.servers.dsn, url, self.plan.seed, alive=self.plan.alive)
+            self.load = Load(lambda: self.servers.dsn, url, self.plan.seed, busy=self.plan.busy)
             self.injector = Injector(self.servers, self.workers, self.recovery, self.plan.seed)
             self._wait_for_workers()
             helpers = [Thread(target=work, daemon=True) for work in (self._look_after, self._check_again_and_again)]
@@ -139,6 +140,7 @@ class Run:
                 connection,
                 at_end=at_end,
                 steady_clock=not self.injector.clock_went_back,
+                clock_is_behind=self.injector.now < self.injector.clock_is_behind_until,
                 cancelled_by_hand=self.injector.counted.get("cancel", 0) > 0,
                 acknowledged=self.load.acknowledged if at_end else (),
             )
@@ -278,7 +280,7 @@ def run(what: Plan, say: Callable[[str], None] = lambda said: None, *, keep: Pat
     folder = keep or Path(tempfile.mkdtemp(prefix="pgweave-chaos-logs-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with servers() as pair:
+        with servers(folder) as pair:
             say("a primary and its standby run")
             running = Run(what, pair, say, folder)
             found = running.go()

@@ -35,7 +35,7 @@ DISK_MB = 4096  # of each tmpfs: what is not written is not used
 PATIENCE_SECONDS = 60.0
 
 SETTINGS = """
-max_connections = 200
+max_connections = 150
 superuser_reserved_connections = 10
 wal_level = replica
 max_wal_senders = 8
@@ -44,7 +44,8 @@ min_wal_size = 64MB
 wal_keep_size = 64MB
 wal_retrieve_retry_interval = 100ms
 hot_standby = on
-log_min_messages = fatal
+log_min_messages = log
+log_checkpoints = off
 # A run ends processes and never the machine, so what the kernel has is not lost.
 fsync = off
 """
@@ -53,8 +54,9 @@ fsync = off
 class Servers:
     """The primary of the moment and its standby. `dsn` changes with a failover; ask it again for every connection."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, logs: Path) -> None:
         self._base = base
+        self._logs = logs
         self._lock = RLock()
         self._numbers = iter(range(1, 1000))
         self._mounted: list[Path] = []
@@ -171,6 +173,7 @@ class Servers:
             if cluster is not None:
                 with suppress(postmaster.EmbeddedError):
                     cluster.run("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w")
+                self._keep_log(cluster)
         for folder in self._mounted:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
         for left in Path("/tmp").glob("pgweave-*-*"):
@@ -193,7 +196,14 @@ class Servers:
             os.chown(folder, cluster.uid, cluster.gid)
         return cluster
 
+    def _keep_log(self, cluster: Cluster) -> None:
+        for log in (cluster.log.with_suffix(".log.old"), cluster.log):
+            if log.exists():
+                with (self._logs / f"server{cluster.base.name}.log").open("ab") as kept:
+                    kept.write(log.read_bytes())
+
     def _remove(self, cluster: Cluster) -> None:
+        self._keep_log(cluster)
         if cluster.base in self._mounted:
             subprocess.run(["umount", "--lazy", str(cluster.base)], check=False)
             self._mounted.remove(cluster.base)
@@ -219,8 +229,8 @@ _ENVIRONMENT: dict[str, str] = {}
 
 
 @contextmanager
-def servers() -> Iterator[Servers]:
-    """A primary and its standby, gone with their data afterwards."""
+def servers(logs: Path) -> Iterator[Servers]:
+    """A primary and its standby, gone with their data afterwards. logs: the folder where their logs are left."""
     plain = postmaster.environment
     with ExitStack() as stack:
         _ENVIRONMENT.clear()
@@ -228,7 +238,7 @@ def servers() -> Iterator[Servers]:
         base = Path(tempfile.mkdtemp(prefix="pgweave-chaos-"))
         stack.callback(shutil.rmtree, base, ignore_errors=True)
         base.chmod(0o755)
-        found = Servers(base)
+        found = Servers(base, logs)
         stack.callback(found.stop)
         found.start()
         yield found

@@ -23,7 +23,7 @@ OPTIONS = (
     "--poll-seconds",
     "0.5",
     "--concurrency",
-    "8",
+    "5",
     "--http-allow",
     "127.0.0.1",
 )
@@ -68,7 +68,8 @@ class Worker:
             self.stopped, self.killed = False, True
 
     def stop(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # it is just being replaced
+            os.kill(self.pid, signal.SIGSTOP)
         self.stopped = True
 
     def go_on(self) -> None:

@@ -39,7 +39,9 @@ LOCKED = ("df.queue", "df.runs", "df.inbox", "df.instances", "chaos.fx")
 LATE_SECONDS = 8.0  # a slow fault that cannot come sooner is left out, if there was one of its kind
 EXHAUSTING = 200  # connections that are asked for; far more than the server has
 HELD = (
-    "select instance_id from df.queue where token is not null"
+    "select instance_id from df.queue as q where token is not null"
+    # One that waits for the next minute would say nothing of how soon work goes on.
+    " and not exists (select from chaos.programs as p where p.instance_id = q.instance_id and p.shape = 'schedule')"
     " and (%(pid)s::integer is null or split_part(worker, ':', 2) = %(pid)s::text)"
 )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 LOOK_SECONDS = 0.02
+LONG_SECONDS = 5.0
 LATE_IDS = 200  # an identity number may be committed after a higher one
 
 PROGRESS = """
@@ -46,7 +47,9 @@ class Recovery:
         self._known: set[str] = set()
         self._thread = Thread(target=self._run, name="recovery", daemon=True)
 
-    def start(self) -> None:
+    def start(self, note: Callable[[str], None]) -> None:
+        """note: hears of those that took long."""
+        self._note = note
         self._thread.start()
 
     def stop(self) -> None:
@@ -88,4 +91,9 @@ class Recovery:
             done = [fault for fault in self._waiting if fault.since < asked and fault.instances & moved]
             for fault in done:
                 self._waiting.remove(fault)
-                self.seconds.setdefault(fault.kind, []).append(monotonic() - fault.since)
+                took = monotonic() - fault.since
+                self.seconds.setdefault(fault.kind, []).append(took)
+                if took > LONG_SECONDS:
+                    self._note(
+                        f"only now, {took:.1f} s after {fault.kind}, one of these goes on: {' '.join(fault.instances)}"
+                    )

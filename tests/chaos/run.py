@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).with_name("schema.sql")
 # After the last fault: leases end, what was deferred comes back, silent sessions are noticed, a minute for the schedules.
 END_SECONDS = 120.0
-CHECK_SHARE = 0.1  # of the time, at most, goes to the checker while the run goes on
+CHECK_SHARE = 0.25  # of the time, at most, goes to the checker while the run goes on
+
+CHECK_SECONDS = 10.0  # the longest pause between two checks
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Run:
             helpers = [Thread(target=work, daemon=True) for work in (self._look_after, self._check_again_and_again)]
             for helper in helpers:
                 helper.start()
-            self.recovery.start()
+            self.recovery.start(self.injector.note)
             self.load.start()
             self.injector.run(*plan(self.plan.seed, self.plan.seconds, self.plan.faults_per_second,
                                     self.plan.workers, self.plan.slow_every))  # fmt: skip
@@ -130,7 +132,7 @@ class Run:
                 pass  # the server is away
             except Exception as error:
                 self.injector.troubles.append(f"the checker: {type(error).__name__}: {error}")
-            self.over.wait((monotonic() - asked) / CHECK_SHARE)
+            self.over.wait(min((monotonic() - asked) / CHECK_SHARE, CHECK_SECONDS))
 
     def _look(self, *, at_end: bool) -> None:
         with psycopg.connect(self.servers.dsn) as connection:

@@ -14,7 +14,7 @@ from chaos.run import Plan, run
 from chaos.summary import figures, memory, slope
 from chaos.workers import LEASE_SECONDS
 
-SHORT = Plan(seconds=62.0, seed=12, faults_per_second=5.0, slow_every=6.0, kills=3)
+SHORT = Plan(seconds=62.0, seed=1, faults_per_second=5.4, slow_every=6.0, kills=3)
 
 
 @pytest.mark.slow

@@ -22,14 +22,22 @@ select 'f' || f.id, p.instance_id from chaos.fx as f join chaos.programs as p us
 union all select 'a' || a.id, a.instance_id from chaos.audit as a where a.id > %(changes)s
 """
 
+# Nothing more is to be expected of these: they have ended, or wait for something that is still to come.
+SETTLED = """
+select i.id from df.instances as i left join df.queue as q on q.instance_id = i.id
+where i.id = any (%s) and (i.completed_at is not null or q.token is null and q.ready_at > df.clock()
+      and exists (select from df.runs as r where r.instance_id = i.id and r.status = 'waiting'))
+"""
+
 
 @dataclass
 class Waiting:
-    """A fault that is over and whose instances have not moved yet. since: of `monotonic`."""
+    """A fault that is over and whose instances have not moved yet. since: of `monotonic`. looked: at least once."""
 
     kind: str
     instances: frozenset[str]
     since: float
+    looked: bool = False
 
 
 @dataclass
@@ -62,11 +70,6 @@ class Recovery:
             with self._lock:
                 self._waiting.append(Waiting(kind, frozenset(instances), monotonic()))
 
-    @property
-    def open(self) -> int:
-        """How many faults wait for their instances to move."""
-        return len(self._waiting)
-
     def _run(self) -> None:
         while not self._stop.is_set():
             with suppress(psycopg.Error), psycopg.connect(self.dsn(), autocommit=True) as connection:
@@ -87,13 +90,27 @@ class Recovery:
             else:
                 self._changes = max(self._changes, number)
         with self._lock:
-            # What was committed before the fault ended may be seen a moment later: counted from the question.
-            done = [fault for fault in self._waiting if fault.since < asked and fault.instances & moved]
-            for fault in done:
-                self._waiting.remove(fault)
-                took = monotonic() - fault.since
-                self.seconds.setdefault(fault.kind, []).append(took)
-                if took > LONG_SECONDS:
-                    self._note(
-                        f"only now, {took:.1f} s after {fault.kind}, one of these goes on: {' '.join(fault.instances)}"
-                    )
+            waiting = [fault for fault in self._waiting if fault.since < asked]
+        ids = sorted({instance for fault in waiting for instance in fault.instances})
+        settled = {str(row[0]) for row in connection.execute(SETTLED, [ids])} if ids else set()
+        for fault in waiting:
+            self._judge(fault, moved, settled)
+
+    def _judge(self, fault: Waiting, moved: set[str], settled: set[str]) -> None:
+        if not fault.looked and not fault.instances & moved:
+            # What had ended, or was parked, before the fault was over says nothing.
+            fault.looked, fault.instances = True, fault.instances - settled
+            if not fault.instances:
+                self._forget(fault)
+        elif fault.instances & (moved | settled):
+            self._forget(fault)
+            took = monotonic() - fault.since
+            self.seconds.setdefault(fault.kind, []).append(took)
+            if took > LONG_SECONDS:
+                self._note(
+                    f"only now, {took:.1f} s after {fault.kind}, one of these goes on: {' '.join(fault.instances)}"
+                )
+
+    def _forget(self, fault: Waiting) -> None:
+        with self._lock:
+            self._waiting.remove(fault)

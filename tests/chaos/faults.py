@@ -39,10 +39,10 @@ LOCKED = ("df.queue", "df.runs", "df.inbox", "df.instances", "chaos.fx")
 LATE_SECONDS = 8.0  # a slow fault that cannot come sooner is left out, if there was one of its kind
 EXHAUSTING = 200  # connections that are asked for; far more than the server has
 HELD = (
-    "select instance_id from df.queue as q where token is not null"
+    "select split_part(worker, ':', 2), array_agg(instance_id::text) from df.queue as q where worker is not null"
     # One that waits for the next minute would say nothing of how soon work goes on.
     " and not exists (select from chaos.programs as p where p.instance_id = q.instance_id and p.shape = 'schedule')"
-    " and (%(pid)s::integer is null or split_part(worker, ':', 2) = %(pid)s::text)"
+    " group by 1"
 )
 
 
@@ -79,6 +79,17 @@ def plan(
 
 
 @dataclass
+class _Open:
+    """A fast fault that has begun. pid: of the worker then. held: the instances that it had."""
+
+    until: float
+    kind: str
+    worker: Worker
+    pid: int
+    held: frozenset[str]
+
+
+@dataclass
 class Injector:
     """Carries out a plan. log: (seconds, what) of everything that was done. counted: by kind. skipped: why not."""
 
@@ -97,7 +108,6 @@ class Injector:
     def __post_init__(self) -> None:
         self._began = monotonic()
         self._chance = Random(self.seed + 1)
-        self._session: psycopg.Connection[Any] | None = None
         if self.servers.no_disk is not None:
             self.skipped["disk full"] = self.servers.no_disk
         if self.servers.no_clock is not None:
@@ -108,22 +118,14 @@ class Injector:
         self._began = monotonic()
         beside = Thread(target=self._slowly, args=(slow,), name="slow faults", daemon=True)
         beside.start()
-        open_until: list[tuple[float, Fault, int, frozenset[str]]] = []
+        open_ones: list[_Open] = []
         for fault in fast:
-            while True:
-                due = min(open_until, default=None)
-                if due is None or due[0] > fault.at:
-                    break
-                self._sleep_until(due[0])
-                open_until.remove(due)
-                self._end(due[1], due[2], due[3])
+            self._end_those_due(open_ones, fault.at)
             self._sleep_until(fault.at)
-            held, pid = self._begin(fault)
+            begun = self._begin(fault)
             if fault.seconds:
-                open_until.append((fault.at + fault.seconds, fault, pid, held))
-        for end, fault, pid, held in sorted(open_until):
-            self._sleep_until(end)
-            self._end(fault, pid, held)
+                open_ones.append(begun)
+        self._end_those_due(open_ones, float("inf"))
         beside.join()
 
     @property
@@ -136,13 +138,24 @@ class Injector:
         with self._lock:
             self.log.append((round(self.now, 2), what))
 
+    def _end_those_due(self, open_ones: list[_Open], at: float) -> None:
+        for begun in sorted(open_ones, key=lambda begun: begun.until):
+            if begun.until <= at:
+                self._sleep_until(begun.until)
+                self._end(begun)
+                open_ones.remove(begun)
+
     def _sleep_until(self, at: float) -> None:
         Event().wait(max(0.0, self._began + at - monotonic()))
 
-    def _begin(self, fault: Fault) -> tuple[frozenset[str], int]:
-        worker = self.workers[fault.worker]
+    def _begin(self, fault: Fault) -> _Open:
+        in_hand = self.in_hand() or {}
+        # The next one that has something, if the one that was drawn has nothing. Worker 0 is never killed.
+        places = [(fault.worker + n) % len(self.workers) for n in range(len(self.workers))]
+        candidates = [self.workers[place] for place in places if place or fault.kind != "kill -9"]
+        worker = next((worker for worker in candidates if worker.pid in in_hand), candidates[0])
         pid = worker.pid
-        held = self._held(pid)
+        held = in_hand.get(pid, frozenset())
         self.note(f"{fault.kind}: worker {worker.number} ({pid}), has {len(held)}")
         self._count(fault.kind)
         match fault.kind:
@@ -163,23 +176,22 @@ class Injector:
                 worker.kill()
         if not fault.seconds:
             self.recovery.over(fault.kind, held)
-        return held, pid
+        return _Open(fault.at + fault.seconds, fault.kind, worker, pid, held)
 
-    def _end(self, fault: Fault, pid: int, held: frozenset[str]) -> None:
-        worker = self.workers[fault.worker]
-        if fault.kind == "silent link":
-            worker.relay.speak_again()
-        elif worker.pid == pid:
-            worker.go_on()
-        self.note(f"{fault.kind} is over: worker {worker.number} ({pid})")
-        self.recovery.over(fault.kind, held)
+    def _end(self, begun: _Open) -> None:
+        if begun.kind == "silent link":
+            begun.worker.relay.speak_again()
+        elif begun.worker.pid == begun.pid:
+            begun.worker.go_on()
+        self.note(f"{begun.kind} is over: worker {begun.worker.number} ({begun.pid})")
+        self.recovery.over(begun.kind, begun.held)
 
     def _slowly(self, slow: list[Fault]) -> None:
         for fault in slow:
             self._sleep_until(fault.at)
             if fault.kind in self.skipped or (fault.kind in self.counted and self.now > fault.at + LATE_SECONDS):
                 continue
-            held = self._held(None)
+            held = frozenset[str]().union(*(self.in_hand() or {}).values())
             self.note(f"{fault.kind}, {len(held)} instances in hand")
             try:
                 with ExitStack() as stack:
@@ -246,14 +258,14 @@ class Injector:
         self.servers.step_clock(0)
         self.clock_is_behind_until = self.now + max(STEPS) + 1
 
-    def _held(self, pid: int | None) -> frozenset[str]:
-        """The instances that this worker (None: any) has leased."""
+    def in_hand(self) -> dict[int, frozenset[str]] | None:
+        """The instances that each worker, by its process id, has leased. None: the server does not say."""
         try:
             with psycopg.connect(self.servers.dsn, autocommit=True) as session:
-                session.execute("set statement_timeout = '300ms'")
-                return frozenset(str(row[0]) for row in session.execute(HELD, {"pid": pid}))
+                session.execute("set statement_timeout = '500ms'")
+                return {int(pid): frozenset(found) for pid, found in session.execute(HELD)}
         except psycopg.Error:
-            return frozenset()
+            return None
 
     def _ask(self, statement: str, *arguments: object) -> None:
         with suppress(psycopg.Error), psycopg.connect(self.servers.dsn, autocommit=True) as session:

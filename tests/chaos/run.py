@@ -78,6 +78,7 @@ class Run:
             url = http.on("/call", http_server.answer('"done"', content_type="application/json"))
             self.workers: list[Worker] = workers(self.plan.workers, self.relays, self.folder)
             stack.callback(self._kill_all)
+            stack.callback(self.over.set)
             self.load = Load(lambda: self.servers.dsn, url, self.plan.seed, busy=self.plan.busy)
             self.injector = Injector(self.servers, self.workers, self.recovery, self.plan.seed)
             self._wait_for_workers()
@@ -162,15 +163,16 @@ class Run:
             worker = self.workers[1 + n % (len(self.workers) - 1)]
             until, held = monotonic() + 20, frozenset[str]()
             while not held and monotonic() < until:
-                held = self.injector._held(worker.pid)
+                held = (self.injector.in_hand() or {}).get(worker.pid, held)
             pid = worker.pid
             worker.kill()
             self.injector.note(f"kill -9 in calm: worker {worker.number} ({pid}), has {len(held)}")
             killed = monotonic()
             while held and monotonic() < killed + 3 * LEASE_SECONDS:
-                still = held & self.injector._held(pid)
-                self.takeovers += [monotonic() - killed] * len(held - still)
-                held = still
+                if (in_hand := self.injector.in_hand()) is not None:
+                    still = held & in_hand.get(pid, frozenset())
+                    self.takeovers += [monotonic() - killed] * len(held - still)
+                    held = still
                 Event().wait(0.01)
             self.takeovers += [monotonic() - killed] * len(held)
 

@@ -97,7 +97,7 @@ class Injector:
     workers: list[Worker]
     recovery: Recovery
     seed: int
-    log: list[tuple[float, str]] = field(default_factory=list)
+    log: list[tuple[float, str]]
     counted: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     clock_went_back: bool = False

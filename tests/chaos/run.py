@@ -62,6 +62,7 @@ class Run:
     folder: Path
     violations: dict[Violation, float] = field(default_factory=dict)  # when each was first seen
     takeovers: list[float] = field(default_factory=list)
+    log: list[tuple[float, str]] = field(default_factory=list)  # of the faults
     checks: int = 0
 
     def __post_init__(self) -> None:
@@ -80,7 +81,7 @@ class Run:
             stack.callback(self._kill_all)
             stack.callback(self.over.set)
             self.load = Load(lambda: self.servers.dsn, url, self.plan.seed, busy=self.plan.busy)
-            self.injector = Injector(self.servers, self.workers, self.recovery, self.plan.seed)
+            self.injector = Injector(self.servers, self.workers, self.recovery, self.plan.seed, self.log)
             self._wait_for_workers()
             helpers = [Thread(target=work, daemon=True) for work in (self._look_after, self._check_again_and_again)]
             for helper in helpers:
@@ -283,13 +284,16 @@ def run(what: Plan, say: Callable[[str], None] = lambda said: None, *, keep: Pat
     """Run it. The summary as JSON can hold it. keep: where the workers' logs and the faults' log are left."""
     folder = keep or Path(tempfile.mkdtemp(prefix="pgweave-chaos-logs-"))
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.log"):
+        old.unlink()
     try:
         with servers(folder) as pair:
             say("a primary and its standby run")
             running = Run(what, pair, say, folder)
-            found = running.go()
-            (folder / "faults.log").write_text("".join(f"{at:8.2f}  {text}\n" for at, text in running.injector.log))
+            try:
+                return running.go()
+            finally:
+                (folder / "faults.log").write_text("".join(f"{at:8.2f}  {text}\n" for at, text in running.log))
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-    return found

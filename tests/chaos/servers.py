@@ -176,9 +176,6 @@ class Servers:
                 self._keep_log(cluster)
         for folder in self._mounted:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
-        for left in Path("/tmp").glob("pgweave-*-*"):
-            if left.is_socket():
-                left.unlink()
 
     def _directory(self) -> Cluster:
         folder = self._base / str(next(self._numbers))
@@ -215,17 +212,16 @@ class Servers:
             self.no_clock = "libfaketime is not installed; apt-get install libfaketime"
             return
         self.step_clock(0)
-        self.environment = {
+        _ENVIRONMENT.update({
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",
-        }
-        _ENVIRONMENT.update(self.environment)
+        })  # fmt: skip
 
 
-_ENVIRONMENT: dict[str, str] = {}
+_ENVIRONMENT: dict[str, str] = {}  # of the servers, beside what they always have
 
 
 @contextmanager

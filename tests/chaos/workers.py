@@ -18,28 +18,20 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 3.0
 OPTIONS = (
-    "--lease-seconds",
-    str(LEASE_SECONDS),
-    "--poll-seconds",
-    "0.5",
-    "--concurrency",
-    "5",
-    "--http-allow",
-    "127.0.0.1",
-)
+    "--lease-seconds", str(LEASE_SECONDS), "--poll-seconds", "0.5", "--concurrency", "5", "--http-allow", "127.0.0.1",
+)  # fmt: skip
 PATIENCE_SECONDS = 60
 CANNOT_CONNECT = 2  # exit code; the last words say so
 
 
 @dataclass
 class Worker:
-    """One place for a worker. stopped: by SIGSTOP."""
+    """One place for a worker. killed: by us, and not replaced yet."""
 
     number: int
     relay: Relay
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    stopped: bool = False
     killed: bool = False
     rss: list[tuple[float, float]] = field(default_factory=list)  # (when, MB) of the process of now
     refused: int = 0  # starts that met no server; whoever runs workers starts them again
@@ -47,7 +39,7 @@ class Worker:
 
     def spawn(self) -> None:
         dsn = f"host={self.relay.folder} port=5432 user=chaos_worker dbname=postgres"
-        self.rss, self.killed, self.stopped = [], False, False
+        self.rss, self.killed = [], False
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pgweave", "worker", "--dsn", dsn, *OPTIONS],
@@ -65,17 +57,15 @@ class Worker:
         with self._lock:
             self.process.kill()
             self.process.wait()
-            self.stopped, self.killed = False, True
+            self.killed = True
 
     def stop(self) -> None:
         with suppress(ProcessLookupError):  # it is just being replaced
             os.kill(self.pid, signal.SIGSTOP)
-        self.stopped = True
 
     def go_on(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGCONT)
-        self.stopped = False
 
     def terminate(self) -> int:
         """As a service manager does it; the exit code."""

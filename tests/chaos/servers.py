@@ -185,7 +185,9 @@ class Servers:
                 _mount("-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0755", "tmpfs", str(folder))
                 self._mounted.append(folder)
             except (OSError, subprocess.CalledProcessError) as error:
-                self.no_disk = f"no tmpfs can be mounted here: {getattr(error, 'stderr', error)}".strip()
+                self.no_disk = (
+                    f"no tmpfs can be mounted here: {str(getattr(error, 'stderr', error)).partition(chr(10))[0]}"
+                )
         provision.make_base(folder)
         cluster = provision.provide(folder, embedded.VERSION, lambda said: None)
         if os.geteuid() == 0:

@@ -6,7 +6,7 @@ VENV = .venv-test
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 
-.PHONY: help test check lint format golden designer notebooks screenshots bench mutants clean
+.PHONY: help test check lint format golden designer notebooks screenshots bench mutants chaos clean
 
 help: ## show this list
 	@while IFS= read -r line; do \
@@ -48,6 +48,11 @@ bench: $(INSTALLED) ## run the benchmarks
 
 mutants: $(INSTALLED) ## plant bugs one by one and see that tests fail; takes a quarter of an hour
 	$(BIN)/python tests/mutants/plant.py
+
+SECONDS = 60
+SEED =
+chaos: $(INSTALLED) ## kill, cut, stop and fill everything for a while and see that nothing is lost: SECONDS=600 SEED=1
+	PYTHONPATH=tests $(BIN)/python -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove the tests' environment and everything that was built or cached; .venv stays
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '4b3e12c6b310daa66c22b4cc1e0668f8c395a1aa5c2ca5e6a3d237e94e997368');
+values (1, '0001_schema', 'ea824f6db53f05172aa5eb88da419dafd7b6fddfbbc43cde276be2bbde7ff9c0');
 commit;

@@ -447,14 +447,14 @@ comment on column df.secrets.set_at is 'When it was set.';
 create index idx_secrets_name on df.secrets (owner, name, id);
 
 
-create table df_internal.wanted_sessions (
+create table df.wanted_sessions (
     name text primary key,
     owner regrole not null default df_internal.caller()
 );
-comment on table df_internal.wanted_sessions is
+comment on table df.wanted_sessions is
     'While df.start(.., transaction_mode => ''new'') runs: the second session that it wants. Always empty for others.';
-comment on column df_internal.wanted_sessions.name is 'Of the connection of dblink.';
-comment on column df_internal.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
+comment on column df.wanted_sessions.name is 'Of the connection of dblink.';
+comment on column df.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
 
 create table df.quarantine (
     one boolean primary key default true constraint quarantine_one_row_chk check (one)
@@ -1595,7 +1595,7 @@ begin
             execute format('select %I.dblink_connect_u($1, $2)', v_schema) using v_session, df_internal.loopback(current_user);
         else
             -- Row-level security lets nobody write the name of another role as the owner of this row.
-            insert into df_internal.wanted_sessions (name) values (v_session);
+            insert into df.wanted_sessions (name) values (v_session);
             perform df_internal.connect_as_owner_of(v_session);
         end if;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
@@ -1657,7 +1657,7 @@ begin
     -- dblink_connect_u can become any role that pg_hba.conf admits, so only the owner of the schema may execute it, and
     -- here it becomes whoever wrote this row. In a table of its own: no function writes names there that others choose. A
     -- superuser needs none of this, so no mistake here can lead to one.
-    delete from df_internal.wanted_sessions as w using pg_roles as r
+    delete from df.wanted_sessions as w using pg_roles as r
     where w.name = p_session and r.oid = w.owner and not r.rolsuper returning r.rolname into v_role;
     if not found then
         raise exception 'no session is wanted by that name' using errcode = 'insufficient_privilege';
@@ -1671,7 +1671,7 @@ begin
     execute format('select %I.dblink_connect_u($1, $2)', v_schema) using p_session, df_internal.loopback(v_role);
 end $$;
 comment on function df_internal.connect_as_owner_of(text) is
-    'Opens a dblink session of this name, as the role that has asked for it in df_internal.wanted_sessions.';
+    'Opens a dblink session of this name, as the role that has asked for it in df.wanted_sessions.';
 
 create function df_internal.dblink_sessions(p_schema text) returns text[]
 language plpgsql
@@ -4100,7 +4100,7 @@ alter table df.nodes enable row level security, force row level security;
 alter table df.runs enable row level security, force row level security;
 alter table df.inbox enable row level security, force row level security;
 alter table df.vars enable row level security, force row level security;
-alter table df_internal.wanted_sessions enable row level security, force row level security;
+alter table df.wanted_sessions enable row level security, force row level security;
 alter table df.queue enable row level security, force row level security;
 alter table df.secrets enable row level security, force row level security;
 
@@ -4128,8 +4128,8 @@ create policy instances_owner on df.instances to current_user using (true) with 
 create policy nodes_owner on df.nodes to current_user using (true) with check (true);
 create policy runs_owner on df.runs to current_user using (true) with check (true);
 create policy inbox_owner on df.inbox to current_user using (true) with check (true);
-create policy wanted_sessions_user on df_internal.wanted_sessions for insert with check (owner = (select df_internal.caller()));
-create policy wanted_sessions_owner on df_internal.wanted_sessions to current_user using (true) with check (true);
+create policy wanted_sessions_user on df.wanted_sessions for insert with check (owner = (select df_internal.caller()));
+create policy wanted_sessions_owner on df.wanted_sessions to current_user using (true) with check (true);
 create policy vars_owner on df.vars to current_user using (true) with check (true);
 create policy queue_owner on df.queue to current_user using (true) with check (true);
 create policy secrets_owner on df.secrets to current_user using (true) with check (true);
@@ -4149,7 +4149,7 @@ begin
     execute 'grant usage on schema df, df_internal ' || v_to;
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
-    execute 'grant insert (name) on df_internal.wanted_sessions ' || v_to;
+    execute 'grant insert (name) on df.wanted_sessions ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
     execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
@@ -4177,7 +4177,8 @@ declare
     v_from constant text := format('from %I cascade', p_role);
     v_function regprocedure;
 begin
-    execute 'revoke all on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.vars, df_internal.wanted_sessions, df.settings, df.migrations ' || v_from;
+    execute 'revoke all on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.vars, df.settings, df.migrations ' || v_from;
+    execute 'revoke insert (name) on df.wanted_sessions ' || v_from;
     for v_function in
         select f from unnest(array[
             'df.http(text, text, text, jsonb, integer)', 'df.http_multipart(text, text, jsonb, jsonb, integer)',
@@ -4321,5 +4322,5 @@ begin
 end $$;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', '4b3e12c6b310daa66c22b4cc1e0668f8c395a1aa5c2ca5e6a3d237e94e997368');
+values (1, '0001_schema', 'ea824f6db53f05172aa5eb88da419dafd7b6fddfbbc43cde276be2bbde7ff9c0');
 commit;

@@ -140,7 +140,7 @@ CODES = {
     "df.join('a')": ["PW015"], "df.join('a', 'b', 'c')": ["PW016"], "df.join('a', a => 'b')": ["PW017"],
     "df.join(a => 'a', 'b')": ["PW018"], "df.sleep('soon')": ["PW019"], "df.sleep(1.5)": ["PW019"],
     "df.sleep(99999999999999999999)": ["PW019"], "df.wait_for_signal('x', 2147483648)": ["PW019"],
-    "df.sql(5)": ["PW019"], "df.sql(df.sleep(1))": ["PW019"], "df.seq('a', 5)": ["PW019"],
+    "df.sql(5)": ["PW019"], "df.sql(df.sleep(1))": ["PW033"], "df.seq('a', 5)": ["PW019"],
     "df.http('https://x', headers => '{}'::text)": ["PW019"], "df.seq('a', NULL)": ["PW021"], "NULL & 'a'": ["PW021"],
     "df.loop(NULL)": ["PW021"], "df.http('https://x', method => NULL)": ["PW021"], "'a' |=> NULL": ["PW021"],
     "df.http('https://x', headers => '{')": ["PW022"], "df.status('x')": ["PW024"], "SELECT df.cancel('x')": ["PW024"],

@@ -27,7 +27,7 @@ $$ SELECT 7 AS id, 148.50 AS amount $$ |=> 'expense'
 ~> (
     'SELECT $decision.timed_out'
     ?> $$ SELECT 'expired' AS state $$
-    !> $$ SELECT $expense.id AS id, 'approved' AS state FROM pg_sleep(1.5) $$
+    !> $$ SELECT $expense.id AS id, 'approved' AS state FROM pg_sleep(6) $$
 )"""
 BROKEN = """\
 %%pgweave broken

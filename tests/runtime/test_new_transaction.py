@@ -46,7 +46,7 @@ def test_an_ordinary_role_starts_in_a_new_transaction_as_itself(with_dblink: Rol
         assert ann.execute("select common.dblink_get_connections()").fetchone() == (None,)
     assert started is not None
     assert db.sql(None, "select id, submitted_by::text, variables from df.instances") == [(started[0], ANN, {})]
-    assert db.sql(None, "select name from df_internal.wanted_sessions") == []
+    assert db.sql(None, "select name from df.wanted_sessions") == []
 
 
 def test_a_role_that_acts_as_another_starts_as_that_one(with_dblink: RoleDatabase) -> None:
@@ -64,19 +64,19 @@ def test_a_role_that_acts_as_another_starts_as_that_one(with_dblink: RoleDatabas
 def test_nobody_gets_a_session_of_another_role(with_dblink: RoleDatabase) -> None:
     db = with_dblink
     with owner_may_connect(db):
-        db.denied(ANN, f"insert into df_internal.wanted_sessions (name, owner) values ('spy', '{BOB}')")
+        db.denied(ANN, f"insert into df.wanted_sessions (name, owner) values ('spy', '{BOB}')")
         db.denied(ANN, "select df_internal.connect_as_owner_of('spy')")
         for other in (BOB, None):  # a name that another role has written for another purpose, a superuser's too
             db.sql(other, "select df.setvar('spy', '1')")
             db.denied(ANN, "select df_internal.connect_as_owner_of('spy')")
-        db.sql(None, "insert into df_internal.wanted_sessions (name) values ('spy')")
+        db.sql(None, "insert into df.wanted_sessions (name) values ('spy')")
         db.denied(ANN, "select df_internal.connect_as_owner_of('spy')")
         # A function of another role that somebody calls: what it asks for is its own.
         db.sql(None, f"grant usage, create on schema common to {ANN}")
         db.sql(
             ANN,
             "create function common.trap() returns text language plpgsql security definer as $f$ begin"
-            " insert into df_internal.wanted_sessions (name) values ('mine'); perform df_internal.connect_as_owner_of('mine');"
+            " insert into df.wanted_sessions (name) values ('mine'); perform df_internal.connect_as_owner_of('mine');"
             " return (select who from common.dblink('mine', 'select current_user::text') as d (who text)); end $f$",
         )
         assert db.one(BOB, "select common.trap()") == ANN
@@ -89,7 +89,7 @@ def test_without_a_way_to_log_in_one_sentence_says_what_to_make(with_dblink: Rol
         f'df.start() on new transaction failed: the server has no way to log in to itself as role "{ANN}"'
     )
     assert "user mapping for the foreign server pgweave_loopback" in str(error.diag.message_hint)
-    assert with_dblink.sql(None, "select from df_internal.wanted_sessions") == []
+    assert with_dblink.sql(None, "select from df.wanted_sessions") == []
 
 
 def test_a_user_mapping_lets_an_ordinary_role_start_in_a_new_transaction(with_dblink: RoleDatabase) -> None:

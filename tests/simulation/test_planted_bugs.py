@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from support.checker import check
 from support.lockstep import SimulatedWorker, Stage
-from support.work import Database
+from support.work import PATIENCE_SECONDS, Database
 
 from pgweave.runtime.worker.service import Settings, Worker
 
@@ -156,6 +157,8 @@ def a_start_whose_notification_is_lost(place: Database, kind: type[Worker] = Wor
     with ThreadPoolExecutor(1) as thread:
         running: Future[None] = thread.submit(worker.run)
         place.until("exists (select from pg_stat_activity where application_name = 'pgweave listener')")
+        if isinstance(worker, OnlyWhenRung):
+            assert worker.looked.wait(PATIENCE_SECONDS)
         instance = place.start("'SELECT 1'")
         while not wait([running], timeout=0.05).done and place.client.status(instance) != "completed":
             pass
@@ -164,13 +167,18 @@ def a_start_whose_notification_is_lost(place: Database, kind: type[Worker] = Wor
 
 
 class OnlyWhenRung(Worker):
-    """Claims when it is notified, and gives up soon when it is not."""
+    """Claims when it is notified, and gives up soon when it is not. looked: it has, as its listener began."""
+
+    def __init__(self, dsn: str, settings: Settings) -> None:
+        super().__init__(dsn, settings)
+        self.looked = Event()
 
     def _work(self, instances: ThreadPoolExecutor, *, once: bool) -> None:
         while self._bell.wait(1.0):
             self._bell.clear()
             super()._work(instances, once=True)
             self._bell.clear()  # its own instances ring as well
+            self.looked.set()
 
 
 def watermark(place: Database) -> None:

@@ -337,14 +337,14 @@ comment on column df.secrets.set_at is 'When it was set.';
 create index idx_secrets_name on df.secrets (owner, name, id);
 
 
-create table df_internal.wanted_sessions (
+create table df.wanted_sessions (
     name text primary key,
     owner regrole not null default df_internal.caller()
 );
-comment on table df_internal.wanted_sessions is
+comment on table df.wanted_sessions is
     'While df.start(.., transaction_mode => ''new'') runs: the second session that it wants. Always empty for others.';
-comment on column df_internal.wanted_sessions.name is 'Of the connection of dblink.';
-comment on column df_internal.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
+comment on column df.wanted_sessions.name is 'Of the connection of dblink.';
+comment on column df.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
 
 create table df.quarantine (
     one boolean primary key default true constraint quarantine_one_row_chk check (one)

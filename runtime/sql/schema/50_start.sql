@@ -462,7 +462,7 @@ begin
             execute format('select %I.dblink_connect_u($1, $2)', v_schema) using v_session, df_internal.loopback(current_user);
         else
             -- Row-level security lets nobody write the name of another role as the owner of this row.
-            insert into df_internal.wanted_sessions (name) values (v_session);
+            insert into df.wanted_sessions (name) values (v_session);
             perform df_internal.connect_as_owner_of(v_session);
         end if;
         execute format('select d.id from %I.dblink($1, $2) as d (id text)', v_schema) into v_instance
@@ -524,7 +524,7 @@ begin
     -- dblink_connect_u can become any role that pg_hba.conf admits, so only the owner of the schema may execute it, and
     -- here it becomes whoever wrote this row. In a table of its own: no function writes names there that others choose. A
     -- superuser needs none of this, so no mistake here can lead to one.
-    delete from df_internal.wanted_sessions as w using pg_roles as r
+    delete from df.wanted_sessions as w using pg_roles as r
     where w.name = p_session and r.oid = w.owner and not r.rolsuper returning r.rolname into v_role;
     if not found then
         raise exception 'no session is wanted by that name' using errcode = 'insufficient_privilege';
@@ -538,7 +538,7 @@ begin
     execute format('select %I.dblink_connect_u($1, $2)', v_schema) using p_session, df_internal.loopback(v_role);
 end $$;
 comment on function df_internal.connect_as_owner_of(text) is
-    'Opens a dblink session of this name, as the role that has asked for it in df_internal.wanted_sessions.';
+    'Opens a dblink session of this name, as the role that has asked for it in df.wanted_sessions.';
 
 create function df_internal.dblink_sessions(p_schema text) returns text[]
 language plpgsql

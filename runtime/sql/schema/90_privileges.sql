@@ -17,7 +17,7 @@ alter table df.nodes enable row level security, force row level security;
 alter table df.runs enable row level security, force row level security;
 alter table df.inbox enable row level security, force row level security;
 alter table df.vars enable row level security, force row level security;
-alter table df_internal.wanted_sessions enable row level security, force row level security;
+alter table df.wanted_sessions enable row level security, force row level security;
 alter table df.queue enable row level security, force row level security;
 alter table df.secrets enable row level security, force row level security;
 
@@ -45,8 +45,8 @@ create policy instances_owner on df.instances to current_user using (true) with 
 create policy nodes_owner on df.nodes to current_user using (true) with check (true);
 create policy runs_owner on df.runs to current_user using (true) with check (true);
 create policy inbox_owner on df.inbox to current_user using (true) with check (true);
-create policy wanted_sessions_user on df_internal.wanted_sessions for insert with check (owner = (select df_internal.caller()));
-create policy wanted_sessions_owner on df_internal.wanted_sessions to current_user using (true) with check (true);
+create policy wanted_sessions_user on df.wanted_sessions for insert with check (owner = (select df_internal.caller()));
+create policy wanted_sessions_owner on df.wanted_sessions to current_user using (true) with check (true);
 create policy vars_owner on df.vars to current_user using (true) with check (true);
 create policy queue_owner on df.queue to current_user using (true) with check (true);
 create policy secrets_owner on df.secrets to current_user using (true) with check (true);
@@ -66,7 +66,7 @@ begin
     execute 'grant usage on schema df, df_internal ' || v_to;
     execute 'grant select on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.settings, df.migrations ' || v_to;
     execute 'grant select, insert, update, delete on df.vars ' || v_to;
-    execute 'grant insert (name) on df_internal.wanted_sessions ' || v_to;
+    execute 'grant insert (name) on df.wanted_sessions ' || v_to;
     -- Not id, owner or status: a caller that could choose ids would learn which ones others have.
     execute 'grant insert (label, root_node, database, variables, given, parent_instance_id, parent_node_id, idempotency_key)'
             ' on df.instances ' || v_to;
@@ -94,7 +94,8 @@ declare
     v_from constant text := format('from %I cascade', p_role);
     v_function regprocedure;
 begin
-    execute 'revoke all on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.vars, df_internal.wanted_sessions, df.settings, df.migrations ' || v_from;
+    execute 'revoke all on df.instances, df.nodes, df.edges, df.runs, df.inbox, df.vars, df.settings, df.migrations ' || v_from;
+    execute 'revoke insert (name) on df.wanted_sessions ' || v_from;
     for v_function in
         select f from unnest(array[
             'df.http(text, text, text, jsonb, integer)', 'df.http_multipart(text, text, jsonb, jsonb, integer)',

@@ -147,7 +147,9 @@ def test_every_table_that_people_may_read_or_write_has_row_security_forced(db: R
         " or has_table_privilege(%s, oid, 'delete, truncate'))", ANN, ANN,
     )  # fmt: skip
     assert {name for name, forced in rows if not forced} == open_to_all
-    assert {name for name, _ in rows} == open_to_all | {"instances", "nodes", "runs", "inbox", "vars", "secrets"}
+    assert {name for name, _ in rows} == open_to_all | {
+        "instances", "nodes", "runs", "inbox", "vars", "secrets", "wanted_sessions"
+    }  # fmt: skip
     assert db.one(None, "select reloptions from pg_class where oid = 'df.edges'::regclass") == ["security_invoker=true"]
 
 
@@ -169,6 +171,7 @@ def test_people_may_write_these_columns_and_no_others(db: RoleDatabase) -> None:
         "insert vars": {"name", "value", "owner"},
         "update vars": {"name", "value", "owner"},
         "insert secrets": {"name", "value"},
+        "insert wanted_sessions": {"name"},
     }  # fmt: skip
 
 

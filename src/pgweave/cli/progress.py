@@ -69,10 +69,12 @@ class Watch:
         instances = {instance.id: instance for family in families for instance in family}
         # The roots only: a child may outlive its parent, and is not waited for.
         self.ended = all(instances[root].ended for root in self._roots if root in instances)
+        # Before the runs are read: a step that ends in between would else be "completed" without the time it took, and its
+        # line is written once.
+        present = {(state.instance_id, state.node_id): state for state in self._client.states(*instances)}
         nodes: dict[str, list[NodeState]] = {identifier: [] for identifier in instances}
         for node in self._client.nodes(*instances):
             nodes[node.instance_id].append(node)
-        present = {(state.instance_id, state.node_id): state for state in self._client.states(*instances)}
         view = _View(instances, nodes, present, self._running(), self._client.now())
         return [line for root in self._roots if root in instances for line in view.instance(instances[root], 0)]
 

@@ -86,11 +86,12 @@ class Observer:
             self._client.instance(self._instance_id)  # says that there is none
         ids = tuple(instance.id for instance in family)
         self.ids = ids
+        # Before the runs: a step that ends in between would else be completed without a time and a result.
+        present = {(state.instance_id, state.node_id): state for state in self._client.states(*ids)}
         rows: dict[str, list[NodeState]] = {identifier: [] for identifier in ids}
         # One statement for all instances of the family, in pre-order within each.
         for state in self._client.nodes(*ids):
             rows[state.instance_id].append(state)
-        present = {(state.instance_id, state.node_id): state for state in self._client.states(*ids)}
         now = self._client.now()
         if self._workflow is None:
             self._workflow = self._program(family[0], rows[self._instance_id])

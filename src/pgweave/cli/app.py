@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
@@ -22,6 +22,8 @@ from pgweave.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import psycopg
 
 MODULES: dict[str, tuple[str, ...]] = {
     "run": ("run",),
@@ -93,10 +95,11 @@ def main() -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(TROUBLE)
     except Exception as error:
-        psycopg = sys.modules.get("psycopg")  # not loaded: then it was not the database
-        if psycopg is None or not isinstance(error, psycopg.Error):
+        driver = sys.modules.get("psycopg")  # not loaded: then it was not the database
+        if driver is None or not isinstance(error, driver.Error):
             raise
-        say(f"pgweave: PostgreSQL refused: {error.diag.message_primary or str(error).strip()}")
-        say(f"  {error.diag.message_hint or 'Check what the role of --dsn may do, and that the server still runs.'}")
+        diag = cast("psycopg.Error", error).diag
+        say(f"pgweave: PostgreSQL refused: {diag.message_primary or str(error).strip()}")
+        say(f"  {diag.message_hint or 'Check what the role of --dsn may do, and that the server still runs.'}")
         sys.exit(TROUBLE)
     sys.exit(0)

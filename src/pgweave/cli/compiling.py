@@ -24,7 +24,7 @@ from pgweave.workflow import load_source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pgweave.form_names import Format
+    from pgweave.form_names import Emit, Format, Style
     from pgweave.grammar.span import Source
     from pgweave.workflow import WorkflowSource
 
@@ -43,8 +43,8 @@ def compile_files(
     files: list[str], emit: str, style: str | None, output: Path | None, only: str | None, *, stale: bool
 ) -> None:
     """Compile workflows and write the results. stale: compare with what stands at `output` instead."""
-    form = choice("--emit", emit, EMITS)
-    chosen_style = None if style is None else choice("--style", style, STYLES.get(form, ()))
+    form: Emit = choice("--emit", emit, EMITS)
+    chosen_style: Style | None = None if style is None else choice("--style", style, STYLES.get(form, ()))
     if stale and output is None:
         raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
     artefacts: dict[Path | None, bytes] = {}

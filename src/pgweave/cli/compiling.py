@@ -44,7 +44,8 @@ def compile_files(
 ) -> None:
     """Compile workflows and write the results. stale: compare with what stands at `output` instead."""
     form: Emit = choice("--emit", emit, EMITS)
-    chosen_style: Style | None = None if style is None else choice("--style", style, STYLES.get(form, ()))
+    styles: tuple[Style, ...] = STYLES.get(form, ())
+    chosen_style = None if style is None else choice("--style", style, styles)
     if stale and output is None:
         raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
     artefacts: dict[Path | None, bytes] = {}

@@ -45,7 +45,9 @@ def compile_files(
     """Compile workflows and write the results. stale: compare with what stands at `output` instead."""
     form: Emit = choice("--emit", emit, EMITS)
     styles: tuple[Style, ...] = STYLES.get(form, ())
-    chosen_style: Style | None = None if style is None else choice("--style", style, styles)
+    chosen_style: Style | None = None
+    if style is not None:
+        chosen_style = choice("--style", style, styles)
     if stale and output is None:
         raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
     artefacts: dict[Path | None, bytes] = {}

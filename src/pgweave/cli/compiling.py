@@ -47,7 +47,8 @@ def compile_files(
     styles: tuple[Style, ...] = STYLES.get(form, ())
     chosen_style: Style | None = None
     if style is not None:
-        chosen_style = choice("--style", style, styles)
+        known: Style = choice("--style", style, styles)
+        chosen_style = known
     if stale and output is None:
         raise typer.BadParameter("say with --output what to compare with.", param_hint="--check")
     artefacts: dict[Path | None, bytes] = {}

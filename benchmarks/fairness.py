@@ -107,7 +107,8 @@ def keep_busy(dsn: str, stop: Event) -> None:
 def wait_for_load(dsn: str) -> None:
     """Until the other role has filled the slots."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        while connection.execute("select count(*) from df.queue where leased_until > now()").fetchone() < (8,):
+        full = f"select count(*) >= {Settings().concurrency} from df.queue where leased_until > now()"
+        while connection.execute(full.encode()).fetchone() != (True,):
             time.sleep(0.05)
 
 

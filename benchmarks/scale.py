@@ -14,6 +14,7 @@ Each part has a server of its own, gone afterwards.
 from __future__ import annotations
 
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -199,12 +200,12 @@ def takeover(place: Place) -> None:
     with _worker(place.dsn) as spare:
         for _ in range(TAKEOVERS):
             with _worker(place.dsn) as victim:
-                spare.send_signal(19)  # SIGSTOP: so that all instances are in the victim's hands
+                spare.send_signal(signal.SIGSTOP)  # so that all instances are in the victim's hands
                 place.sql(
                     "select df.start(df.loop('insert into turn values (1)' ~> 'select pg_sleep(0.05)')) from generate_series(1, 8)"
                 )
                 place.until("(select count(*) = 8 from df.queue as q where q.leased_until > now())")
-                spare.send_signal(18)
+                spare.send_signal(signal.SIGCONT)
                 victim.kill()
                 killed = time.time()
                 place.until(

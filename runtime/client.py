@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from pgweave.compiler.rows import Row
-from pgweave.runtime.connect import ask, connect, is_quiet
+from pgweave.runtime.connect import ask, connect, still_there
 from pgweave.runtime.errors import InstanceEnded, InstanceNotFound, StartRefused
 from pgweave.runtime.migrate import require
 from pgweave.runtime.queries import QUERIES
@@ -323,14 +323,8 @@ class Client:
         Nothing was under way on it, so nothing is repeated. Not where somebody listens: what was said meanwhile is lost,
         and they have to know.
         """
-        import psycopg
-
-        if not self._listens and not self._connection.closed and not is_quiet(self._connection):
-            try:
-                self._connection.execute("")
-            except psycopg.Error:
-                self._connection.close()
-                self._connection = connect(self._dsn, application_name="pgweave client")
+        if not self._listens and not self._connection.closed and not still_there(self._connection):
+            self._connection = connect(self._dsn, application_name="pgweave client")
         return self._connection
 
     def close(self) -> None:

@@ -193,22 +193,10 @@ def own_conninfo(dsn: str) -> str:
 
 @contextmanager
 def lent(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
-    """Lend a connection of a pool that the server has not ended meanwhile. psycopg_pool.PoolTimeout when there is none.
-
-    A dead connection has something to read: the server's last words, or its end. To look costs no round trip.
-    """
-    import psycopg
-
+    """Lend a connection of a pool that the server has not ended meanwhile. psycopg_pool.PoolTimeout when there is none."""
     while True:
         with _taken(pool) as connection:
-            if is_quiet(connection):
-                yield connection
-                return
-            try:
-                connection.execute("")  # a notice, perhaps
-            except psycopg.Error:
-                connection.close()
-            else:
+            if still_there(connection):
                 yield connection
                 return
 
@@ -232,8 +220,24 @@ def _taken(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
         yield connection
 
 
-def is_quiet(connection: Connection) -> bool:
-    """Whether the server has sent nothing that has not been read, the end of the session included."""
+def still_there(connection: Connection) -> bool:
+    """Whether the server has not ended the session of a connection that was idle; one that it has ended is closed.
+
+    A dead connection has something to read: the server's last words, or its end. To look costs no round trip.
+    """
+    import psycopg
+
+    if _is_quiet(connection):
+        return True
+    try:
+        connection.execute("")  # a notice, perhaps
+    except psycopg.Error:
+        connection.close()
+        return False
+    return True
+
+
+def _is_quiet(connection: Connection) -> bool:
     if not hasattr(select, "poll"):  # Windows
         return not select.select([connection], [], [], 0)[0]
     poll = select.poll()

@@ -19,5 +19,5 @@ set local search_path to pg_catalog, pg_temp;
 \ir schema/85_explain.sql
 \ir schema/90_privileges.sql
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'ea824f6db53f05172aa5eb88da419dafd7b6fddfbbc43cde276be2bbde7ff9c0');
+values (1, '0001_schema', '71210383688bee9334cf2cf66a343f06676f490af92a972e42b03ab8e943f695');
 commit;

@@ -90,7 +90,7 @@ select pg_catalog.pg_advisory_lock(%s);
 select df_internal.worker_keeps(%s, %s);
 
 -- end_vanished --
--- End the leases of workers that are gone; true when one of them should be looked at again soon, null when there is none.
+-- End the leases of workers that are gone; whether there are other workers.
 select df_internal.worker_end_vanished(%s)
 from set_config('synchronous_commit', 'off', true);
 

@@ -128,7 +128,7 @@ class Worker:
         return self._stop.is_set()
 
     def run(self, *, once: bool = False, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Work until stopped. once: until nothing is due any more. on_ready: called when this role turns out to be one that may work.
+        """Work until stopped. once: until nothing is due any more. on_ready: called once this role is known to be allowed to work.
 
         Errors about the schema and about the rights of this role (WorkerRefused) are raised; a database that goes away is
         waited for.
@@ -280,7 +280,7 @@ class Worker:
         """Free the leases of workers that are gone."""
         if monotonic() - self._looked_for_vanished >= OTHERS_SECONDS:
             self._looked_for_vanished = monotonic()
-            self._has_others = self.store.end_vanished(self.name) is not None
+            self._has_others = self.store.end_vanished(self.name)
 
     def _cannot_claim(self, error: psycopg.Error) -> None:
         """Say why, now and then. PgweaveError when the reason is this worker, its role or the schema: then it stops."""

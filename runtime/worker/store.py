@@ -149,13 +149,9 @@ class Store:
         """Say that a worker is alive. lock_key: the advisory lock that one of its sessions has."""
         self._call("beat", worker, concurrency, version, leases, lock_key)
 
-    def end_vanished(self, worker: str) -> bool | None:
-        """End the leases of other workers whose session the server no longer has.
-
-        True: one seems to have vanished, look again soon. None: there are no others.
-        """
-        found: bool | None = self._call("end_vanished", worker)
-        return found
+    def end_vanished(self, worker: str) -> bool:
+        """End the leases of other workers whose session the server no longer has. Whether there are others."""
+        return bool(self._call("end_vanished", worker))
 
     def keeps(self, worker: str, tokens: Iterable[UUID]) -> int:
         """End the leases of this worker but for these; how many those were."""

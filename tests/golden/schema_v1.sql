@@ -452,7 +452,7 @@ create table df.wanted_sessions (
     owner regrole not null default df_internal.caller()
 );
 comment on table df.wanted_sessions is
-    'While df.start(.., transaction_mode => ''new'') runs: the second session that it wants. Always empty for others.';
+    'While df.start(.., transaction_mode => ''new'') runs: the second session that it asks for. Empty otherwise.';
 comment on column df.wanted_sessions.name is 'Of the connection of dblink.';
 comment on column df.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
 
@@ -2559,14 +2559,13 @@ declare
     -- A worker that has only lost its session takes a new lock within a fraction of this.
     v_grace constant interval := '0.5 s';
     v_other record;
-    v_again boolean := false;
 begin
     if not exists (select from df.workers as w where w.name <> p_worker) then
-        return null;
+        return false;
     end if;
     -- After a restart of the server every session is gone, and the workers come back one after the other.
     if pg_postmaster_start_time() > v_now - interval '5 s' then
-        return false;
+        return true;
     end if;
     for v_other in
         select w.name, w.lock_key, w.vanished_at from df.workers as w
@@ -2581,27 +2580,22 @@ begin
             end if;
         elsif v_other.vanished_at is null then
             update df.workers as w set vanished_at = v_now where w.name = v_other.name;
-            v_again := true;
-        elsif v_other.vanished_at > v_now - v_grace then
-            v_again := true;
-        else
+        elsif v_other.vanished_at <= v_now - v_grace then
             -- A statement that it left running keeps its row locked against a claim until the server notices.
             update df.queue as q set leased_until = '-infinity'
             where q.instance_id in (
                 select l.instance_id from df.queue as l
                 where l.worker = v_other.name and l.leased_until > v_now for no key update skip locked
             );
-            if exists (select from df.queue as q where q.worker = v_other.name and q.leased_until > v_now) then
-                v_again := true;
-            else
+            if not exists (select from df.queue as q where q.worker = v_other.name and q.leased_until > v_now) then
                 delete from df.workers as w where w.name = v_other.name;
             end if;
         end if;
     end loop;
-    return v_again;
+    return true;
 end $$;
 comment on function df_internal.worker_end_vanished(text) is
-    'Ends the leases of workers whose session the server no longer has. True: one seems to have vanished; null: there is no other worker.';
+    'Ends the leases of workers whose session the server no longer has. Returns whether there are other workers.';
 
 create function df_internal.worker_keeps(p_worker text, p_tokens uuid[]) returns bigint
 language sql security definer
@@ -4322,5 +4316,5 @@ begin
 end $$;
 
 insert into df.migrations (number, name, checksum)
-values (1, '0001_schema', 'ea824f6db53f05172aa5eb88da419dafd7b6fddfbbc43cde276be2bbde7ff9c0');
+values (1, '0001_schema', '71210383688bee9334cf2cf66a343f06676f490af92a972e42b03ab8e943f695');
 commit;

@@ -265,13 +265,16 @@ def test_a_worker_that_lost_its_session_keeps_its_leases_for_a_moment_and_with_a
         at = clock(connection)
 
         def look(seconds: float) -> tuple[bool, bool]:
-            """What another worker sees at this time: is one to be looked at again, and is the lease still there?"""
+            """What another worker sees at this time: does one seem to have vanished, and is the lease still there?"""
             at(seconds)
-            again = connection.execute("select df_internal.worker_end_vanished('other')").fetchone()
+            connection.execute("select df_internal.worker_end_vanished('other')")
+            vanished = connection.execute(
+                "select exists (select from df.workers where vanished_at is not null)"
+            ).fetchone()
             held = connection.execute("select leased_until > df.clock() from df.queue").fetchone()
-            assert again is not None
+            assert vanished is not None
             assert held is not None
-            return again[0], held[0]
+            return vanished[0], held[0]
 
         def begin_session(key: int) -> None:
             session.execute("select pg_advisory_unlock_all(), pg_advisory_lock(%s)", [key])

@@ -342,7 +342,7 @@ create table df.wanted_sessions (
     owner regrole not null default df_internal.caller()
 );
 comment on table df.wanted_sessions is
-    'While df.start(.., transaction_mode => ''new'') runs: the second session that it wants. Always empty for others.';
+    'While df.start(.., transaction_mode => ''new'') runs: the second session that it asks for. Empty otherwise.';
 comment on column df.wanted_sessions.name is 'Of the connection of dblink.';
 comment on column df.wanted_sessions.owner is 'The role that wants it. Row-level security lets nobody write another one.';
 
